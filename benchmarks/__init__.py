@@ -1,0 +1,1 @@
+"""The questions of a study, as pytest cases."""

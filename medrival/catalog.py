@@ -1,0 +1,245 @@
+"""The three axes as typed rows, read from TOML.
+
+The project's own rows lie beside what they name (`models/catalog.toml`, `tasks/catalog.toml`, `regimes/catalog.toml`,
+`benchmarks/suites.toml`). A third party adds rows with `--catalog FILE` or from its own package: an entry point of group
+`medrival` that names the path of such a file. There, rows stand under `[models.NAME]`, `[tasks.NAME]`, `[regimes.NAME]`
+and `[suites.NAME]`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from fnmatch import fnmatchcase
+from functools import cached_property
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from medrival.contracts import ModelType, TaskKind
+from medrival.errors import BrokenCatalog, UnknownName
+
+Domain = Literal["in", "ood", "unknown"]
+Row = TypeVar("Row")
+
+BUILT_IN = {
+    "models": "medrival.models:catalog.toml",
+    "tasks": "medrival.tasks:catalog.toml",
+    "regimes": "medrival.regimes:catalog.toml",
+    "suites": "medrival.benchmarks:suites.toml",
+}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A row of the model axis.
+
+    Attributes:
+        kind: "general" or "medical".
+        type: what it can do: "dual-encoder" or "generator".
+        adapter: "module:function" that loads it.
+        weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name".
+        revision: a hub revision, where it is pinned.
+        family: models of one family are compared with each other.
+        partner: the medical model this general one is held against.
+        saw: modalities seen in pretraining; None where that is not known.
+        lora: regular expression of the layers that LoRA adapts; "" for every linear layer of a dual encoder's image tower,
+            or of a generator's language model and projector.
+        source: where the row's claims come from.
+    """
+
+    name: str
+    kind: Literal["general", "medical"]
+    type: ModelType
+    adapter: str
+    weights: str
+    family: str
+    revision: str = ""
+    partner: str = ""
+    saw: tuple[str, ...] | None = None
+    lora: str = ""
+    licence: str = ""
+    source: str = ""
+    folder: str = ""
+    """Where the row was written: relative paths in it start there."""
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """A row of the task axis; `options` are the keys that only its loader understands."""
+
+    name: str
+    kind: TaskKind
+    modality: str
+    data: str
+    licence: str = ""
+    source: str = ""
+    folder: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class RegimeCard:
+    """A row of the regime axis.
+
+    Attributes:
+        diagnosis: "module:function" by model type, for diagnosis tasks.
+        vqa: the same for question answering.
+        adapts: whether it changes anything; zero-shot does not, and has no seed.
+        budget: the numbers both models of a pair are given.
+    """
+
+    name: str
+    adapts: bool = True
+    source: str = ""
+    folder: str = ""
+    diagnosis: Mapping[str, str] = field(default_factory=dict, hash=False)
+    vqa: Mapping[str, str] = field(default_factory=dict, hash=False)
+    budget: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def runner(self, task: TaskCard, model: ModelCard) -> str | None:
+        """The "module:function" that adapts this model to this task, or None where that makes no sense."""
+        runners = self.diagnosis if task.kind == "diagnosis" else self.vqa
+        return runners.get(model.type)
+
+
+@dataclass(frozen=True)
+class SuiteCard:
+    """A named selection; names may be globs. `margin` is the absolute difference that counts as none."""
+
+    name: str
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    regimes: tuple[str, ...]
+    margin: float = 0.05
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All rows that are known, by name."""
+
+    models: Mapping[str, ModelCard]
+    tasks: Mapping[str, TaskCard]
+    regimes: Mapping[str, RegimeCard]
+    suites: Mapping[str, SuiteCard]
+
+    @cached_property
+    def axes(self) -> Mapping[str, Mapping[str, Any]]:
+        """The rows of each axis."""
+        return {"models": self.models, "tasks": self.tasks, "regimes": self.regimes, "suites": self.suites}
+
+    def select(self, axis: str, names: Iterable[str]) -> list[Any]:
+        """The rows that some names or globs mean, in catalog order and without repetition.
+
+        Raises:
+            UnknownName: for a name or glob that means no row, with the nearest names.
+        """
+        rows = self.axes[axis]
+        chosen: set[str] = set()
+        for name in names:
+            found = {known for known in rows if fnmatchcase(known, name)}
+            if not found:
+                raise UnknownName(unknown(axis, name, rows))
+            chosen |= found
+        return [row for known, row in rows.items() if known in chosen]
+
+
+def unknown(axis: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that no catalog has."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return f"unknown {axis.removesuffix('s')} {name!r}.{hint} All names: python -m medrival {axis}"
+
+
+def domain(model: ModelCard, task: TaskCard) -> Domain:
+    """Whether the model's pretraining saw the task's modality."""
+    if model.saw is None:
+        return "unknown"
+    return "in" if task.modality in model.saw else "ood"
+
+
+def load(extra: Sequence[Path] = ()) -> Catalog:
+    """Read the project's rows, those of installed packages, and those of the user's files; later files win.
+
+    Raises:
+        BrokenCatalog: naming file, row and key.
+    """
+    tables: dict[str, dict[str, Any]] = {axis: {} for axis in BUILT_IN}
+    for axis, place in BUILT_IN.items():
+        package, name = place.split(":")
+        tables[axis].update(_rows(axis, Path(str(files(package))) / name, wrap=axis))
+    for path in [*_entry_point_files(), *extra]:
+        for axis in BUILT_IN:
+            tables[axis].update(_rows(axis, path))
+    return Catalog(**tables)
+
+
+def imported(place: str) -> Callable[..., Any]:
+    """The function that "module:function" names; importing it may import torch.
+
+    Raises:
+        BrokenCatalog: where there is no such module or function.
+    """
+    module, _, name = place.partition(":")
+    try:
+        return cast(Callable[..., Any], getattr(importlib.import_module(module), name))
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        raise BrokenCatalog(f"{place!r} cannot be imported ({error}); a catalog row names it as 'module:function'") from error
+
+
+CARDS: Mapping[str, type[Any]] = {"models": ModelCard, "tasks": TaskCard, "regimes": RegimeCard, "suites": SuiteCard}
+
+
+def _rows(axis: str, path: Path, wrap: str = "") -> dict[str, Any]:
+    document = _document(path)
+    if wrap:
+        document = {wrap: document}
+    elif strange := sorted(set(document) - set(BUILT_IN)):
+        raise BrokenCatalog(
+            f"{path}: unknown table [{strange[0]}]; a catalog has [models.*], [tasks.*], [regimes.*], [suites.*]"
+        )
+    return {name: _card(axis, name, row, path) for name, row in document.get(axis, {}).items()}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BrokenCatalog(f"{path}: not a readable TOML catalog: {error}") from error
+
+
+def _card(axis: str, name: str, row: Any, path: Path) -> Any:
+    card = CARDS[axis]
+    where = f"{path}: [{axis}.{name}]"
+    if not isinstance(row, dict):
+        raise BrokenCatalog(f"{where} is not a table")
+    known = {f.name: f for f in fields(card)}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in known}
+    others = {key: value for key, value in row.items() if key not in known}
+    if others and "options" not in known:
+        raise BrokenCatalog(f"{where} has an unknown key {sorted(others)[0]!r}; it may have {', '.join(sorted(known))}")
+    if others:
+        values["options"] = others
+    required = {key for key, f in known.items() if f.default is MISSING and f.default_factory is MISSING} - {"name"}
+    if missing := sorted(required - set(values)):
+        raise BrokenCatalog(f"{where} lacks {missing[0]!r}")
+    _check_words(where, values)
+    return card(**{**values, "name": name, "folder": str(path.parent)})
+
+
+WORDS = {"type": ("dual-encoder", "generator"), "kind": ("general", "medical", "diagnosis", "vqa")}
+
+
+def _check_words(where: str, values: Mapping[str, Any]) -> None:
+    for key, allowed in WORDS.items():
+        if key in values and values[key] not in allowed:
+            raise BrokenCatalog(f"{where}: {key} is {values[key]!r}; it must be one of {', '.join(allowed)}")
+
+
+def _entry_point_files() -> list[Path]:
+    return [Path(str(point.load())) for point in entry_points(group="medrival")]

@@ -1,0 +1,219 @@
+"""What the three axes hand each other: samples, predictions, and what a model can do.
+
+Models, tasks and regimes import this module and never one another. It imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL import Image as PIL
+
+T = TypeVar("T")
+
+TaskKind = Literal["diagnosis", "vqa"]
+ModelType = Literal["dual-encoder", "generator"]
+Form = Literal["label", "closed", "choice", "open"]
+
+
+class Image(Protocol):
+    """An image that is decoded only when it is needed."""
+
+    def open(self) -> PIL.Image:
+        """Decode to 8-bit RGB.
+
+        Raises:
+            UnreadableImage: naming the image and what is wrong with it.
+        """
+
+    @property
+    def digest(self) -> str:
+        """A hash of everything that decides the pixels."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One thing a model is tested on.
+
+    Attributes:
+        id: unique within its task.
+        image: decoded on demand.
+        group: the patient (or, where patients are unknown, the image): the cluster of the bootstrap.
+        truth: the class name (diagnosis) or the reference answer (vqa).
+        prompt: what a generator is asked, in full; empty for a diagnosis.
+        question: the question alone, for display.
+        form: "label" (diagnosis), "closed" (yes or no, or one of few words), "choice" (lettered options), "open".
+        options: what may be answered: the two words of a yes/no question, the option texts of a choice.
+        skill: "understanding", "reasoning" or unknown ("").
+        attributes: subgroups such as {"sex": "female", "age": "40-59"}.
+    """
+
+    id: str
+    image: Image
+    group: str
+    truth: str
+    prompt: str = ""
+    question: str = ""
+    form: Form = "label"
+    options: tuple[str, ...] = ()
+    skill: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reply(self) -> str:
+        """What the prompt asks for, in the form it asks for: the letter of a choice, else the truth."""
+        return ascii_uppercase[self.options.index(self.truth)] if self.form == "choice" else self.truth
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model said about one sample, with all that is needed to score it later without the data.
+
+    Attributes:
+        scores: probability of each class, in the order of the task's classes (diagnosis).
+        answer: the model's words (vqa).
+        error: why the sample failed, or "". A failed sample counts as wrong.
+    """
+
+    id: str
+    group: str
+    truth: str
+    scores: tuple[float, ...] = ()
+    answer: str = ""
+    error: str = ""
+    question: str = ""
+    form: Form = "label"
+    options: tuple[str, ...] = ()
+    skill: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A loaded data set with its split; no image is decoded yet.
+
+    Attributes:
+        classes: class names in label order (diagnosis).
+        prompts: one text a class, for zero-shot classification (diagnosis).
+        fingerprint: sha256 over everything that decides samples, order and pixels.
+        notes: what a reader of a score must know, e.g. {"test_images_in_train": 202}.
+    """
+
+    name: str
+    kind: TaskKind
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    fingerprint: str
+    classes: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DualEncoder:
+    """What every contrastive model can do.
+
+    Attributes:
+        module: the whole network.
+        tower: the image tower, a part of `module`; adapters go in here.
+        lora: full names (in `tower`) of the linear layers that LoRA adapts.
+        prepare: images -> pixels [n, 3, height, width] on the CPU.
+        image_features: pixels -> features [n, dim], projected and not normalised; differentiable.
+        text_features: texts -> features [n, dim], projected and not normalised.
+        scale: what cosine similarities are multiplied with before the softmax.
+    """
+
+    module: torch.nn.Module
+    tower: torch.nn.Module
+    lora: tuple[str, ...]
+    prepare: Callable[[Sequence[PIL.Image]], torch.Tensor]
+    image_features: Callable[[torch.Tensor], torch.Tensor]
+    text_features: Callable[[Sequence[str]], torch.Tensor]
+    scale: float
+
+
+@dataclass(frozen=True)
+class Generator:
+    """What every model that answers in words can do.
+
+    Attributes:
+        module: the whole network.
+        lora: full names of the linear layers of language model and projector that LoRA adapts.
+        answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt.
+        teach: images, prompts and wished-for answers -> model inputs with labels on the answer's tokens only.
+    """
+
+    module: torch.nn.Module
+    lora: tuple[str, ...]
+    answer: Callable[[Sequence[PIL.Image], Sequence[str], int], list[str]]
+    teach: Callable[[Sequence[PIL.Image], Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Stands where a prediction would be, for a sample that could not be predicted."""
+
+    reason: str
+
+
+Answer = tuple[float, ...] | str | Failed
+"""What a model says about a sample: class probabilities (diagnosis), words (vqa), or why it could not."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frozen image features of some samples.
+
+    Attributes:
+        values: [samples, dim] float32, not normalised; rows of failed samples are NaN.
+        failed: why, by row.
+    """
+
+    values: np.ndarray
+    failed: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model after a regime, ready to be tested.
+
+    Attributes:
+        predict: samples -> an answer for each.
+        trainable_parameters: how many numbers the regime fitted.
+        train_seconds: how long the fitting took.
+        notes: for the record: what was chosen on validation data, which training samples could not be read.
+        undo: gives the model back as it was, bit for bit.
+    """
+
+    predict: Callable[[Sequence[Sample]], list[Answer]]
+    trainable_parameters: int = 0
+    train_seconds: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    undo: Callable[[], object] = lambda: None
+
+
+class Workbench(Protocol):
+    """What the engine lends a regime while it works on one case."""
+
+    seed: int
+    device: str
+    batch_size: int
+    max_new_tokens: int
+
+    def features(self, samples: Sequence[Sample]) -> Features:
+        """Frozen image features of the case's model, from the store where they are known."""
+
+    def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
+        """The same items, with a progress line where a person is watching."""
+
+
+Loader = Callable[[Any, "Path | None", "Path"], Task]
+"""How a task row becomes a task: (row, assets folder or None, cache folder) -> Task."""

@@ -1,0 +1,45 @@
+"""What can go wrong, each with a message for the user: the thing, what is wrong with it, what to do."""
+
+
+class MedrivalError(Exception):
+    """An expected failure. It is shown as its message alone; other cases go on."""
+
+
+class UnknownName(MedrivalError):
+    """A model, task, regime or suite that no catalog has."""
+
+
+class BrokenCatalog(MedrivalError):
+    """A catalog file or row that cannot be used."""
+
+
+class MissingAsset(MedrivalError):
+    """Weights or data that are not on this machine. The case is skipped, or fails under --strict-assets."""
+
+
+class BrokenModel(MedrivalError):
+    """A directory that holds no model, or a checkpoint that does not load."""
+
+
+class BrokenData(MedrivalError):
+    """A data file that does not have the layout its loader expects."""
+
+
+class UnreadableImage(MedrivalError):
+    """One image that cannot be decoded. The sample counts as wrong and is listed."""
+
+
+class AdaptationFailed(MedrivalError):
+    """A regime that could not adapt the model: no gradient, a diverged loss, nothing to train on."""
+
+
+class OutOfMemory(MedrivalError):
+    """The case does not fit into memory, even one sample at a time."""
+
+
+class ReportNotWritten(MedrivalError):
+    """The report folder cannot be written. What was measured stays in the store."""
+
+
+class MedrivalWarning(UserWarning):
+    """Something the user should know that changes no number."""

@@ -1,0 +1,254 @@
+"""From a case to its outcome: load, adapt, predict, score; memoised in the store."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from medrival import fingerprints, memory
+from medrival.batches import Progress, first_line, in_batches, out_of_memory
+from medrival.case import Case, Cost, Outcome
+from medrival.catalog import ModelCard, TaskCard, imported
+from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Features, Generator, Prediction, Sample, Task
+from medrival.errors import BrokenData, MedrivalWarning, OutOfMemory
+from medrival.limit import limited
+from medrival.store import Store, key_of
+from medrival.weights import locate
+
+T = TypeVar("T")
+
+MAX_NEW_TOKENS = 64
+"""The answer length that both of a pair are given."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How cases are evaluated.
+
+    Attributes:
+        device: "cpu", "cuda", "cuda:1", "mps".
+        dtype: of the weights: "float32", "bfloat16", "float16".
+        batch_size: of prediction; a training batch is part of a regime's budget.
+        limit: at most so many samples of each split, or None.
+        assets: the user's folder of data and models.
+        measured_after: outcomes stored before (seconds since 1970) are measured anew.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch_size: int = 64
+    limit: int | None = None
+    assets: Path | None = None
+    measured_after: float = 0.0
+
+
+class Lab:
+    """Evaluates cases and keeps what the next case may need: the tasks, and one model, as cases come sorted by model."""
+
+    def __init__(self, settings: Settings, store: Store, progress: Progress) -> None:
+        self.settings = settings
+        self.store = store
+        self.progress = progress
+        self._tasks: dict[str, Task] = {}
+        self._loaded: tuple[ModelCard, DualEncoder | Generator] | None = None
+
+    def evaluate(self, case: Case) -> Outcome:
+        """The case's outcome, from the store where it is known.
+
+        Raises:
+            MissingAsset: weights or data are not on this machine.
+            OutOfMemory: the case does not fit.
+            MedrivalError: any other expected failure. A case that fails stores nothing.
+        """
+        key = self.key(case)
+        with self.store.lock(key):
+            known = self.store.outcome(key, self.settings.measured_after)
+            if known is not None:
+                return known
+            outcome = self._measure_safely(case, key)
+            self._keep(partial(self.store.keep_outcome, outcome))
+            return outcome
+
+    def task(self, card: TaskCard) -> Task:
+        """The loaded task, cut to the limit.
+
+        Raises:
+            MissingAsset: the data is not on this machine.
+            BrokenData: the data is not what the loader expects, or there is nothing to test on.
+        """
+        if card.name not in self._tasks:
+            task: Task = imported(card.data)(card, self.settings.assets, self.store.scratch)
+            if not task.test:
+                raise BrokenData(f"{card.name}: its test split is empty")
+            self._tasks[card.name] = limited(task, self.settings.limit) if self.settings.limit else task
+        return self._tasks[card.name]
+
+    def key(self, case: Case) -> str:
+        """Sha256 over everything that can change the outcome."""
+        task = self.task(case.task)
+        runner = case.regime.runner(case.task, case.model) or ""
+        return key_of(
+            {
+                "model": self._identity(case.model),
+                "task": [
+                    task.name,
+                    task.kind,
+                    task.fingerprint,
+                    task.classes,
+                    task.prompts,
+                    "test",
+                    self.settings.limit,
+                ],
+                "regime": [case.regime.name, runner, dict(case.regime.budget)],
+                "seed": case.seed,
+                "max_new_tokens": MAX_NEW_TOKENS,
+                "code": fingerprints.code((case.model.adapter, case.task.data, runner)),
+            }
+        )
+
+    def features(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
+        """Frozen image features, computed once per model and images, whatever the regime and seed."""
+        key = key_of(
+            {
+                "features": self._identity(card),
+                "images": [sample.image.digest for sample in samples],
+                "code": fingerprints.code((card.adapter,)),
+            }
+        )
+        with self.store.lock(key):
+            known = self.store.features(key)
+            if known is not None:
+                return known
+            features = self._embed(card, samples)
+            self._keep(partial(self.store.keep_features, key, features))
+            return features
+
+    def _measure_safely(self, case: Case, key: str) -> Outcome:
+        try:
+            return self._measure(case, key)
+        except BaseException as error:
+            self._forget_model()  # a half-adapted model must not serve the next case
+            if not out_of_memory(error):
+                raise
+            raise OutOfMemory(
+                f"{case.id}: out of memory on {self.settings.device} ({first_line(error)}); "
+                "try --dtype bfloat16, a smaller batch in the regime's budget, or a larger device"
+            ) from error
+
+    def _measure(self, case: Case, key: str) -> Outcome:
+        from medrival.tasks.metrics import measure
+
+        task, model = self.task(case.task), self._model(case.model)
+        adapt: Callable[..., Adapted] = imported(case.regime.runner(case.task, case.model) or "")
+        memory.reset_peak(self.settings.device)
+        started = time.perf_counter()
+        adapted = adapt(model, task, case.regime.budget, Bench(self, case))
+        adaptation_ended = time.perf_counter()
+        answers = adapted.predict(task.test)
+        ended = time.perf_counter()
+        adapted.undo()
+        predictions = tuple(_prediction(sample, answer) for sample, answer in zip(task.test, answers, strict=True))
+        cost = Cost(
+            seconds=ended - started,
+            train_seconds=adapted.train_seconds,
+            trainable_parameters=adapted.trainable_parameters,
+            total_parameters=sum(parameter.numel() for parameter in model.module.parameters()),
+            peak_memory_bytes=memory.peak(self.settings.device),
+            samples_per_second=len(task.test) / max(ended - adaptation_ended, 1e-9),
+        )
+        notes = {**task.notes, **self._sizes(task), **adapted.notes}
+        return Outcome(key, task.classes, measure(task.kind, predictions, task.classes), predictions, cost, notes)
+
+    def _sizes(self, task: Task) -> Mapping[str, int]:
+        sizes = {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
+        return sizes | ({"limit": self.settings.limit} if self.settings.limit else {})
+
+    def _embed(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
+        import torch
+
+        model = self._model(card)
+        if not isinstance(model, DualEncoder):
+            raise TypeError(f"{card.name} is a {card.type}; only a dual encoder has image features")
+
+        @torch.inference_mode()
+        def embed(images: list, _: list[Sample]) -> list[np.ndarray]:  # type: ignore[type-arg]
+            return list(model.image_features(model.prepare(images)).float().cpu().numpy())
+
+        rows = in_batches(samples, embed, self.settings.batch_size, self.progress, f"{card.name}: image features")
+        failed = {i: row.reason for i, row in enumerate(rows) if isinstance(row, Failed)}
+        known = [row for row in rows if not isinstance(row, Failed)]
+        values = np.full((len(rows), known[0].shape[0] if known else 0), np.nan, dtype=np.float32)
+        for i, row in enumerate(rows):
+            if not isinstance(row, Failed):
+                values[i] = row
+        return Features(values, failed)
+
+    def _model(self, card: ModelCard) -> DualEncoder | Generator:
+        if self._loaded is None or self._loaded[0] != card:
+            self._forget_model()
+            folder = locate(card, self.settings.assets)
+            self._loaded = card, imported(card.adapter)(card, folder, self.settings.device, self.settings.dtype)
+        return self._loaded[1]
+
+    def _forget_model(self) -> None:
+        self._loaded = None
+        memory.release()
+
+    def _identity(self, card: ModelCard) -> list[str]:
+        weights = fingerprints.weights(locate(card, self.settings.assets))
+        return [card.adapter, weights, card.lora, self.settings.dtype, self.settings.device.partition(":")[0]]
+
+    def _keep(self, write: Callable[[], object]) -> None:
+        """Store a result; a full or read-only disk costs the memory of it, not the result."""
+        try:
+            write()
+        except OSError as error:
+            warnings.warn(
+                f"the store at {self.store.folder} cannot be written ({error}); what was measured is reported but not kept",
+                MedrivalWarning,
+                stacklevel=2,
+            )
+
+
+class Bench:
+    """What a regime is lent while it works on one case (see `contracts.Workbench`)."""
+
+    max_new_tokens = MAX_NEW_TOKENS
+
+    def __init__(self, lab: Lab, case: Case) -> None:
+        self._lab = lab
+        self._case = case
+        self.seed = case.seed
+        self.device = lab.settings.device
+        self.batch_size = lab.settings.batch_size
+
+    def features(self, samples: Sequence[Sample]) -> Features:
+        """Frozen image features of the case's model."""
+        return self._lab.features(self._case.model, samples)
+
+    def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
+        """The same items, with a progress line where a person is watching."""
+        return self._lab.progress(items, f"{self._case.id}: {label}")
+
+
+def _prediction(sample: Sample, answer: Answer) -> Prediction:
+    return Prediction(
+        id=sample.id,
+        group=sample.group,
+        truth=sample.truth,
+        scores=answer if isinstance(answer, tuple) else (),
+        answer=answer if isinstance(answer, str) else "",
+        error=answer.reason if isinstance(answer, Failed) else "",
+        question=sample.question,
+        form=sample.form,
+        options=sample.options,
+        skill=sample.skill,
+        attributes=dict(sample.attributes),
+    )

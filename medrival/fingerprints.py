@@ -1,0 +1,50 @@
+"""What decides a number besides the data: the weights and the code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+ENGINE = ("medrival.batches", "medrival.contracts", "medrival.evaluate", "medrival.limit", "medrival.statistics")
+AXES = ("medrival.models", "medrival.regimes", "medrival.tasks")
+LIBRARIES = ("numpy", "peft", "pillow", "scikit-learn", "torch", "transformers", "nltk", "rouge-score")
+
+
+@cache
+def code(places: tuple[str, ...] = ()) -> str:
+    """Sha256 over the code that measures, the libraries' versions, and the modules of some "module:function" places."""
+    modules = {*ENGINE, *(place.partition(":")[0] for place in places)}
+    sources = {source for name in modules for source in _source(name)}
+    for axis in AXES:
+        sources |= {path for folder in _folders(axis) for path in folder.glob("*.py")}
+    digest = hashlib.sha256()
+    for path in sorted(sources, key=lambda p: (p.name, str(p))):
+        digest.update(path.read_bytes())
+    for library in LIBRARIES:
+        digest.update(f"{library}={version(library)}".encode())
+    return digest.hexdigest()
+
+
+@cache
+def weights(folder: Path) -> str:
+    """Sha256 over every file of a model directory, names and contents; read once a process."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".md"):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _source(module: str) -> Iterable[Path]:
+    found = importlib.util.find_spec(module)
+    return [Path(found.origin)] if found and found.origin else []
+
+
+def _folders(package: str) -> list[Path]:
+    found = importlib.util.find_spec(package)
+    return [Path(place) for place in (found.submodule_search_locations or [])] if found else []

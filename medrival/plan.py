@@ -1,0 +1,83 @@
+"""Which cases and pairs a run holds, in which order, under which marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from medrival.case import Case, Pair, cases, pairs
+from medrival.catalog import Catalog, SuiteCard
+
+MARKS = {"in": "in_domain", "ood": "ood", "unknown": "domain_unknown"}
+
+
+def identity(nodeid: str) -> str:
+    """The id in the brackets of a test's name, or ""."""
+    return nodeid.partition("[")[2].removesuffix("]")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user asked for; None leaves an axis to the suite."""
+
+    suite: str
+    models: tuple[str, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    regimes: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases and pairs of a run, by id, in the order they run in."""
+
+    suite: SuiteCard
+    cases: Mapping[str, Case]
+    pairs: Mapping[str, Pair]
+
+    @classmethod
+    def of(cls, catalog: Catalog, selection: Selection) -> Plan:
+        """Plan the selected cases.
+
+        Raises:
+            UnknownName: a name that no catalog has, with the nearest.
+        """
+        (suite,) = catalog.select("suites", [selection.suite])[:1]
+        selected = cases(
+            catalog.select("models", suite.models if selection.models is None else selection.models),
+            catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks),
+            catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes),
+            selection.seeds,
+        )
+        return cls(suite, {case.id: case for case in selected}, {pair.id: pair for pair in pairs(selected)})
+
+    def rank(self, identity: str) -> int:
+        """Where a test with this id comes: cases by model, then pairs; what is not ours stays ahead, as it was."""
+        return self._ranks.get(identity, -1)
+
+    def groups(self, workers: int) -> dict[str, str]:
+        """Which tests one worker should run together: a model's; each case by itself where models are fewer than workers."""
+        models = {case.model.name for case in self.cases.values()}
+        by_case = len(models) < workers
+        groups = {identity: identity if by_case else case.model.name for identity, case in self.cases.items()}
+        return groups | {
+            identity: f"{pair.general.model.name}~{pair.medical.model.name}" for identity, pair in self.pairs.items()
+        }
+
+    def marks(self, *described: Case) -> list[str]:
+        """Marks of a case, or of the cases of a pair: kind, domain of the first, regime, family."""
+        first = described[0]
+        names = [MARKS[first.domain], first.task.kind, *(case.model.kind for case in described)]
+        names += [case.regime.name for case in described]
+        return list(dict.fromkeys(name.replace("-", "_") for name in names))
+
+    @cached_property
+    def markers(self) -> list[str]:
+        """Every mark that may occur."""
+        marks = {mark for case in self.cases.values() for mark in self.marks(case)}
+        return sorted(marks | {*MARKS.values(), "diagnosis", "vqa", "rivalry", "general", "medical"})
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        return {identity: rank for rank, identity in enumerate([*self.cases, *self.pairs])}

@@ -1,0 +1,163 @@
+"""The pytest plugin: options, markers, parametrisation, order of cases, and the reports at the end.
+
+It is loaded on request (`-p medrival.plugin`, or by the project's conftest.py), never by installing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+
+from medrival import catalog
+from medrival.errors import MedrivalError
+from medrival.plan import Plan, Selection, identity
+from medrival.reports.progress import Progress
+from medrival.reports.recorder import Recorder
+from medrival.session import PLAN, PROGRESS, STARTED, STORE
+from medrival.store import Store
+from medrival.workers import ByModel, limit_threads
+
+KINDS = ("diagnosis", "vqa")
+
+pytest_plugins = ["medrival.fixtures.cases"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """All options of a study; a suite names the axes, and the options replace them."""
+    group = parser.getgroup("medrival", "medrival: general against medical vision-language models")
+    add = group.addoption
+    add(
+        "--suite",
+        default="pocket",
+        metavar="NAME",
+        help="named selection of models, tasks and regimes (default: pocket)",
+    )
+    add("--models", metavar="NAMES", help="comma-separated names or globs instead of the suite's models")
+    add("--tasks", metavar="NAMES", help="comma-separated names or globs instead of the suite's tasks")
+    add("--regimes", metavar="NAMES", help="comma-separated names or globs instead of the suite's regimes")
+    add("--seeds", default="0", metavar="SEEDS", help="comma-separated seeds of training (default: 0)")
+    add("--limit", type=_positive, metavar="N", help="at most N samples of each split, the same for every model")
+    add("--assets", type=Path, metavar="DIR", help="folder with data sets and models")
+    add("--strict-assets", action="store_true", help="fail, not skip, where weights or data are missing")
+    add(
+        "--catalog",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="TOML file with more rows (repeatable)",
+    )
+    add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    add(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="precision of the weights (default: auto, bfloat16 on CUDA and float32 elsewhere)",
+    )
+    add(
+        "--batch-size",
+        type=_positive,
+        default=64,
+        metavar="N",
+        help="of prediction, halved where memory runs out (default: 64)",
+    )
+    add("--report-dir", type=Path, default=Path("reports/latest"), metavar="DIR", help="default: reports/latest")
+    add("--no-resume", action="store_true", help="measure anew what the store already has")
+    add("--store", type=Path, metavar="DIR", help="where outcomes are kept (default: the user's cache folder)")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the catalogs, plan the cases; a mistake in the options ends the run here."""
+    limit_threads()
+    try:
+        rows = catalog.load(config.getoption("--catalog"))
+        config.stash[PLAN] = plan = Plan.of(rows, _selection(config))
+    except MedrivalError as error:
+        raise pytest.UsageError(str(error)) from None
+    for marker in plan.markers:
+        config.addinivalue_line("markers", f"{marker}: set by medrival on the cases it describes")
+    config.stash[STARTED] = getattr(config, "workerinput", {}).get("medrival_started", time.time())
+    config.stash[STORE] = store = Store(config.getoption("--store") or platformdirs.user_cache_path("medrival"))
+    config.stash[PROGRESS] = progress = Progress.of(config)
+    config.pluginmanager.register(progress, "medrival-progress")
+    config.pluginmanager.register(Recorder(config, plan, store), "medrival-recorder")
+
+
+def _selection(config: pytest.Config) -> Selection:
+    def names(option: str) -> tuple[str, ...] | None:
+        given = config.getoption(option)
+        return None if given is None else tuple(name.strip() for name in given.split(",") if name.strip())
+
+    try:
+        seeds = tuple(dict.fromkeys(int(seed) for seed in names("--seeds") or ()))
+    except ValueError:
+        raise pytest.UsageError(
+            f"--seeds {config.getoption('--seeds')}: seeds are whole numbers, such as --seeds 0,1,2"
+        ) from None
+    return Selection(config.getoption("--suite"), names("--models"), names("--tasks"), names("--regimes"), seeds or (0,))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a benchmark its cases: `outcome` those of the kind it is marked with, `general` and `medical` the pairs."""
+    plan = metafunc.config.stash[PLAN]
+    if "outcome" in metafunc.fixturenames:
+        kinds = {mark.name for mark in metafunc.definition.iter_markers()} & set(KINDS)
+        chosen = [case for case in plan.cases.values() if case.task.kind in kinds or not kinds]
+        metafunc.parametrize(
+            "outcome",
+            [pytest.param(case.id, id=case.id, marks=_marks(plan.marks(case))) for case in chosen],
+            indirect=True,
+            scope="session",
+        )
+    elif {"general", "medical"} <= set(metafunc.fixturenames):
+        metafunc.parametrize(
+            ("general", "medical"),
+            [
+                pytest.param(pair.general.id, pair.medical.id, id=pair.id, marks=_marks(plan.marks(pair.medical, pair.general)))
+                for pair in plan.pairs.values()
+            ],
+            indirect=True,
+            scope="session",
+        )
+
+
+def _marks(names: Sequence[str]) -> list[pytest.MarkDecorator]:
+    return [getattr(pytest.mark, name) for name in names]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort cases by model, pairs last; drop the placeholders pytest makes where nothing is selected."""
+    plan = config.stash[PLAN]
+    empty = [
+        item for item in items if "[NOTSET]" in item.name and {"outcome", "general"} & set(getattr(item, "fixturenames", ()))
+    ]
+    if empty:
+        items[:] = [item for item in items if item not in empty]
+    items.sort(key=lambda item: plan.rank(identity(item.nodeid)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModel | None:
+    """Group cases by model under xdist's default distribution; another `--dist` is the user's choice."""
+    if config.getoption("dist") != "load":
+        return None
+    return ByModel(config, log, config.stash[PLAN].groups(len(config.getoption("tx"))))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell each worker when the session began, so that --no-resume means the same in all."""
+    node.workerinput["medrival_started"] = node.config.stash[STARTED]

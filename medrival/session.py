@@ -1,0 +1,15 @@
+"""What one pytest session holds, under typed keys of `config.stash`."""
+
+from __future__ import annotations
+
+import pytest
+
+from medrival.plan import Plan
+from medrival.reports.progress import Progress
+from medrival.store import Store
+
+PLAN = pytest.StashKey[Plan]()
+STORE = pytest.StashKey[Store]()
+PROGRESS = pytest.StashKey[Progress]()
+STARTED = pytest.StashKey[float]()
+"""When the session began, in seconds since 1970, the same in every worker."""

@@ -1,0 +1,152 @@
+"""Content-addressed results on disk: atomic, locked, resumable.
+
+Everything lies under a key that is the hash of all that can change it, so nothing is ever stale and any file may be
+deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from filelock import FileLock
+
+from medrival.case import Cost, Outcome
+from medrival.contracts import Features, Prediction
+from medrival.statistics import Estimate
+
+DEFAULT_LIMIT_BYTES = 20 * 2**30
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Sha256 over a JSON-able mapping, whatever its order."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file that is either whole or absent, whenever the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Store:
+    """Outcomes and image features in one folder, safe for many processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def scratch(self) -> Path:
+        """Where tasks may keep what they draw or unpack."""
+        return self.folder / "tasks"
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold a key: one process computes, the others wait. A killed process lets go."""
+        path = self.folder / "locks" / f"{key}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
+    def outcome(self, key: str, newer_than: float = 0.0) -> Outcome | None:
+        """The stored outcome, or None where there is none, it is older than a time, or it cannot be read."""
+        path = self._outcome_path(key)
+        try:
+            if path.stat().st_mtime < newer_than:
+                return None
+            outcome = outcome_from(json.loads(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        self._touch(path)
+        return outcome
+
+    def has_outcome(self, key: str) -> bool:
+        """Whether an outcome lies under a key."""
+        return self._outcome_path(key).is_file()
+
+    def keep_outcome(self, outcome: Outcome) -> Path:
+        """Store an outcome under its key."""
+        path = self._outcome_path(outcome.key)
+        content = json.dumps(asdict(outcome), allow_nan=False).encode()
+        write_atomically(path, lambda stream: stream.write(content))
+        return path
+
+    def features(self, key: str) -> Features | None:
+        """The stored features, or None."""
+        path = self._features_path(key)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                rows, reasons = archive["failed_rows"].tolist(), archive["failed_reasons"].tolist()
+                features = Features(archive["values"], dict(zip(rows, reasons, strict=True)))
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+        self._touch(path)
+        return features
+
+    def keep_features(self, key: str, features: Features) -> None:
+        """Store features under a key."""
+        rows = np.array(list(features.failed), dtype=np.int64)
+        reasons = np.array(list(features.failed.values()), dtype=np.str_)
+        write_atomically(
+            self._features_path(key),
+            lambda stream: np.savez(stream, values=features.values, failed_rows=rows, failed_reasons=reasons),
+        )
+
+    def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> int:
+        """Delete what was used longest ago until the rest fits; return the number of bytes freed."""
+        files = [path for path in self.folder.rglob("*") if path.is_file() and path.parent.name != "locks"]
+        used = sorted((path.stat().st_atime, path.stat().st_size, path) for path in files)
+        excess = sum(size for _, size, _ in used) - limit_bytes
+        freed = 0
+        for _, size, path in used:
+            if freed >= excess:
+                break
+            path.unlink(missing_ok=True)
+            freed += size
+        return freed
+
+    def _outcome_path(self, key: str) -> Path:
+        return self.folder / "outcomes" / key[:2] / f"{key}.json"
+
+    def _features_path(self, key: str) -> Path:
+        return self.folder / "features" / key[:2] / f"{key}.npz"
+
+    @staticmethod
+    def _touch(path: Path) -> None:
+        """Mark as used now, for pruning, without changing when it was measured; a read-only store stays usable."""
+        with suppress(OSError):
+            os.utime(path, (time.time(), path.stat().st_mtime))
+
+
+def outcome_from(record: Mapping[str, Any]) -> Outcome:
+    """The outcome that `dataclasses.asdict` took apart."""
+    return Outcome(
+        key=record["key"],
+        classes=tuple(record["classes"]),
+        metrics={name: Estimate(**estimate) for name, estimate in record["metrics"].items()},
+        predictions=tuple(_read_prediction(p) for p in record["predictions"]),
+        cost=Cost(**record["cost"]),
+        notes=record["notes"],
+    )
+
+
+def _read_prediction(record: Mapping[str, Any]) -> Prediction:
+    return Prediction(**{**record, "scores": tuple(record["scores"]), "options": tuple(record["options"])})

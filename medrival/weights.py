@@ -1,0 +1,54 @@
+"""Where a model's weights are: in the package, in a folder, in --assets, in the hub's cache, or on the hub."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from medrival.catalog import ModelCard
+from medrival.errors import BrokenModel, MissingAsset
+
+# Weights in formats that can carry code (.bin, .pt, .ckpt) are never fetched.
+FETCHED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "merges.txt")
+
+
+def locate(card: ModelCard, assets: Path | None) -> Path:
+    """The local directory that holds the model.
+
+    Order: `package:`, an existing directory (relative to the catalog file), `ASSETS/models/ORG/NAME`, the hub's cache, the hub.
+
+    Raises:
+        BrokenModel: the directory has no config.json.
+        MissingAsset: it is nowhere, and the hub did not give it.
+    """
+    folder = _local(card, assets)
+    if folder is None:
+        return _from_hub(card, assets)
+    if not (folder / "config.json").is_file():
+        raise BrokenModel(f"{card.name}: {folder} is no model directory: it has no config.json")
+    return folder
+
+
+def _local(card: ModelCard, assets: Path | None) -> Path | None:
+    if card.weights.startswith("package:"):
+        package, _, folder = card.weights.removeprefix("package:").partition("/")
+        return Path(str(files(package))) / folder
+    places = [Path(card.folder) / Path(card.weights).expanduser()]
+    if assets:
+        places.append(assets / "models" / card.weights)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _from_hub(card: ModelCard, assets: Path | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    expected = (assets or Path("DIR")) / "models" / card.weights
+    advice = f"put its files into {expected} and pass --assets {assets or 'DIR'}, or allow access to the model hub"
+    try:
+        return Path(snapshot_download(card.weights, revision=card.revision or None, allow_patterns=list(FETCHED)))
+    except HFValidationError:
+        raise MissingAsset(f"{card.name}: {card.weights} is neither a directory nor the name of a hub model") from None
+    except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MissingAsset(f"{card.name}: {card.weights} is not on this machine ({reason}); {advice}") from error

@@ -1,0 +1,1 @@
+"""Axis 1: the models, and the adapters that load them."""

@@ -1,0 +1,131 @@
+"""Models that answer in words: image and prompt in, text out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from medrival.models.checkpoint import linear_layers, load_module, load_processor
+from PIL import Image as PIL
+
+from medrival.catalog import ModelCard
+from medrival.contracts import Generator
+from medrival.errors import BrokenModel
+
+
+def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
+    """Any `AutoModelForImageTextToText`, with its chat template or, where it has none, a plain prompt.
+
+    Raises:
+        BrokenModel: the directory does not load, or its processor has no tokenizer.
+    """
+    from transformers import AutoModelForImageTextToText, GenerationConfig
+
+    module = load_module(card, AutoModelForImageTextToText, folder, device, dtype)
+    processor = load_processor(card, folder)
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None:
+        raise BrokenModel(f"{card.name}: {folder} has no tokenizer beside its image processor")
+    tokenizer.padding_side = "left"  # so that every answer starts where its prompt ends
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    end = _end_tokens(module, tokenizer)
+
+    def ask(images: Sequence[PIL.Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+        batch = _chat(processor, images, prompts) if processor.chat_template else _plain(processor, images, prompts)
+        return {name: _on(value, module) for name, value in batch.items()}
+
+    @torch.inference_mode()
+    def answer(images: Sequence[PIL.Image], prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        inputs = ask(images, prompts)
+        # A fresh configuration: a checkpoint's own sampling or repetition penalty would make decoding unequal in a pair.
+        greedy = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=end,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        tokens = module.generate(**inputs, generation_config=greedy)[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+
+    def teach(images: Sequence[PIL.Image], prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
+        inputs = ask(images, prompts)
+        wished = [[*tokenizer(text, add_special_tokens=False)["input_ids"], end[0]] for text in answers]
+        return _followed_by(inputs, wished, tokenizer.pad_token_id)
+
+    return Generator(module=module, lora=_lora_layers(card, module), answer=answer, teach=teach)
+
+
+def _chat(processor: Any, images: Sequence[PIL.Image], prompts: Sequence[str]) -> Mapping[str, torch.Tensor]:
+    conversations = [
+        [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": prompt}]}]
+        for image, prompt in zip(images, prompts, strict=True)
+    ]
+    batch: Mapping[str, torch.Tensor] = processor.apply_chat_template(
+        conversations, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", padding=True
+    )
+    return batch
+
+
+def _plain(processor: Any, images: Sequence[PIL.Image], prompts: Sequence[str]) -> Mapping[str, torch.Tensor]:
+    image_token = getattr(processor, "image_token", "<image>")
+    batch: Mapping[str, torch.Tensor] = processor(
+        images=[[image] for image in images],
+        text=[f"{image_token}\n{prompt}" for prompt in prompts],
+        padding=True,
+        return_tensors="pt",
+    )
+    return batch
+
+
+def _followed_by(inputs: Mapping[str, torch.Tensor], answers: Sequence[Sequence[int]], pad: int) -> dict[str, torch.Tensor]:
+    """Prompts (padded left) and answers (padded right) side by side, with labels on the answers alone."""
+    prompts = inputs["input_ids"]
+    width = max(len(answer) for answer in answers)
+    tokens = torch.full((len(answers), width), pad, dtype=prompts.dtype, device=prompts.device)
+    labels = torch.full_like(tokens, -100)
+    for row, answer in enumerate(answers):
+        tokens[row, : len(answer)] = labels[row, : len(answer)] = torch.tensor(answer, device=prompts.device)
+    taught = {name: _extended(value, prompts, width) for name, value in inputs.items()}
+    taught["input_ids"] = torch.cat([prompts, tokens], dim=1)
+    taught["attention_mask"] = torch.cat([inputs["attention_mask"], (labels != -100).to(inputs["attention_mask"])], dim=1)
+    taught["labels"] = torch.cat([torch.full_like(prompts, -100), labels], dim=1)
+    return taught
+
+
+def _extended(value: torch.Tensor, prompts: torch.Tensor, width: int) -> torch.Tensor:
+    """Marks that some processors give each token (0: text) go on over the answer."""
+    if value.shape != prompts.shape or value.is_floating_point():
+        return value
+    return torch.cat([value, value.new_zeros(len(value), width)], dim=1)
+
+
+def _on(value: torch.Tensor, module: Any) -> torch.Tensor:
+    return value.to(module.device, module.dtype if value.is_floating_point() else None)
+
+
+def _end_tokens(module: Any, tokenizer: Any) -> list[int]:
+    end = module.generation_config.eos_token_id
+    known = end if isinstance(end, list) else [end if end is not None else tokenizer.eos_token_id]
+    # The tokenizer's own end of turn comes first: it is what the model learns to close an answer with.
+    return list(dict.fromkeys([tokenizer.eos_token_id, *known]))
+
+
+def _lora_layers(card: ModelCard, module: torch.nn.Module) -> tuple[str, ...]:
+    if card.lora:
+        layers = tuple(name for name in linear_layers(module) if re.fullmatch(card.lora, name))
+    else:
+        head = module.get_output_embeddings()  # type: ignore[operator]
+        layers = tuple(
+            name
+            for name in linear_layers(module)
+            if not re.search(r"(^|\.)(vision|visual|image)_?(tower|model|encoder)?(\.|$)", name)
+            and module.get_submodule(name) is not head
+        )
+    if not layers:
+        raise BrokenModel(f"{card.name}: lora = {card.lora!r} names no linear layer of its language model or projector")
+    return layers

@@ -1,0 +1,1 @@
+"""Axis 3: how a model is adapted before the test."""

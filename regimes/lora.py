@@ -1,0 +1,150 @@
+"""LoRA: low-rank adapters, trained; every weight of the model itself stays as it is."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from medrival.regimes.linear_probe import fit_probe, validation_score
+from medrival.regimes.training import Parameters, autocast, train
+from medrival.regimes.zero_shot import answers, as_answers
+
+from medrival.batches import Decoded, in_batches
+from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Sample, Task, Workbench
+from medrival.errors import AdaptationFailed
+
+if TYPE_CHECKING:
+    from PIL import Image as PIL
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Adapters that are in a module: their parameters by name, and how to take them out again."""
+
+    parameters: Parameters
+    remove: Callable[[], object]
+
+    @property
+    def size(self) -> int:
+        """How many numbers they hold."""
+        return sum(parameter.numel() for parameter in self.parameters.values())
+
+
+def insert(module: torch.nn.Module, layers: Sequence[str], budget: Mapping[str, Any], seed: int) -> Adapters:
+    """Put a LoRA adapter beside each named linear layer of a module, in place. Source: Hu et al. 2022, section 4.1."""
+    from peft import LoraConfig, LoraModel
+
+    config = LoraConfig(
+        r=budget["rank"], lora_alpha=budget["alpha"], bias="none", target_modules="|".join(map(re.escape, layers))
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        tuner = LoraModel(module, {"default": config}, "default")
+    parameters = {name: p for name, p in module.named_parameters() if "lora_" in name}
+    return Adapters(parameters, tuner.unload)
+
+
+def image_tower(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Adapters in the image tower and a linear head, trained together by class-balanced cross-entropy.
+
+    The head starts as the linear probe (Kumar et al. 2022: a random head distorts good features). Paper A starts from a
+    random head, and its adapters received no gradient. The epoch is chosen on the validation split.
+
+    Raises:
+        AdaptationFailed: see `train` and `fit_probe`.
+    """
+    started = time.perf_counter()
+    probe, notes = fit_probe(task, budget["l2_strengths"], bench)
+    head = torch.nn.Linear(probe.weight.shape[1], len(task.classes)).to(bench.device)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(probe.weight))
+        head.bias.copy_(torch.from_numpy(probe.bias))
+    adapters = insert(model.tower, model.lora, budget, bench.seed)
+    images = Decoded()
+    training, validation = images.readable(task.train), images.readable(task.validation)
+    labels, truth = _labels(training, task), _labels(validation, task)
+    weights = _balanced(labels, len(task.classes))
+
+    def loss(batch: Sequence[int]) -> torch.Tensor:
+        pixels = model.prepare(images.of([training[i] for i in batch]))
+        logits = head(model.image_features(pixels).float()).float()
+        return torch.nn.functional.cross_entropy(logits, labels[batch].to(logits.device), weight=weights.to(logits.device))
+
+    @torch.inference_mode()
+    def logits(images: list[PIL.Image], _: list[Sample]) -> list[np.ndarray]:
+        return list(head(model.image_features(model.prepare(images)).float()).cpu().double().numpy())
+
+    def predict(samples: Sequence[Sample]) -> list[Answer]:
+        rows = in_batches(samples, logits, bench.batch_size, bench.progress, "predictions")
+        return [row if isinstance(row, Failed) else as_answers(row[None], {})[0] for row in rows]
+
+    trained = train(
+        {**adapters.parameters, "head.weight": head.weight, "head.bias": head.bias},
+        len(training),
+        loss,
+        lambda: validation_score(truth.numpy(), np.array(predict(validation))),
+        budget,
+        bench,
+    )
+    size = adapters.size + probe.weight.size + probe.bias.size
+    return Adapted(predict, size, time.perf_counter() - started, notes | trained.notes, adapters.remove)
+
+
+def language_model(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Adapters in the language model and the projector, trained on the tokens of the reference answers.
+
+    The epoch is chosen by the mean log-likelihood of the validation split's answer tokens.
+
+    Raises:
+        AdaptationFailed: see `train`; or nothing can be trained on or chosen on.
+    """
+    started = time.perf_counter()
+    images = Decoded()
+    training, validation = images.readable(task.train), images.readable(task.validation)
+    if not training or not validation:
+        raise AdaptationFailed(f"{task.name}: {len(training)} readable training and {len(validation)} validation samples")
+    adapters = insert(model.module, model.lora, budget, bench.seed)
+
+    def teach(batch: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
+        return model.teach(images.of(batch), [s.prompt for s in batch], [s.reply for s in batch])
+
+    def loss(batch: Sequence[int]) -> torch.Tensor:
+        value: torch.Tensor = model.module(**teach([training[i] for i in batch])).loss
+        return value
+
+    @torch.inference_mode()
+    def validate() -> float:
+        total, tokens = 0.0, 0
+        for start in bench.progress(range(0, len(validation), budget["batch_size"]), "validation"):
+            inputs = teach(validation[start : start + budget["batch_size"]])
+            here = int((inputs["labels"] != -100).sum())
+            with autocast(bench.device):
+                total -= float(model.module(**inputs).loss) * here
+            tokens += here
+        return total / tokens
+
+    trained = train(adapters.parameters, len(training), loss, validate, budget, bench)
+    left_out = {s.id for s in (*task.train, *task.validation)} - {s.id for s in (*training, *validation)}
+    notes = trained.notes | ({"unreadable_training_samples": sorted(left_out)} if left_out else {})
+    return Adapted(
+        lambda samples: answers(model, samples, bench),
+        adapters.size,
+        time.perf_counter() - started,
+        notes,
+        adapters.remove,
+    )
+
+
+def _labels(samples: Sequence[Sample], task: Task) -> torch.Tensor:
+    return torch.tensor([task.classes.index(sample.truth) for sample in samples])
+
+
+def _balanced(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Weights by which every class that occurs counts the same (scikit-learn's "balanced")."""
+    counts = torch.bincount(labels, minlength=classes).float()
+    return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), torch.zeros(()))
