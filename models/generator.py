@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from medrival.models.checkpoint import linear_layers, load_module, load_processor
 from PIL import Image as PIL
 
 from medrival.catalog import ModelCard
 from medrival.contracts import Generator
 from medrival.errors import BrokenModel
+from medrival.models.checkpoint import linear_layers, load_module, load_processor
 
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:

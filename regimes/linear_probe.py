@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from medrival.regimes.zero_shot import as_answers
 
 from medrival.contracts import Adapted, Answer, DualEncoder, Features, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
+from medrival.regimes.zero_shot import as_answers
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from medrival.regimes.linear_probe import fit_probe, validation_score
-from medrival.regimes.training import Parameters, autocast, train
-from medrival.regimes.zero_shot import answers, as_answers
 
 from medrival.batches import Decoded, in_batches
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
+from medrival.regimes.linear_probe import fit_probe, validation_score
+from medrival.regimes.training import Parameters, autocast, train
+from medrival.regimes.zero_shot import answers, as_answers
 
 if TYPE_CHECKING:
     from PIL import Image as PIL

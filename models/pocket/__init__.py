@@ -1,0 +1,1 @@
+"""The pocket models: real architectures in miniature, with their weights and the recipe that made them."""

@@ -1,0 +1,265 @@
+"""The recipe of the pocket models: python -m medrival.models.pocket.recipe [--out DIR] [--only NAME ...]
+
+A script that makes weights, not a part of the model axis: it alone may draw phantoms. The medical pair sees further images of the
+training patients of three anatomies, never a validation or test patient and never a fundus; the general pair sees everyday scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from medrival.models.pocket import builds
+from medrival.tasks import phantoms
+from medrival.tasks.prompts import ask
+from medrival.tasks.scenes import Scene
+from medrival.tasks.scenes.everyday import Everyday
+from torch.nn import functional
+
+SEED = 11200
+SEEN = ("chest", "histology", "dermoscopy")
+FIRST_EXTRA = 101
+"""Extra images of a patient are numbered from here, beyond those of any task."""
+DATA = {
+    "medical": f"drawn phantoms of the training patients (chest radiograph, histology, dermoscopy), images from {FIRST_EXTRA} on",
+    "general": "drawn everyday scenes: shapes and digits of some colour and number on a textured ground",
+}
+
+
+def medical_scenes(count: int) -> list[Scene]:
+    """At least `count` fresh scenes of the training patients of the anatomies seen."""
+    who = list(product(SEEN, phantoms.SPLITS["train"]))
+    rounds = range(FIRST_EXTRA, FIRST_EXTRA + -(-count // len(who)))
+    return [phantoms.imagine(a, phantoms.patient(a, number), image) for image in rounds for a, number in who]
+
+
+def general_scenes(count: int) -> list[Scene]:
+    """Everyday scenes."""
+    rng = np.random.default_rng(SEED)
+    return [Everyday.imagine(rng) for _ in range(count)]
+
+
+SCENES: dict[str, Callable[[int], list[Scene]]] = {"medical": medical_scenes, "general": general_scenes}
+
+
+def pictures(scenes: Sequence[Scene], image_processor: Any) -> torch.Tensor:
+    """What a model sees of the scenes, before normalisation: [n, 3, 64, 64], 8 bit."""
+    shrink = {"do_rescale": False, "do_normalize": False, "return_tensors": "pt"}
+    parts = [
+        image_processor([scene.draw() for scene in scenes[start : start + 256]], **shrink)["pixel_values"].to(torch.uint8)
+        for start in range(0, len(scenes), 256)
+    ]
+    return torch.cat(parts)
+
+
+def normalised(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.float() / 127.5 - 1
+
+
+def half_precision() -> torch.autocast:
+    """Twice as fast where the processor knows bfloat16."""
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+def contrast(logits: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
+    """The symmetric contrastive loss in which equal captions share the target.
+
+    Args:
+        logits: scaled cosine similarities, [images, texts].
+        captions: the number of each pair's caption.
+    """
+    same = (captions[:, None] == captions[None, :]).float()
+    target = same / same.sum(dim=1, keepdim=True)
+    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+
+
+def fit(
+    parameters: Sequence[torch.nn.Parameter],
+    losses: Iterator[torch.Tensor],
+    steps: int,
+    rate: float,
+    say: Callable[[str], None] = partial(print, flush=True),
+) -> list[float]:
+    """Follow a stream of losses downhill with AdamW, a warm-up and a cosine; returns the losses."""
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.08)
+    history, started = [], time.monotonic()
+    for step in range(steps):
+        loss = next(losses)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        schedule.step()
+        history.append(loss.item())
+        if (step + 1) % 50 == 0:
+            say(f"  step {step + 1}/{steps}: loss {np.mean(history[-50:]):.3f} ({time.monotonic() - started:.0f} s)")
+    return history
+
+
+def clip_losses(
+    model: Any, tokenizer: Any, scenes: Sequence[Scene], pixels: torch.Tensor, batch: int
+) -> Iterator[torch.Tensor]:
+    """Losses of random batches of scenes, each with one of its captions."""
+    dice = random.Random(SEED)
+    numbers = {caption: number for number, caption in enumerate(sorted({c for s in scenes for c in s.captions()}))}
+    texts = tokenizer(list(numbers), padding=True, return_tensors="pt")
+    while True:
+        picks = dice.sample(range(len(scenes)), batch)
+        captions = torch.tensor([numbers[dice.choice(scenes[i].captions())] for i in picks])
+        width = int(texts["attention_mask"][captions].sum(dim=1).max())
+        with half_precision():
+            output = model(
+                pixel_values=normalised(pixels[picks]),
+                input_ids=texts["input_ids"][captions, :width],
+                attention_mask=texts["attention_mask"][captions, :width],
+            )
+        yield contrast(output.logits_per_image.float(), captions)
+
+
+def llava_losses(
+    model: Any, processor: Any, scenes: Sequence[Scene], pixels: torch.Tensor, batch: int
+) -> Iterator[torch.Tensor]:
+    """Losses of random batches of scenes, each with one of its questions; only the tokens of the answer count."""
+    dice = random.Random(SEED)
+    tokenizer = processor.tokenizer
+    while True:
+        picks = dice.sample(range(len(scenes)), batch)
+        rows = [_turn(processor, dice.choice(scenes[i].questions())) for i in picks]
+        prompts = tokenizer([prompt for prompt, _ in rows])["input_ids"]
+        answers = tokenizer([f"{answer}{tokenizer.eos_token}" for _, answer in rows], add_special_tokens=False)["input_ids"]
+        width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
+        tokens = torch.full((batch, width), tokenizer.pad_token_id)
+        labels = torch.full((batch, width), -100)
+        for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+            end = len(prompt) + len(answer)
+            tokens[row, :end] = torch.tensor(prompt + answer)
+            labels[row, len(prompt) : end] = torch.tensor(answer)
+        mask = (tokens != tokenizer.pad_token_id).long()
+        with half_precision():
+            output = model(pixel_values=normalised(pixels[picks]), input_ids=tokens, attention_mask=mask, labels=labels)
+        yield output.loss
+
+
+def _turn(processor: Any, question: Any) -> tuple[str, str]:
+    """Prompt (image tokens included) and answer; the answer to a choice is its letter."""
+    options = question.options or ("yes", "no")
+    content = [{"type": "image"}, {"type": "text", "text": ask(question.form, question.text, options)}]
+    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    answer = "ABCD"[options.index(question.answer)] if question.form == "choice" else question.answer
+    return prompt.replace(builds.IMAGE, builds.IMAGE * builds.PATCHES), answer
+
+
+def vocabulary() -> list[str]:
+    """Texts to learn words from: captions and dialogues of both worlds (no fundus, which nobody saw)."""
+    texts: list[str] = []
+    for scene in [*medical_scenes(1500), *general_scenes(1500)]:
+        texts += scene.captions()
+        for question in scene.questions():
+            texts += [ask(question.form, question.text, question.options), question.answer]
+    return [*texts, "USER: ASSISTANT:"]
+
+
+def make_clip(out: Path, name: str, world: str, images: int, steps: int) -> None:
+    """Train and save one dual encoder."""
+    torch.manual_seed(SEED)
+    processor = builds.clip_processor(builds.tokenizer(vocabulary(), closing=True))
+    scenes = SCENES[world](images)
+    pixels = pictures(scenes, processor.image_processor)
+    model = builds.clip(processor.tokenizer).train()
+    history = fit(list(model.parameters()), clip_losses(model, processor.tokenizer, scenes, pixels, 96), steps, 1e-3)
+    builds.save(out / name, model, processor, card(name, world, model, len(scenes), steps, history))
+
+
+def make_llava(out: Path, name: str, world: str, images: int, steps: int, tower: str) -> None:
+    """Train and save one generator on the frozen image tower of the dual encoder of its world."""
+    torch.manual_seed(SEED)
+    processor = builds.llava_processor(builds.tokenizer(vocabulary(), closing=False))
+    scenes = SCENES[world](images)
+    pixels = pictures(scenes, processor.image_processor)
+    model = builds.llava(processor.tokenizer, out / tower).train()
+    model.model.vision_tower.requires_grad_(False)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    history = fit(learning, llava_losses(model, processor, scenes, pixels, 48), steps, 2e-3)
+    builds.save(out / name, model, processor, card(name, world, model, len(scenes), steps, history))
+
+
+MODELS: dict[str, Callable[[Path], None]] = {
+    "clip": lambda out: make_clip(
+        out,
+        "clip",
+        "general",
+        int(__import__("os").environ.get("PKN", "8000")),
+        int(__import__("os").environ.get("PKS", "700")),
+    ),
+    "medclip": lambda out: make_clip(
+        out,
+        "medclip",
+        "medical",
+        int(__import__("os").environ.get("PKN", "8000")),
+        int(__import__("os").environ.get("PKS", "700")),
+    ),
+    "llava": lambda out: make_llava(
+        out,
+        "llava",
+        "general",
+        int(__import__("os").environ.get("PKN", "8000")),
+        int(__import__("os").environ.get("PKS", "700")),
+        "clip",
+    ),
+    "medllava": lambda out: make_llava(
+        out,
+        "medllava",
+        "medical",
+        int(__import__("os").environ.get("PKN", "8000")),
+        int(__import__("os").environ.get("PKS", "700")),
+        "medclip",
+    ),
+}
+
+
+def card(name: str, world: str, model: torch.nn.Module, images: int, steps: int, history: Sequence[float]) -> str:
+    """The model card."""
+    parameters = sum(p.numel() for p in model.parameters())
+    return f"""---
+library_name: transformers
+pipeline_tag: {"zero-shot-image-classification" if "clip" in name else "image-text-to-text"}
+tags: [medrival, {world}]
+---
+# pocket-{name}
+
+A {type(model).__name__} in miniature, for trying medrival and for its tests. **No clinical use**: it has never seen a patient.
+
+- training data: {images} {DATA[world]}
+- seed: {SEED}; steps: {steps}; loss of the last 50 steps: {np.mean(history[-50:]):.3f}
+- parameters: {parameters:,}, stored as float16
+- input: 64 x 64 pixels
+- made by: `python -m medrival.models.pocket.recipe --only {name}`
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m medrival.models.pocket.recipe", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the model folders")
+    parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), help="make these alone")
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)  # sums, and so the weights, depend on the number of threads
+    for name in (name for name in MODELS if name in arguments.only):
+        print(f"pocket-{name}", flush=True)
+        started = time.monotonic()
+        shutil.rmtree(arguments.out / name, ignore_errors=True)
+        MODELS[name](arguments.out)
+        print(f"pocket-{name}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Writes report.html: one file, no network, everything that came from data or models escaped."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from medrival.reports import figures
+from medrival.reports.environment import environment
+from medrival.reports.files import write
+from medrival.reports.gallery import Images, clip, gallery
+from medrival.reports.questions import answers
+from medrival.reports.record import CaseRecord, PairRecord, Run, plain
+
+HERE = Path(__file__).parent
+FAILED_SAMPLES = 100  # listed; the per-sample files have them all
+
+
+def write_html(run: Run, images: Images) -> Path:
+    """Write `report.html` and return its path.
+
+    Args:
+        run: what was measured.
+        images: where the gallery's thumbnails come from.
+
+    Raises:
+        ReportNotWritten: where the folder cannot be written.
+    """
+    return write(run.report_dir / "report.html", _page(run, images))
+
+
+def _page(run: Run, images: Images) -> str:
+    jinja = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja.loader = FileSystemLoader(HERE)
+    jinja.filters |= {name: getattr(figures, name) for name in ("number", "p_value", "estimate", "duration", "large")}
+    jinja.filters |= {"signed": _signed, "clip": clip, "mean": fmean}
+    jinja.globals["count"] = figures.count
+    script = (HERE / "sort.js").read_text(encoding="utf-8")
+    failed = [(case, sample) for case in run.cases for sample in case.failed]
+    return jinja.get_template("template.html").render(
+        run=run,
+        started=_date(run.started),
+        command=shlex.join(("pytest", *run.argv)),
+        states=Counter(case.status for case in run.cases),
+        answers=answers(run.pairs),
+        warnings=_warnings(run.cases),
+        notes=_notes(run.cases),
+        unmeasured=_unmeasured(run),
+        pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.question, p.task, p.general)),
+        reach=_reach(run.pairs),
+        failed=failed[:FAILED_SAMPLES],
+        hidden=len(failed[FAILED_SAMPLES:]),
+        gallery=gallery(run.cases, images),
+        environment=environment(),
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return figures.signed(value, digits).replace("-", "\N{MINUS SIGN}")
+
+
+def _date(started: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return started
+
+
+def _reach(pairs: Iterable[PairRecord]) -> float:
+    """Half the width of the axis of differences: the largest bound, rounded up to a tenth."""
+    bounds = [abs(bound) for p in pairs for bound in (p.low, p.high, p.difference, p.margin) if bound is not None]
+    return max(0.1, math.ceil(10 * max((b for b in bounds if math.isfinite(b)), default=0.1)) / 10)
+
+
+def _warnings(cases: Iterable[CaseRecord]) -> dict[str, list[str]]:
+    """By task, what must be known before its numbers are believed; the other notes stay with their cases."""
+    found: dict[str, dict[str, None]] = {}
+    for case in cases:
+        for name, value in case.notes.items():
+            if name.endswith("_in_train") and value:
+                things = name.removesuffix("_in_train")
+                share = f"{value} of {case.notes[things]}" if things in case.notes else f"{value}"
+                text = f"{share} {things.replace('_', ' ')} are also in the training split"
+                found.setdefault(case.task, {})[text] = None
+    return {task: list(texts) for task, texts in found.items()}
+
+
+def _notes(cases: Iterable[CaseRecord]) -> dict[str, dict[str, Any]]:
+    """By task, the notes that all of its measured cases share."""
+    shared: dict[str, dict[str, Any]] = {}
+    for case in cases:
+        if case.status == "measured":
+            notes = plain(case.notes)
+            known = shared.setdefault(case.task, notes)
+            shared[case.task] = {name: note for name, note in known.items() if name in notes and notes[name] == note}
+    return shared
+
+
+def _unmeasured(run: Run) -> list[tuple[str, str, list[str]]]:
+    """(such as "2 cases failed", reason, ids) of what was not measured: failures first, frequent reasons first."""
+    records: tuple[CaseRecord | PairRecord, ...] = (*run.cases, *run.pairs)
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for record in records:
+        if record.status != "measured":
+            noun = "case" if isinstance(record, CaseRecord) else "pair"
+            groups.setdefault((record.status, noun, record.reason or "no reason given"), []).append(record.id)
+    ordered = sorted(groups.items(), key=lambda group: (group[0][:2], -len(group[1])))
+    return [(f"{figures.count(len(ids), noun)} {status}", reason, ids) for (status, noun, reason), ids in ordered]

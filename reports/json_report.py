@@ -1,0 +1,29 @@
+"""Writes report.json and, beside it, what each model said about each sample."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from medrival.reports.environment import environment
+from medrival.reports.files import write
+from medrival.reports.record import CaseRecord, Run, document, plain
+
+
+def write_json(run: Run) -> Path:
+    """Write `report.json` and `predictions/<case id>.jsonl`, one sample a line; return the report's path.
+
+    The per-sample files come first: a report never names a file that is not there.
+
+    Raises:
+        ReportNotWritten: where the folder cannot be written.
+    """
+    for case in run.cases:
+        if case.predictions_file:
+            write(run.report_dir / case.predictions_file, _lines(case))
+    report = document(run, environment())
+    return write(run.report_dir / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+def _lines(case: CaseRecord) -> str:
+    return "".join(json.dumps(plain(vars(prediction)), allow_nan=False) + "\n" for prediction in case.predictions)

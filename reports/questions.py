@@ -1,0 +1,96 @@
+"""The three research questions, and what the measured pairs say to each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medrival.case import Question
+    from medrival.reports.record import PairRecord
+    from medrival.statistics import Verdict
+
+QUESTIONS: Mapping[Question, tuple[str, str]] = {
+    1: ("Off the shelf, in-domain", "Both off the shelf, in-domain"),
+    2: ("Only general adapted", "General adapted, medical off the shelf, in-domain"),
+    3: ("Adapted, out of domain", "Both adapted, out of domain"),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the pairs say to one question.
+
+    Attributes:
+        label: the question in at most 24 characters; `title` in full.
+        verdicts: how many measured pairs ended so.
+        differences: general minus medical of each measured pair where it is defined.
+        metrics: the metrics that were compared.
+        missing: pairs that were not measured.
+    """
+
+    question: Question
+    label: str
+    title: str
+    verdicts: Mapping[Verdict, int]
+    differences: tuple[float, ...]
+    metrics: tuple[str, ...]
+    missing: int
+
+    @property
+    def measured(self) -> int:
+        """How many pairs were compared."""
+        return sum(self.verdicts.values())
+
+    @property
+    def word(self) -> str:
+        """The answer in a word or three. A general model rivals where it wins or is equivalent within the margin."""
+        rivals = self.verdicts["general wins"] + self.verdicts["equivalent"]
+        behind = self.verdicts["medical wins"]
+        if not self.measured:
+            return "Not measured"
+        if rivals and behind:
+            return "In part"
+        if not rivals and not behind:
+            return "Undecided"
+        return ("Yes" if rivals else "No") + (", where decided" if self.verdicts["inconclusive"] else "")
+
+    @property
+    def counts(self) -> str:
+        """Such as "medical ahead in 6 of 6" or "general ahead in 4, equivalent in 2"."""
+        parts = [
+            (self.verdicts["general wins"], "general ahead"),
+            (self.verdicts["medical wins"], "medical ahead"),
+            (self.verdicts["equivalent"], "equivalent"),
+            (self.verdicts["inconclusive"], "undecided"),
+        ]
+        said = [f"{words} in {n}" for n, words in parts if n]
+        return ", ".join(said) + (f" of {self.measured}" if len(said) == 1 else "")
+
+    @property
+    def sentence(self) -> str:
+        """Word and counts, such as "No: medical ahead in 6 of 6"."""
+        if self.word == "Undecided":
+            return self.counts.capitalize()
+        return f"{self.word}: {self.counts}" if self.measured else self.word
+
+
+def answers(pairs: Iterable[PairRecord]) -> tuple[Answer, ...]:
+    """One answer a question, in the order of the questions, measured or not."""
+    pairs = tuple(pairs)
+    return tuple(_answer(question, [p for p in pairs if p.question == question]) for question in QUESTIONS)
+
+
+def _answer(question: Question, pairs: list[PairRecord]) -> Answer:
+    measured = [p for p in pairs if p.status == "measured" and p.verdict]
+    return Answer(
+        question,
+        *QUESTIONS[question],
+        verdicts=Counter(p.verdict for p in measured if p.verdict),
+        differences=tuple(p.difference for p in measured if p.difference is not None and isfinite(p.difference)),
+        metrics=tuple(sorted({p.metric for p in measured})),
+        missing=len(pairs) - len(measured),
+    )

@@ -1,0 +1,168 @@
+"""What a run hands to the reports: plain values, and the dictionary that report.json holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from medrival.case import Question
+    from medrival.catalog import Domain
+    from medrival.contracts import Prediction, TaskKind
+    from medrival.statistics import Verdict
+
+Kind = Literal["general", "medical"]
+Status = Literal["measured", "failed", "skipped"]
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """What became of one case.
+
+    Attributes:
+        reason: why it failed or was skipped, for the user; "" where it was measured.
+        metrics: by name: value, low, high, n and, where the value is undefined, the reason.
+        primary: the metric this kind of task is judged by; a name in `metrics`.
+        cost: seconds, train_seconds, trainable_parameters, total_parameters, peak_memory_bytes, samples_per_second.
+        notes: what a reader of the numbers must know, e.g. {"test_images_in_train": 202}.
+        classes: class names in the order of a prediction's scores (diagnosis).
+        predictions: one a test sample, in test order.
+    """
+
+    id: str
+    model: str
+    kind: Kind
+    task: str
+    task_kind: TaskKind
+    domain: Domain
+    regime: str
+    seed: int
+    status: Status
+    reason: str = ""
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    primary: str = ""
+    cost: Mapping[str, float | int | None] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Prediction, ...]:
+        """The samples that could not be predicted; they count as wrong."""
+        return tuple(p for p in self.predictions if p.error)
+
+    @property
+    def predictions_file(self) -> str | None:
+        """Where the per-sample file lies, relative to the report; a safe file name whatever the id holds."""
+        if not self.predictions:
+            return None
+        name = self.id
+        if not _PLAIN_ID.fullmatch(name):
+            name = f"{re.sub(r'[^A-Za-z0-9-]+', '_', name)[:80]}-{sha256(repr(self.id).encode()).hexdigest()[:12]}"
+        return f"predictions/{name}.jsonl"
+
+
+@dataclass(frozen=True)
+class PairRecord:
+    """A general and a medical model on the same samples.
+
+    Attributes:
+        question: of paper A: 1 both off the shelf, in-domain; 2 general adapted, medical off the shelf, in-domain;
+            3 both adapted, out of domain.
+        regimes: the general model's and the medical model's.
+        difference: general minus medical, in units of `metric`; None where it is undefined or the pair not measured.
+        low: lower end of the difference's 95% interval; `high` its upper end.
+        verdict: None where the pair was not measured.
+        margin: differences smaller than this count as equivalent.
+    """
+
+    id: str
+    general: str
+    medical: str
+    task: str
+    task_kind: TaskKind
+    domain: Domain
+    question: Question
+    regimes: tuple[str, str]
+    metric: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    verdict: Verdict | None
+    n: int
+    margin: float
+    seed: int
+    status: Status
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pytest session: `started` in ISO 8601 UTC, `seconds` of wall time, `argv` pytest's arguments as given."""
+
+    started: str
+    seconds: float
+    suite: str
+    argv: tuple[str, ...]
+    exit_status: int
+    cases: tuple[CaseRecord, ...]
+    pairs: tuple[PairRecord, ...]
+    report_dir: Path
+
+
+def document(run: Run, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The run as report.json holds it (schema: report.schema.json), of JSON's own types only.
+
+    Args:
+        run: what was measured.
+        environment: git, packages and hardware, as `environment()` finds them.
+    """
+    about = {name: getattr(run, name) for name in ("started", "seconds", "suite", "argv", "exit_status")}
+    report: dict[str, Any] = plain(
+        {
+            "schema": "1",
+            "run": about | dict(environment),
+            "cases": [_case(case) for case in run.cases],
+            "pairs": [_pair(pair) for pair in run.pairs],
+            "gates": [],
+            "published": [],
+        }
+    )
+    return report
+
+
+def plain(value: Any) -> Any:
+    """The same value in JSON's own types: NaN and infinities are None, numpy values Python's, lone surrogates '?'."""
+    if isinstance(value, Mapping):
+        return {plain(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    return plain(value.tolist() if hasattr(value, "tolist") else str(value))
+
+
+def _case(case: CaseRecord) -> dict[str, Any]:
+    return vars(case) | {
+        "n": len(case.predictions),
+        "failed_samples": len(case.failed),
+        "predictions": case.predictions_file,
+    }
+
+
+def _pair(pair: PairRecord) -> dict[str, Any]:
+    """A pair that was not measured is listed, with its reason, and states nothing."""
+    nothing = dict.fromkeys(("difference", "low", "high", "p_value", "verdict"))
+    return vars(pair) | ({} if pair.status == "measured" else nothing)

@@ -1,0 +1,185 @@
+"""Collects what the cases measured, from xdist workers too, and writes the reports at the end of the session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from medrival.reports.record import CaseRecord, PairRecord, Run, Status
+from medrival.reports.summary import summary
+
+from medrival.case import Case, Comparison, Outcome, Pair
+from medrival.catalog import imported
+from medrival.contracts import Sample
+from medrival.errors import MedrivalError
+from medrival.plan import Plan, identity
+from medrival.store import Store, outcome_from
+
+if TYPE_CHECKING:
+    from PIL import Image as PIL
+
+MEASURED = pytest.StashKey[Outcome | Comparison]()
+
+
+class Recorder:
+    """Attaches measurements to test reports where cases run; turns all test reports into the run's reports."""
+
+    def __init__(self, config: pytest.Config, plan: Plan, store: Store) -> None:
+        self._config = config
+        self._plan = plan
+        self._store = store
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._cases: dict[str, CaseRecord] = {}
+        self._pairs: dict[str, PairRecord] = {}
+        self._lines: list[str] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Where the case runs: attach what it measured; show an expected failure as its message alone."""
+        report = yield
+        ours = identity(item.nodeid) in {*self._plan.cases, *self._plan.pairs}
+        if ours and call.excinfo is not None and isinstance(call.excinfo.value, MedrivalError):
+            report.longrepr = str(call.excinfo.value)
+        measured = item.stash.get(MEASURED, None)
+        if call.when == "call" and measured is not None:
+            report.medrival = self._portable(measured)  # type: ignore[attr-defined]
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """In the process that reports: note what became of the case. A crashed worker's case arrives here as failed."""
+        name = identity(report.nodeid)
+        status: Status = "measured" if report.passed else "skipped" if report.skipped else "failed"
+        measured = getattr(report, "medrival", None)
+        if status == "measured" and measured is None:
+            return
+        reason = "" if status == "measured" else _reason(report)
+        if name in self._plan.cases:
+            self._cases[name] = self._case(self._plan.cases[name], status, reason, measured)
+        elif name in self._plan.pairs:
+            self._pairs[name] = self._pair(self._plan.pairs[name], status, reason, measured)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the reports. Where that fails the run fails, and what was measured is still in the store."""
+        if hasattr(self._config, "workerinput") or not (self._cases or self._pairs):
+            return
+        from medrival.reports.html import write_html
+        from medrival.reports.json_report import write_json
+
+        run = self._run(int(exitstatus))
+        try:
+            write_json(run)
+            write_html(run, self._image)
+        except MedrivalError as error:
+            self._lines.append(f"ERROR: {error}; the outcomes are kept: run again with another --report-dir")
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        self._lines = [*summary(run, verbose=self._config.get_verbosity() > 0), *self._lines]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """End with the answer."""
+        for line in self._lines:
+            terminalreporter.write_line(line)
+
+    def _portable(self, measured: Outcome | Comparison) -> dict[str, Any]:
+        """Plain values that xdist can carry; a stored outcome travels as its key alone."""
+        if isinstance(measured, Comparison):
+            return {"comparison": asdict(measured)}
+        if self._store.has_outcome(measured.key):
+            return {"key": measured.key}
+        return {"outcome": asdict(measured)}
+
+    def _case(self, case: Case, status: Status, reason: str, measured: Mapping[str, Any] | None) -> CaseRecord:
+        record = CaseRecord(
+            id=case.id,
+            model=case.model.name,
+            kind=case.model.kind,
+            task=case.task.name,
+            task_kind=case.task.kind,
+            domain=case.domain,
+            regime=case.regime.name,
+            seed=case.seed,
+            status=status,
+            reason=reason,
+        )
+        if status != "measured" or measured is None:
+            return record
+        outcome = self._outcome(measured)
+        if outcome is None:
+            return replace(record, status="failed", reason="its outcome was deleted from the store during the run")
+        from medrival.tasks.metrics import primary
+
+        return replace(
+            record,
+            metrics={name: asdict(estimate) for name, estimate in outcome.metrics.items()},
+            primary=primary(case.task.kind, outcome.predictions),
+            cost=asdict(outcome.cost),
+            notes=outcome.notes,
+            classes=outcome.classes,
+            predictions=outcome.predictions,
+        )
+
+    def _outcome(self, measured: Mapping[str, Any]) -> Outcome | None:
+        return self._store.outcome(measured["key"]) if "key" in measured else outcome_from(measured["outcome"])
+
+    def _pair(self, pair: Pair, status: Status, reason: str, measured: Mapping[str, Any] | None) -> PairRecord:
+        comparison = measured["comparison"] if measured else {}
+        difference = comparison.get("difference", {})
+        return PairRecord(
+            id=pair.id,
+            general=pair.general.model.name,
+            medical=pair.medical.model.name,
+            task=pair.general.task.name,
+            task_kind=pair.general.task.kind,
+            domain=pair.medical.domain,
+            question=pair.question,
+            regimes=(pair.general.regime.name, pair.medical.regime.name),
+            metric=comparison.get("metric", ""),
+            difference=difference.get("value"),
+            low=difference.get("low"),
+            high=difference.get("high"),
+            p_value=difference.get("p_value"),
+            verdict=comparison.get("verdict"),
+            n=difference.get("n", 0),
+            margin=self._plan.suite.margin,
+            seed=pair.general.seed,
+            status=status,
+            reason=reason,
+        )
+
+    def _run(self, exit_status: int) -> Run:
+        return Run(
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - self._clock,
+            suite=self._plan.suite.name,
+            argv=tuple(self._config.invocation_params.args),
+            exit_status=exit_status,
+            cases=tuple(self._cases[name] for name in self._plan.cases if name in self._cases),
+            pairs=tuple(self._pairs[name] for name in self._plan.pairs if name in self._pairs),
+            report_dir=self._config.getoption("--report-dir"),
+        )
+
+    def _image(self, task: str, sample: str) -> PIL.Image | None:
+        found = self._samples(task).get(sample)
+        return found.image.open() if found else None
+
+    @cache  # noqa: B019 - one recorder lives as long as the session
+    def _samples(self, task: str) -> Mapping[str, Sample]:
+        card = next(case.task for case in self._plan.cases.values() if case.task.name == task)
+        loaded = imported(card.data)(card, self._config.getoption("--assets"), self._store.scratch)
+        return {sample.id: sample for sample in loaded.test}
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """What a person needs to know of a failure or skip: the message, or the last line of a traceback."""
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr).strip()

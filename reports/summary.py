@@ -1,0 +1,76 @@
+"""The last lines of a run in the terminal: the answer, what was not measured and why, and where the report is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from statistics import fmean
+from textwrap import shorten, wrap
+
+from medrival.reports.figures import count, duration, estimate, signed
+from medrival.reports.questions import Answer, answers
+from medrival.reports.record import CaseRecord, PairRecord, Run
+
+WIDTH = 80
+REASONS = 6  # groups of reasons shown each for failed and skipped; the report has them all
+
+
+def summary(run: Run, *, verbose: bool = False) -> list[str]:
+    """The run in a few lines of at most 80 columns where names allow.
+
+    Args:
+        run: what was measured.
+        verbose: add one line a measured case with its primary metric.
+    """
+    states = Counter(case.status for case in run.cases)
+    lines = [
+        f"medrival: {count(states['measured'], 'case')} measured, {states['failed']} failed, "
+        f"{states['skipped']} skipped in {duration(run.seconds)}"
+    ]
+    if verbose:
+        lines += [_case(case) for case in run.cases if case.status == "measured"]
+    lines += _rivalry(run.pairs)
+    lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
+    if lost := sum(len(case.failed) for case in run.cases):
+        lines.append(f"  {count(lost, 'sample')} failed and counted as wrong; the report lists them")
+    return [*lines, f"report: {_visible(str(run.report_dir / 'report.html'))}"]
+
+
+def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
+    said = answers(pairs)
+    if not any(answer.measured for answer in said):
+        return ["  No general and medical model were compared: no pair was measured"]
+    lines = ["Does the general model rival the medical one? (general - medical: mean, range)"]
+    for answer in said:
+        lines += _answer(answer)
+    return lines
+
+
+def _answer(answer: Answer) -> list[str]:
+    """One line, or two where the counts and the difference do not fit one; the difference stays in one piece."""
+    text = answer.sentence.replace(" in ", "\xa0in\xa0")
+    if answer.differences:
+        mean, low, high = (signed(f(answer.differences), 2) for f in (fmean, min, max))
+        text += f"; {mean} ({low} to {high})".replace(" ", "\xa0").replace("\xa0", " ", 1)
+    lines = wrap(text, WIDTH, initial_indent=f"  {answer.label:<24}  ", subsequent_indent=" " * 28, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def _case(case: CaseRecord) -> str:
+    return f"  {_visible(case.id)}  {case.primary} {estimate(case.metrics.get(case.primary))}  n={len(case.predictions):,}"
+
+
+def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord]) -> list[str]:
+    """Why cases or pairs were not measured, one entry a reason, the most frequent first."""
+    reasons = Counter((record.status, record.reason) for record in records if record.status != "measured")
+    lines = []
+    for (status, reason), n in reasons.most_common(REASONS):
+        text = shorten(_visible(reason) or "no reason given", 400, placeholder=" ...")
+        lines += wrap(f"  {count(n, noun)} {status}: {text}", WIDTH, subsequent_indent="    ")
+    hidden = sum(reasons.values()) - sum(n for _, n in reasons.most_common(REASONS))
+    return lines + ([f"  {count(hidden, noun)} more not measured, for other reasons: see the report"] if hidden else [])
+
+
+def _visible(text: str) -> str:
+    """The text without what could steer a terminal: control characters, escapes, changes of direction."""
+    return "".join(char if char.isprintable() else " " for char in text)

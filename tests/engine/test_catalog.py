@@ -1,0 +1,99 @@
+"""Catalogs: rows from TOML, selection by name and glob, and errors that name file, row and key."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medrival import catalog
+from medrival.errors import BrokenCatalog, UnknownName
+
+MODEL = """
+[models.mine]
+kind = "medical"
+type = "dual-encoder"
+family = "mine"
+adapter = "medrival.models.dual_encoder:transformers"
+weights = "checkpoints/mine"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "my.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_built_in_row_is_read_and_names_code_that_exists():
+    rows = catalog.load()
+    places = [model.adapter for model in rows.models.values()] + [task.data for task in rows.tasks.values()]
+    places += [place for regime in rows.regimes.values() for place in (*regime.diagnosis.values(), *regime.vqa.values())]
+    assert {"pocket-clip", "pocket-medllava"} <= set(rows.models)
+    assert all(callable(catalog.imported(place)) for place in places)
+
+
+def test_reading_catalogs_imports_no_torch():
+    code = "import sys; from medrival import catalog; catalog.load(); raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_users_file_adds_rows_and_relative_weights_start_at_the_file(tmp_path):
+    rows = catalog.load([written(tmp_path, MODEL)])
+    assert rows.models["mine"].folder == str(tmp_path)
+    assert rows.models["mine"].saw is None
+
+
+def test_globs_and_names_select_in_catalog_order_without_repetition():
+    chosen = catalog.load().select("models", ["pocket-med*", "pocket-clip", "pocket-medclip"])
+    assert [model.name for model in chosen] == ["pocket-clip", "pocket-medclip", "pocket-medllava"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "name", "nearest"),
+    [("models", "pocketclip", "pocket-clip"), ("tasks", "phantom-chst", "phantom-chest"), ("regimes", "zeroshot", "zero-shot")],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
+    with pytest.raises(
+        UnknownName, match=f"unknown {axis[:-1]} '{name}'.*Did you mean.*'{nearest}'.*python -m medrival {axis}"
+    ):
+        catalog.load().select(axis, [name])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (MODEL.replace('family = "mine"', ""), r"\[models.mine\] lacks 'family'"),
+        (MODEL + 'colour = "red"', r"\[models.mine\] has an unknown key 'colour'"),
+        (MODEL.replace('"medical"', '"medicinal"'), "kind is 'medicinal'; it must be one of general, medical"),
+        (MODEL.replace('"dual-encoder"', '"triple"'), "type is 'triple'"),
+        ("[model.mine]\n", r"unknown table \[model\]"),
+        ("[models]\nmine = 3\n", r"\[models.mine\] is not a table"),
+        ("[models.mine\n", "not a readable TOML catalog"),
+    ],
+)
+def test_a_broken_catalog_is_one_message_with_file_row_and_key(tmp_path, text, complaint):
+    path = written(tmp_path, text)
+    with pytest.raises(BrokenCatalog, match=complaint) as caught:
+        catalog.load([path])
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_catalog_file_is_named(tmp_path):
+    with pytest.raises(BrokenCatalog, match="nowhere.toml"):
+        catalog.load([tmp_path / "nowhere.toml"])
+
+
+@pytest.mark.parametrize("place", ["medrival.models.nothing:here", "medrival.errors:nothing", "not a place", ""])
+def test_a_place_that_does_not_exist_is_named(place):
+    with pytest.raises(BrokenCatalog, match="cannot be imported"):
+        catalog.imported(place)
+
+
+def test_domain_is_a_property_of_model_and_task(tmp_path):
+    rows = catalog.load([written(tmp_path, MODEL)])
+    chest, fundus = rows.tasks["phantom-chest"], rows.tasks["phantom-fundus"]
+    assert catalog.domain(rows.models["pocket-medclip"], chest) == "in"
+    assert catalog.domain(rows.models["pocket-medclip"], fundus) == "ood"
+    assert catalog.domain(rows.models["pocket-clip"], chest) == "ood"
+    assert catalog.domain(rows.models["mine"], chest) == "unknown"

@@ -1,0 +1,79 @@
+"""Which cases and pairs a run holds, in which order."""
+
+import pytest
+
+from medrival import catalog
+from medrival.errors import UnknownName
+from medrival.plan import Plan, Selection, identity
+
+
+def planned(**selection) -> Plan:
+    return Plan.of(catalog.load(), Selection("pocket", **selection))
+
+
+def test_the_pocket_suite_is_four_models_on_four_modalities():
+    plan = planned()
+    assert len(plan.cases) == 2 * 4 * 3 + 2 * 4 * 2
+    assert len({case.task.name for case in plan.cases.values()}) == 8
+
+
+def test_combinations_that_make_no_sense_are_not_planned():
+    ids = set(planned().cases)
+    assert "pocket-clip-phantom-chest-vqa-zero-shot" not in ids
+    assert "pocket-llava-phantom-chest-zero-shot" not in ids
+    assert "pocket-llava-phantom-chest-vqa-linear-probe" not in ids
+
+
+def test_pairs_answer_the_three_questions():
+    pairs = planned(models=("pocket-clip", "pocket-medclip")).pairs
+    by_question = {q: [p for p in pairs.values() if p.question == q] for q in (1, 2, 3)}
+    assert {len(found) for found in (by_question[1], by_question[2], by_question[3])} == {3, 6, 2}
+    assert all(p.general.regime.name == p.medical.regime.name == "zero-shot" for p in by_question[1])
+    assert all(p.general.regime.adapts and p.medical.regime.name == "zero-shot" for p in by_question[2])
+    assert all(p.general.regime == p.medical.regime and p.medical.domain == "ood" for p in by_question[3])
+    assert "pocket-clip~pocket-medclip-phantom-fundus-lora" in pairs
+
+
+def test_no_pair_mixes_seeds_and_zero_shot_has_one():
+    plan = planned(models=("pocket-*clip",), tasks=("phantom-fundus", "phantom-chest"), seeds=(0, 1))
+    assert sum(case.regime.name == "zero-shot" for case in plan.cases.values()) == 4
+    assert "pocket-clip-phantom-fundus-lora-seed1" in plan.cases
+    assert all(p.general.seed == p.medical.seed or not p.medical.regime.adapts for p in plan.pairs.values())
+    assert len(plan.pairs) == len({(p.general.id, p.medical.id) for p in plan.pairs.values()})
+
+
+def test_an_option_replaces_its_axis_and_only_that():
+    plan = planned(regimes=("lora",), tasks=("phantom-fundus*",))
+    assert {case.regime.name for case in plan.cases.values()} == {"lora"}
+    assert {case.model.name for case in plan.cases.values()} == set(
+        catalog.load().select("suites", ["pocket"]) and planned().groups(1).values()
+    ) & {
+        "pocket-clip",
+        "pocket-medclip",
+        "pocket-llava",
+        "pocket-medllava",
+    }
+
+
+def test_cases_are_ordered_by_model_and_pairs_come_last():
+    plan = planned()
+    models = [case.model.name for case in plan.cases.values()]
+    assert [m for i, m in enumerate(models) if i == 0 or models[i - 1] != m] == list(dict.fromkeys(models))
+    assert max(map(plan.rank, plan.cases)) < min(map(plan.rank, plan.pairs))
+    assert plan.rank("something else") == -1
+
+
+def test_a_model_is_one_workers_unless_there_are_more_workers_than_models():
+    plan = planned()
+    assert len({plan.groups(2)[identity] for identity in plan.cases}) == 4
+    assert len({plan.groups(8)[identity] for identity in plan.cases}) == len(plan.cases)
+
+
+def test_an_unknown_suite_offers_the_known_one():
+    with pytest.raises(UnknownName, match="Did you mean 'pocket'"):
+        Plan.of(catalog.load(), Selection("pockets"))
+
+
+def test_an_id_is_what_stands_in_the_brackets():
+    assert identity("benchmarks/test_vqa.py::test_vqa[a-b-lora]") == "a-b-lora"
+    assert identity("tests/test_x.py::test_y") == ""

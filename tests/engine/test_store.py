@@ -1,0 +1,132 @@
+"""The store: exact, atomic, locked, bounded."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medrival.case import Cost, Outcome
+from medrival.contracts import Features, Prediction
+from medrival.statistics import Estimate
+from medrival.store import Store, key_of, write_atomically
+
+OUTCOME = Outcome(
+    key="ab12",
+    classes=("no", "yes"),
+    metrics={"auroc": Estimate(0.1 + 0.2, 0.25, 1 / 3, 7), "f1": Estimate(None, None, None, 0, "one class only")},
+    predictions=(
+        Prediction("a", "p1", "yes", scores=(1 / 3, 2 / 3), attributes={"sex": "female"}),
+        Prediction("b", "p1", "no", answer="No\u2028\ud7ff", error="zero bytes", form="closed", options=("yes", "no")),
+    ),
+    cost=Cost(1.5, 0.0, 0, 10, 2**31, 3.25),
+    notes={"splits": [1, 2], "epoch": 3},
+)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_an_outcome_comes_back_to_the_last_digit(store):
+    store.keep_outcome(OUTCOME)
+    assert store.outcome("ab12") == OUTCOME
+
+
+def test_features_come_back_to_the_last_digit(store):
+    values = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    values[1] = np.nan
+    store.keep_features("cd34", Features(values, {1: "x.png: truncated"}))
+    back = store.features("cd34")
+    np.testing.assert_array_equal(back.values, values)
+    assert back.failed == {1: "x.png: truncated"}
+    assert store.features("unknown") is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": "ab12"}', b"\xff\xfe"])
+def test_a_damaged_file_counts_as_absent(store, damage):
+    store.keep_outcome(OUTCOME).write_bytes(damage)
+    assert store.outcome("ab12") is None
+    store.keep_features("cd34", Features(np.zeros((1, 1), np.float32), {}))
+    next(store.folder.rglob("*.npz")).write_bytes(damage)
+    assert store.features("cd34") is None
+
+
+def test_nan_never_enters_an_outcome(store):
+    with pytest.raises(ValueError, match="JSON"):
+        store.keep_outcome(replace(OUTCOME, notes={"loss": float("nan")}))
+    assert store.outcome("ab12") is None
+
+
+def test_older_outcomes_can_be_refused(store):
+    path = store.keep_outcome(OUTCOME)
+    os.utime(path, (1000, 1000))
+    assert store.outcome("ab12", newer_than=2000) is None
+    assert store.outcome("ab12") == OUTCOME
+    assert path.stat().st_mtime == 1000, "reading marks as used, not as measured"
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file_whole(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    code = (
+        "import sys, time, pathlib; from medrival.store import write_atomically\n"
+        "def slowly(stream):\n stream.write(b'half'); stream.flush(); print('writing', flush=True); time.sleep(60)\n"
+        f"write_atomically(pathlib.Path({str(target)!r}), slowly)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert target.read_bytes() == b"old"
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path):
+    def fail(stream):
+        stream.write(b"half")
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(tmp_path / "folder" / "file", fail)
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+def _hold(folder, order):
+    with Store(folder).lock("key"):
+        order.append("in")
+        time.sleep(0.2)
+        order.append("out")
+
+
+def test_one_process_at_a_time_holds_a_key(store):
+    with multiprocessing.get_context("spawn").Manager() as manager:
+        order = manager.list()
+        workers = [multiprocessing.get_context("spawn").Process(target=_hold, args=(store.folder, order)) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert list(order) == ["in", "out", "in", "out"]
+
+
+def test_pruning_deletes_what_was_used_longest_ago(store):
+    paths = [store.keep_outcome(replace(OUTCOME, key=key)) for key in ("aa", "bb", "cc")]
+    for age, path in enumerate(paths):
+        os.utime(path, (1000 + age, 1000))
+    store.outcome("aa")
+    size = paths[0].stat().st_size
+    assert store.prune(2 * size) == size
+    assert [path.exists() for path in paths] == [True, False, True]
+    assert store.prune(2 * size) == 0
+
+
+def test_a_key_depends_on_content_and_not_on_order():
+    assert key_of({"a": 1, "b": [2]}) == key_of(json.loads('{"b": [2], "a": 1}'))
+    assert key_of({"a": 1}) != key_of({"a": 2})

@@ -1,0 +1,141 @@
+"""The dual encoder adapter against transformers' own forward pass, and against directories that hold no such model."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import AutoProcessor, CLIPModel, SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+
+from medrival.errors import BrokenModel
+from medrival.models import dual_encoder
+from medrival.weights import locate
+
+TEXTS = ["a chest radiograph showing clear lungs", "a red square", "x"]
+
+
+def images(*sizes: tuple[int, int]) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)) for width, height in sizes]
+
+
+@pytest.fixture
+def checkpoint(rows, tmp_path):
+    """A copy of pocket-clip that a test may damage."""
+    return shutil.copytree(locate(rows.models["pocket-clip"], None), tmp_path / "checkpoint")
+
+
+def load(rows, folder, dtype="float32"):
+    return dual_encoder.transformers(rows.models["pocket-clip"], folder, "cpu", dtype)
+
+
+def test_features_and_similarities_equal_the_librarys_own_forward(rows, pocket_clip):
+    folder = locate(rows.models["pocket-clip"], None)
+    own, processor = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval(), AutoProcessor.from_pretrained(folder)
+    pictures = images((64, 64), (300, 100), (17, 90))
+    with torch.inference_mode():
+        expected = own(**processor(images=pictures, text=TEXTS, padding=True, return_tensors="pt"))
+        image = pocket_clip.image_features(pocket_clip.prepare(pictures))
+        text = pocket_clip.text_features(TEXTS)
+    unit = torch.nn.functional.normalize
+    torch.testing.assert_close(unit(image, dim=-1), expected.image_embeds)
+    torch.testing.assert_close(unit(text, dim=-1), expected.text_embeds)
+    torch.testing.assert_close(
+        pocket_clip.scale * unit(image, dim=-1) @ unit(text, dim=-1).T, expected.logits_per_image, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_batch_changes_no_sample_beyond_float_noise(pocket_clip):
+    pictures = images(*[(64 + 9 * i, 80) for i in range(7)])
+    with torch.inference_mode():
+        together = pocket_clip.image_features(pocket_clip.prepare(pictures))
+        alone = torch.cat([pocket_clip.image_features(pocket_clip.prepare([picture])) for picture in pictures])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_texts_longer_than_the_model_reads_are_cut(pocket_clip):
+    with torch.inference_mode():
+        assert torch.isfinite(pocket_clip.text_features(["lung " * 500, "lung"])).all()
+
+
+def test_bfloat16_is_close_to_float32(rows):
+    pictures = images((64, 64), (100, 64))
+    features = []
+    for dtype in ("float32", "bfloat16"):
+        model = load(rows, locate(rows.models["pocket-clip"], None), dtype)
+        with torch.inference_mode():
+            features.append(model.image_features(model.prepare(pictures)).float())
+    assert torch.nn.functional.cosine_similarity(*features).min() > 0.99
+
+
+def test_a_loaded_model_is_in_evaluation_mode_and_frozen(pocket_clip):
+    assert not any(module.training for module in pocket_clip.module.modules())
+    assert not any(parameter.requires_grad for parameter in pocket_clip.module.parameters())
+
+
+def test_lora_layers_are_all_linear_layers_of_the_image_tower_or_those_the_row_names(rows):
+    folder = locate(rows.models["pocket-clip"], None)
+    everything = load(rows, folder).lora
+    assert len(everything) == 4 * 6
+    named = dual_encoder.transformers(replace(rows.models["pocket-clip"], lora=r".*\.(q|v)_proj"), folder, "cpu", "float32")
+    assert set(named.lora) == {name for name in everything if name.endswith(("q_proj", "v_proj"))}
+    with pytest.raises(BrokenModel, match="lora = 'nothing' names no linear layer"):
+        dual_encoder.transformers(replace(rows.models["pocket-clip"], lora="nothing"), folder, "cpu", "float32")
+
+
+def test_siglip_texts_are_padded_to_full_length_as_in_its_training(rows, tmp_path):
+    words = AutoProcessor.from_pretrained(locate(rows.models["pocket-clip"], None)).tokenizer
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = SiglipConfig(
+        text_config={**shape, "vocab_size": len(words), "max_position_embeddings": 16, "projection_size": 32},
+        vision_config={**shape, "image_size": 32, "patch_size": 8},
+    )
+    torch.manual_seed(0)
+    SiglipModel(config).save_pretrained(tmp_path)
+    SiglipProcessor(SiglipImageProcessor(size={"height": 32, "width": 32}), words).save_pretrained(tmp_path)
+    model = load(rows, tmp_path)
+    own = SiglipModel.from_pretrained(tmp_path).eval()
+    tokens = words(TEXTS[1:], padding="max_length", truncation=True, max_length=16, return_tensors="pt")
+    with torch.inference_mode():
+        expected = own.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).pooler_output
+        torch.testing.assert_close(model.text_features(TEXTS[1:]), expected)
+        torch.testing.assert_close(model.text_features(["x"])[0], model.text_features(TEXTS[1:])[1])
+        assert model.image_features(model.prepare(images((40, 50)))).shape == (1, 32)
+
+
+def test_a_checkpoint_without_some_weights_is_refused_not_filled_with_random_numbers(rows, checkpoint):
+    weights = load_file(checkpoint / "model.safetensors")
+    weights.pop("visual_projection.weight")
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BrokenModel, match="lacks 1 weights of CLIPModel.*visual_projection.weight"):
+        load(rows, checkpoint)
+
+
+def test_a_truncated_checkpoint_is_one_message(rows, checkpoint):
+    file = checkpoint / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BrokenModel, match="pocket-clip: .* does not load"):
+        load(rows, checkpoint)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(rows, checkpoint):
+    config = checkpoint / "config.json"
+    config.write_text(config.read_text().replace('"projection_dim": 64', '"projection_dim": 32'))
+    with pytest.raises(BrokenModel):
+        load(rows, checkpoint)
+
+
+def test_a_model_that_is_no_dual_encoder_is_named(rows):
+    with pytest.raises(BrokenModel, match="Llava.*no dual encoder"):
+        load(rows, locate(rows.models["pocket-llava"], None))
+
+
+@pytest.mark.parametrize("content", [{}, {"config.json": "{"}, {"config.json": '{"model_type": "unheard-of"}'}])
+def test_a_directory_that_holds_no_model_is_one_message(rows, tmp_path, content):
+    for name, text in content.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(BrokenModel, match=str(tmp_path)):
+        load(rows, tmp_path)

@@ -1,0 +1,119 @@
+"""The generator adapter against `model.generate` on single samples, and what it teaches."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+from medrival.errors import BrokenModel
+from medrival.models import generator
+from medrival.weights import locate
+
+PROMPTS = [
+    "Answer the following question about the image with yes or no. Is there a red square?",
+    "What is shown?\nAnswer the question concisely.",
+    "Which shape is it?\nOptions:\n(A) circle\n(B) square\nAnswer with the single letter corresponding to the best choice.",
+    "How many?\nAnswer the question concisely.",
+]
+
+
+def images(count: int) -> list[Image.Image]:
+    rng = np.random.default_rng(1)
+    return [Image.fromarray(rng.integers(0, 256, (60 + 11 * i, 90, 3), dtype=np.uint8)) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def own(rows):
+    folder = locate(rows.models["pocket-llava"], None)
+    return LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval(), AutoProcessor.from_pretrained(
+        folder
+    )
+
+
+def generated_alone(own, image, prompt, tokens):
+    model, processor = own
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}], add_generation_prompt=True
+    )
+    inputs = processor(images=image, text=text, return_tensors="pt")
+    with torch.inference_mode():
+        output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
+    return processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+
+
+def test_answers_of_a_batch_equal_generate_on_single_samples(pocket_llava, own):
+    pictures = images(4)
+    answers = pocket_llava.answer(pictures, PROMPTS, 12)
+    assert answers == [generated_alone(own, image, prompt, 12) for image, prompt in zip(pictures, PROMPTS, strict=True)]
+    assert any(answers)
+
+
+def test_an_answer_holds_nothing_of_the_prompt(pocket_llava):
+    (answer,) = pocket_llava.answer(images(1), PROMPTS[:1], 4)
+    assert "Answer the following" not in answer
+    assert "USER" not in answer
+
+
+def test_the_plain_prompt_serves_a_model_without_chat_template(rows, own, tmp_path):
+    model, processor = own
+    model.save_pretrained(tmp_path)
+    plain = AutoProcessor.from_pretrained(locate(rows.models["pocket-llava"], None))
+    plain.chat_template = None
+    plain.save_pretrained(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
+    adapter = generator.transformers(rows.models["pocket-llava"], tmp_path, "cpu", "float32")
+    picture = images(1)[0]
+    inputs = processor(images=picture, text=f"<image>\n{PROMPTS[1]}", return_tensors="pt")
+    with torch.inference_mode():
+        output = model.generate(**inputs, do_sample=False, max_new_tokens=8)
+    expected = processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+    assert adapter.answer([picture], [PROMPTS[1]], 8) == [expected]
+
+
+def test_a_checkpoints_sampling_and_penalties_do_not_reach_decoding(rows, own, tmp_path):
+    model, processor = own
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"do_sample": true, "temperature": 5.0, "repetition_penalty": 9.0}')
+    adapter = generator.transformers(rows.models["pocket-llava"], tmp_path, "cpu", "float32")
+    pictures = images(2)
+    assert adapter.answer(pictures, PROMPTS[:2], 12) == [
+        generated_alone(own, image, prompt, 12) for image, prompt in zip(pictures, PROMPTS[:2], strict=True)
+    ]
+
+
+def test_only_the_answers_tokens_are_taught_and_the_loss_is_the_librarys(pocket_llava, own):
+    model, processor = own
+    tokenizer = processor.tokenizer
+    inputs = pocket_llava.teach(images(2), PROMPTS[1:3], ["a blue circle", "B"])
+    for row, answer in enumerate(["a blue circle", "B"]):
+        taught = inputs["labels"][row][inputs["labels"][row] != -100].tolist()
+        assert taught == [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    with torch.inference_mode():
+        together = model(**inputs)
+        logits, labels = together.logits[:, :-1], inputs["labels"][:, 1:]
+        expected = torch.nn.functional.cross_entropy(logits[labels != -100], labels[labels != -100])
+    torch.testing.assert_close(together.loss, expected)
+
+
+def test_padding_changes_no_loss_beyond_float_noise(pocket_llava):
+    pictures, answers = images(3), ["yes", "a very long blue answer", "B"]
+    with torch.inference_mode():
+        batch = pocket_llava.teach(pictures, PROMPTS[:3], answers)
+        logits = pocket_llava.module(**batch).logits
+        for row in range(3):
+            alone = pocket_llava.teach(pictures[row : row + 1], PROMPTS[row : row + 1], answers[row : row + 1])
+            single = pocket_llava.module(**alone).logits[0, alone["labels"][0] != -100]
+            torch.testing.assert_close(logits[row, batch["labels"][row] != -100], single, rtol=1e-3, atol=1e-3)
+
+
+def test_lora_layers_are_those_of_language_model_and_projector(pocket_llava):
+    assert any("multi_modal_projector" in name for name in pocket_llava.lora)
+    assert any("language_model" in name for name in pocket_llava.lora)
+    assert not any("vision_tower" in name or "lm_head" in name for name in pocket_llava.lora)
+
+
+def test_a_model_that_answers_nothing_is_refused(rows):
+    with pytest.raises(BrokenModel, match="pocket-llava"):
+        generator.transformers(rows.models["pocket-llava"], locate(rows.models["pocket-clip"], None), "cpu", "float32")

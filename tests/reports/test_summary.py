@@ -1,0 +1,107 @@
+"""The last lines in the terminal."""
+
+from dataclasses import replace
+
+import pytest
+
+from medrival.reports.questions import answers
+from medrival.reports.record import PairRecord, Run
+from medrival.reports.summary import summary
+from medrival.statistics import Verdict
+
+
+def ended(pair: PairRecord, *verdicts: Verdict) -> tuple[PairRecord, ...]:
+    return tuple(replace(pair, question=1, verdict=verdict, difference=0.1) for verdict in verdicts)
+
+
+def test_a_whole_study_is_answered_in_80_columns(run: Run) -> None:
+    lines = summary(run)
+    assert lines[0] == "medrival: 40 cases measured, 0 failed, 0 skipped in 4:12"
+    assert "  Off the shelf, in-domain  No: medical ahead in 6 of 6; " in lines[2]
+    assert lines[-1] == f"report: {run.report_dir / 'report.html'}"
+    assert all(len(line) <= 80 for line in lines[:-1])
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (["general wins"], "Yes: general ahead in 1 of 1"),
+        (["equivalent", "equivalent"], "Yes: equivalent in 2 of 2"),
+        (["general wins", "equivalent"], "Yes: general ahead in 1, equivalent in 1"),
+        (["general wins", "inconclusive"], "Yes, where decided: general ahead in 1, undecided in 1"),
+        (["medical wins"], "No: medical ahead in 1 of 1"),
+        (["medical wins", "inconclusive"], "No, where decided: medical ahead in 1, undecided in 1"),
+        (["medical wins", "equivalent"], "In part: medical ahead in 1, equivalent in 1"),
+        (
+            ["general wins", "medical wins", "equivalent", "inconclusive"],
+            "In part: general ahead in 1, medical ahead in 1, equivalent in 1, undecided in 1",
+        ),
+        (["inconclusive"] * 3, "Undecided in 3 of 3"),
+    ],
+)
+def test_verdicts_in_words(run: Run, verdicts: list[Verdict], said: str) -> None:
+    answer = answers(ended(run.pairs[0], *verdicts))[0]
+    assert answer.sentence == said
+    lines = summary(replace(run, pairs=ended(run.pairs[0], *verdicts)))
+    assert f"Off the shelf, in-domain {said}; +0.10 (+0.10 to +0.10) Only general" in " ".join(" ".join(lines).split())
+    assert all(len(line) <= 80 for line in lines[:-1])
+
+
+def test_the_difference_is_the_mean_over_pairs_with_its_range(run: Run) -> None:
+    pairs = [replace(run.pairs[0], difference=value) for value in (-0.30, -0.10, -0.20, None, float("nan"))]
+    assert summary(replace(run, pairs=tuple(pairs)))[2].endswith("ahead in 5 of 5; -0.20 (-0.30 to -0.10)")
+
+
+def test_pairs_that_were_not_measured_count_in_no_statistic_and_are_told(run: Run) -> None:
+    lost = replace(run.pairs[0], status="failed", reason="out of memory", difference=9.0)
+    lines = summary(replace(run, pairs=(run.pairs[0], lost)))
+    assert "medical ahead in 1 of 1" in lines[2]
+    assert "9.00" not in "".join(lines)
+    assert "  1 pair failed: out of memory" in lines
+
+
+def test_a_question_without_pairs_is_said_to_be_not_measured(run: Run) -> None:
+    lines = summary(replace(run, pairs=run.pairs[:1]))
+    assert lines[3:5] == [
+        "  Only general adapted      Not measured",
+        "  Adapted, out of domain    Not measured",
+    ]
+
+
+def test_without_any_measured_pair_it_says_that_nothing_was_compared(run: Run) -> None:
+    lines = summary(replace(run, cases=run.cases[:1], pairs=()))
+    assert lines[0].startswith("medrival: 1 case measured")
+    assert "no pair was measured" in lines[1]
+
+
+def test_reasons_are_grouped_and_the_most_frequent_comes_first(run: Run) -> None:
+    def lost(reason: str, times: int) -> list[object]:
+        return [replace(run.cases[0], status="skipped", reason=reason, predictions=(), metrics={})] * times
+
+    cases = (*lost("no weights", 1), *lost("no data", 3), *(case for i in range(9) for case in lost(f"other {i}", 1)))
+    lines = summary(replace(run, cases=cases, pairs=()))  # type: ignore[arg-type]
+    assert lines[0] == "medrival: 0 cases measured, 0 failed, 13 skipped in 4:12"
+    assert lines[2:4] == ["  3 cases skipped: no data", "  1 case skipped: no weights"]
+    assert lines[-2] == "  5 cases more not measured, for other reasons: see the report"
+
+
+def test_a_reason_cannot_steer_the_terminal_or_flood_it(run: Run) -> None:
+    reason = "\x1b[2J\r\nbad \u202eword" + " word" * 10_000
+    lines = summary(replace(run, cases=(replace(run.cases[0], status="failed", reason=reason),), pairs=()))
+    assert all(line.isprintable() and len(line) <= 80 for line in lines[:-1])
+    assert len(lines) < 12
+
+
+def test_failed_samples_are_counted(run: Run) -> None:
+    predictions = tuple(replace(p, error="unreadable") for p in run.cases[0].predictions[:5])
+    lines = summary(replace(run, cases=(replace(run.cases[0], predictions=predictions),)))
+    assert "  5 samples failed and counted as wrong; the report lists them" in lines
+
+
+def test_verbose_adds_a_line_for_each_measured_case(run: Run) -> None:
+    lost = replace(run.cases[1], status="failed", reason="x")
+    run = replace(run, cases=(run.cases[0], lost))
+    extra = [line for line in summary(run, verbose=True) if line not in summary(run)]
+    metric = run.cases[0].metrics["auroc"]
+    expected = f"auroc {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]  n=240"
+    assert extra == [f"  {run.cases[0].id}  {expected}"]
