@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import pytest
+
 from medrival.case import Case, Pair, cases, pairs
 from medrival.catalog import Catalog, SuiteCard
 
@@ -15,6 +17,11 @@ MARKS = {"in": "in_domain", "ood": "ood", "unknown": "domain_unknown"}
 def identity(nodeid: str) -> str:
     """The id in the brackets of a test's name, or ""."""
     return nodeid.partition("[")[2].removesuffix("]")
+
+
+def ours(item: pytest.Item) -> bool:
+    """Whether a test is a case or a pair: parametrised by medrival, not merely named like one."""
+    return "outcome" in getattr(item, "fixturenames", ()) or {"general", "medical"} <= set(getattr(item, "fixturenames", ()))
 
 
 @dataclass(frozen=True)

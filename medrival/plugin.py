@@ -16,7 +16,7 @@ import pytest
 
 from medrival import catalog
 from medrival.errors import MedrivalError
-from medrival.plan import Plan, Selection, identity
+from medrival.plan import Plan, Selection, identity, ours
 from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
 from medrival.session import PLAN, PROGRESS, STARTED, STORE
@@ -141,12 +141,8 @@ def _marks(names: Sequence[str]) -> list[pytest.MarkDecorator]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort cases by model, pairs last; drop the placeholders pytest makes where nothing is selected."""
     plan = config.stash[PLAN]
-    empty = [
-        item for item in items if "[NOTSET]" in item.name and {"outcome", "general"} & set(getattr(item, "fixturenames", ()))
-    ]
-    if empty:
-        items[:] = [item for item in items if item not in empty]
-    items.sort(key=lambda item: plan.rank(identity(item.nodeid)))
+    items[:] = [item for item in items if not (ours(item) and identity(item.nodeid) == "NOTSET")]
+    items.sort(key=lambda item: plan.rank(identity(item.nodeid)) if ours(item) else -1)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel
@@ -20,6 +21,7 @@ def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dty
     Raises:
         BrokenModel: unreadable or truncated files, an unknown architecture, missing or misshapen weights.
     """
+    logging.disable_progress_bar()
     try:
         module, report = auto_class.from_pretrained(
             folder,

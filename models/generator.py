@@ -33,23 +33,26 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     end = _end_tokens(module, tokenizer)
+    # A checkpoint's own sampling, beams or repetition penalty would make decoding unequal in a pair.
+    module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
 
     def ask(images: Sequence[PIL.Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        batch = _chat(processor, images, prompts) if processor.chat_template else _plain(processor, images, prompts)
+        texts = [_asked(processor, image, prompt) for image, prompt in zip(images, prompts, strict=True)]
+        # Some templates write the start token themselves; it must not be there twice.
+        started = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
+        batch = processor(
+            images=[[image] for image in images],
+            text=texts,
+            padding=True,
+            add_special_tokens=not started,
+            return_tensors="pt",
+        )
         return {name: _on(value, module) for name, value in batch.items()}
 
     @torch.inference_mode()
     def answer(images: Sequence[PIL.Image], prompts: Sequence[str], max_new_tokens: int) -> list[str]:
         inputs = ask(images, prompts)
-        # A fresh configuration: a checkpoint's own sampling or repetition penalty would make decoding unequal in a pair.
-        greedy = GenerationConfig(
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=end,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        tokens = module.generate(**inputs, generation_config=greedy)[:, inputs["input_ids"].shape[1] :]
+        tokens = module.generate(**inputs, max_new_tokens=max_new_tokens)[:, inputs["input_ids"].shape[1] :]
         return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
     def teach(images: Sequence[PIL.Image], prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
@@ -60,26 +63,14 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
     return Generator(module=module, lora=_lora_layers(card, module), answer=answer, teach=teach)
 
 
-def _chat(processor: Any, images: Sequence[PIL.Image], prompts: Sequence[str]) -> Mapping[str, torch.Tensor]:
-    conversations = [
-        [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": prompt}]}]
-        for image, prompt in zip(images, prompts, strict=True)
-    ]
-    batch: Mapping[str, torch.Tensor] = processor.apply_chat_template(
-        conversations, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", padding=True
-    )
-    return batch
-
-
-def _plain(processor: Any, images: Sequence[PIL.Image], prompts: Sequence[str]) -> Mapping[str, torch.Tensor]:
-    image_token = getattr(processor, "image_token", "<image>")
-    batch: Mapping[str, torch.Tensor] = processor(
-        images=[[image] for image in images],
-        text=[f"{image_token}\n{prompt}" for prompt in prompts],
-        padding=True,
-        return_tensors="pt",
-    )
-    return batch
+def _asked(processor: Any, image: PIL.Image, prompt: str) -> str:
+    """The prompt as the model expects it: in its chat template or, where it has none, behind the place of the image."""
+    if not processor.chat_template:
+        return f"{getattr(processor, 'image_token', '<image>')}\n{prompt}"
+    content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
+    conversation = [{"role": "user", "content": content}]
+    text: str = processor.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+    return text
 
 
 def _followed_by(inputs: Mapping[str, torch.Tensor], answers: Sequence[Sequence[int]], pad: int) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ class Probe:
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """[samples, classes]."""
-        return features.astype(np.float64) @ self.weight.T + self.bias
+        return features @ self.weight.T + self.bias
 
 
 def linear_probe(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:  # noqa: ARG001
@@ -69,9 +69,9 @@ def fit_probe(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> tu
 
 
 def known(features: Features, samples: Sequence[Sample], classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Features [known, dim] and label indices [known] of the samples that could be read."""
+    """Features [known, dim] in float64 and label indices [known] of the samples that could be read."""
     rows = [i for i in range(len(samples)) if i not in features.failed]
-    return features.values[rows], np.array([classes.index(samples[i].truth) for i in rows], dtype=np.int64)
+    return features.values[rows].astype(np.float64), np.array([classes.index(samples[i].truth) for i in rows], dtype=np.int64)
 
 
 def unreadable(task: Task, train: Features, validation: Features) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _fit(
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(x.astype(np.float64))
+    scaler = StandardScaler().fit(x)
     fitted = LogisticRegression(C=1 / l2_strength, class_weight="balanced", max_iter=2000).fit(scaler.transform(x), y)
     weight, bias = _per_class(fitted, classes)
     # The standardisation is folded in, so that the head applies to plain features.

@@ -17,7 +17,7 @@ from medrival.case import Case, Comparison, Outcome, Pair
 from medrival.catalog import imported
 from medrival.contracts import Sample
 from medrival.errors import MedrivalError
-from medrival.plan import Plan, identity
+from medrival.plan import Plan, identity, ours
 from medrival.store import Store, outcome_from
 
 if TYPE_CHECKING:
@@ -45,21 +45,22 @@ class Recorder:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Where the case runs: attach what it measured; show an expected failure as its message alone."""
         report = yield
-        ours = identity(item.nodeid) in {*self._plan.cases, *self._plan.pairs}
-        if ours and call.excinfo is not None and isinstance(call.excinfo.value, MedrivalError):
+        if not ours(item):
+            return report
+        if call.excinfo is not None and isinstance(call.excinfo.value, MedrivalError):
             report.longrepr = str(call.excinfo.value)
         measured = item.stash.get(MEASURED, None)
-        if call.when == "call" and measured is not None:
-            report.medrival = self._portable(measured)  # type: ignore[attr-defined]
+        report.medrival = self._portable(measured) if call.when == "call" and measured is not None else {}  # type: ignore[attr-defined]
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """In the process that reports: note what became of the case. A crashed worker's case arrives here as failed."""
-        name = identity(report.nodeid)
+        crashed = report.when not in ("setup", "call", "teardown")
+        measured = getattr(report, "medrival", {} if crashed else None)
         status: Status = "measured" if report.passed else "skipped" if report.skipped else "failed"
-        measured = getattr(report, "medrival", None)
-        if status == "measured" and measured is None:
+        if measured is None or (status == "measured" and not measured):
             return
+        name = identity(report.nodeid)
         reason = "" if status == "measured" else _reason(report)
         if name in self._plan.cases:
             self._cases[name] = self._case(self._plan.cases[name], status, reason, measured)
@@ -79,7 +80,7 @@ class Recorder:
             write_json(run)
             write_html(run, self._image)
         except MedrivalError as error:
-            self._lines.append(f"ERROR: {error}; the outcomes are kept: run again with another --report-dir")
+            self._lines.append(f"ERROR: {error}")
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         self._lines = [*summary(run, verbose=self._config.get_verbosity() > 0), *self._lines]
 
@@ -96,7 +97,7 @@ class Recorder:
             return {"key": measured.key}
         return {"outcome": asdict(measured)}
 
-    def _case(self, case: Case, status: Status, reason: str, measured: Mapping[str, Any] | None) -> CaseRecord:
+    def _case(self, case: Case, status: Status, reason: str, measured: Mapping[str, Any]) -> CaseRecord:
         record = CaseRecord(
             id=case.id,
             model=case.model.name,
@@ -109,7 +110,7 @@ class Recorder:
             status=status,
             reason=reason,
         )
-        if status != "measured" or measured is None:
+        if status != "measured":
             return record
         outcome = self._outcome(measured)
         if outcome is None:
@@ -129,8 +130,8 @@ class Recorder:
     def _outcome(self, measured: Mapping[str, Any]) -> Outcome | None:
         return self._store.outcome(measured["key"]) if "key" in measured else outcome_from(measured["outcome"])
 
-    def _pair(self, pair: Pair, status: Status, reason: str, measured: Mapping[str, Any] | None) -> PairRecord:
-        comparison = measured["comparison"] if measured else {}
+    def _pair(self, pair: Pair, status: Status, reason: str, measured: Mapping[str, Any]) -> PairRecord:
+        comparison = measured.get("comparison", {})
         difference = comparison.get("difference", {})
         return PairRecord(
             id=pair.id,

@@ -1,0 +1,1 @@
+"""Axis 2: data sets, their questions, and how answers are scored."""

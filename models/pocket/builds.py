@@ -53,7 +53,8 @@ def tokenizer(texts: Iterable[str], closing: bool) -> PreTrainedTokenizerFast:
     )
 
 
-def _image_processor() -> CLIPImageProcessor:
+def image_processor() -> CLIPImageProcessor:
+    """Shorter side to 64 pixels, the middle square, values from -1 to 1."""
     middle = [0.5, 0.5, 0.5]
     return CLIPImageProcessor(
         size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}, image_mean=middle, image_std=middle
@@ -61,12 +62,14 @@ def _image_processor() -> CLIPImageProcessor:
 
 
 def clip_processor(words: PreTrainedTokenizerFast) -> CLIPProcessor:
-    return CLIPProcessor(_image_processor(), words)
+    """Images and texts for a dual encoder."""
+    return CLIPProcessor(image_processor(), words)
 
 
 def llava_processor(words: PreTrainedTokenizerFast) -> LlavaProcessor:
+    """Images and dialogues for a generator."""
     return LlavaProcessor(
-        _image_processor(),
+        image_processor(),
         words,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
@@ -118,7 +121,7 @@ def llava(words: PreTrainedTokenizerFast, tower: Path) -> LlavaForConditionalGen
         LlavaConfig(
             vision_config=eyes.config,
             text_config=speech,
-            image_token_index=words.convert_tokens_to_ids(IMAGE),
+            image_token_index=words.get_vocab()[IMAGE],
             image_seq_length=PATCHES,
             tie_word_embeddings=True,
             **_numbers(words),

@@ -1,36 +1,37 @@
 """The recipe of the pocket models: python -m medrival.models.pocket.recipe [--out DIR] [--only NAME ...]
 
-A script that makes weights, not a part of the model axis: it alone may draw phantoms. The medical pair sees further images of the
-training patients of three anatomies, never a validation or test patient and never a fundus; the general pair sees everyday scenes.
+A script that makes weights, not a part of the model axis: it alone may draw phantoms. The medical pair sees further
+images of the training patients of three anatomies, never a validation or test patient and never a fundus; the general
+pair sees everyday scenes.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
+
 from medrival.models.pocket import builds
 from medrival.tasks import phantoms
 from medrival.tasks.prompts import ask
-from medrival.tasks.scenes import Scene
+from medrival.tasks.scenes import Question, Scene
 from medrival.tasks.scenes.everyday import Everyday
-from torch.nn import functional
 
 SEED = 11200
 SEEN = ("chest", "histology", "dermoscopy")
 FIRST_EXTRA = 101
 """Extra images of a patient are numbered from here, beyond those of any task."""
 DATA = {
-    "medical": f"drawn phantoms of the training patients (chest radiograph, histology, dermoscopy), images from {FIRST_EXTRA} on",
+    "medical": "drawn phantoms of the training patients (chest radiograph, histology, dermoscopy), in images of no task",
     "general": "drawn everyday scenes: shapes and digits of some colour and number on a textured ground",
 }
 
@@ -61,7 +62,15 @@ def pictures(scenes: Sequence[Scene], image_processor: Any) -> torch.Tensor:
     return torch.cat(parts)
 
 
+@cache
+def lessons(world: str, count: int) -> tuple[list[Scene], torch.Tensor]:
+    """Scenes and what a model sees of them; both models of a world learn from the same."""
+    scenes = SCENES[world](count)
+    return scenes, pictures(scenes, builds.image_processor())
+
+
 def normalised(pixels: torch.Tensor) -> torch.Tensor:
+    """The image processor's own mean and deviation."""
     return pixels.float() / 127.5 - 1
 
 
@@ -87,7 +96,6 @@ def fit(
     losses: Iterator[torch.Tensor],
     steps: int,
     rate: float,
-    say: Callable[[str], None] = partial(print, flush=True),
 ) -> list[float]:
     """Follow a stream of losses downhill with AdamW, a warm-up and a cosine; returns the losses."""
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05, betas=(0.9, 0.98))
@@ -102,7 +110,9 @@ def fit(
         schedule.step()
         history.append(loss.item())
         if (step + 1) % 50 == 0:
-            say(f"  step {step + 1}/{steps}: loss {np.mean(history[-50:]):.3f} ({time.monotonic() - started:.0f} s)")
+            print(
+                f"  step {step + 1}/{steps}: loss {np.mean(history[-50:]):.3f} ({time.monotonic() - started:.0f} s)", flush=True
+            )
     return history
 
 
@@ -110,11 +120,11 @@ def clip_losses(
     model: Any, tokenizer: Any, scenes: Sequence[Scene], pixels: torch.Tensor, batch: int
 ) -> Iterator[torch.Tensor]:
     """Losses of random batches of scenes, each with one of its captions."""
-    dice = random.Random(SEED)
+    dice = np.random.default_rng(SEED)
     numbers = {caption: number for number, caption in enumerate(sorted({c for s in scenes for c in s.captions()}))}
     texts = tokenizer(list(numbers), padding=True, return_tensors="pt")
     while True:
-        picks = dice.sample(range(len(scenes)), batch)
+        picks = dice.choice(len(scenes), batch, replace=False)
         captions = torch.tensor([numbers[dice.choice(scenes[i].captions())] for i in picks])
         width = int(texts["attention_mask"][captions].sum(dim=1).max())
         with half_precision():
@@ -130,11 +140,11 @@ def llava_losses(
     model: Any, processor: Any, scenes: Sequence[Scene], pixels: torch.Tensor, batch: int
 ) -> Iterator[torch.Tensor]:
     """Losses of random batches of scenes, each with one of its questions; only the tokens of the answer count."""
-    dice = random.Random(SEED)
+    dice = np.random.default_rng(SEED)
     tokenizer = processor.tokenizer
     while True:
-        picks = dice.sample(range(len(scenes)), batch)
-        rows = [_turn(processor, dice.choice(scenes[i].questions())) for i in picks]
+        picks = dice.choice(len(scenes), batch, replace=False)
+        rows = [_turn(processor, _pick(dice, scenes[i].questions())) for i in picks]
         prompts = tokenizer([prompt for prompt, _ in rows])["input_ids"]
         answers = tokenizer([f"{answer}{tokenizer.eos_token}" for _, answer in rows], add_special_tokens=False)["input_ids"]
         width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
@@ -150,7 +160,11 @@ def llava_losses(
         yield output.loss
 
 
-def _turn(processor: Any, question: Any) -> tuple[str, str]:
+def _pick(dice: np.random.Generator, questions: Sequence[Question]) -> Question:
+    return questions[int(dice.integers(len(questions)))]
+
+
+def _turn(processor: Any, question: Question) -> tuple[str, str]:
     """Prompt (image tokens included) and answer; the answer to a choice is its letter."""
     options = question.options or ("yes", "no")
     content = [{"type": "image"}, {"type": "text", "text": ask(question.form, question.text, options)}]
@@ -173,8 +187,7 @@ def make_clip(out: Path, name: str, world: str, images: int, steps: int) -> None
     """Train and save one dual encoder."""
     torch.manual_seed(SEED)
     processor = builds.clip_processor(builds.tokenizer(vocabulary(), closing=True))
-    scenes = SCENES[world](images)
-    pixels = pictures(scenes, processor.image_processor)
+    scenes, pixels = lessons(world, images)
     model = builds.clip(processor.tokenizer).train()
     history = fit(list(model.parameters()), clip_losses(model, processor.tokenizer, scenes, pixels, 96), steps, 1e-3)
     builds.save(out / name, model, processor, card(name, world, model, len(scenes), steps, history))
@@ -184,8 +197,7 @@ def make_llava(out: Path, name: str, world: str, images: int, steps: int, tower:
     """Train and save one generator on the frozen image tower of the dual encoder of its world."""
     torch.manual_seed(SEED)
     processor = builds.llava_processor(builds.tokenizer(vocabulary(), closing=False))
-    scenes = SCENES[world](images)
-    pixels = pictures(scenes, processor.image_processor)
+    scenes, pixels = lessons(world, images)
     model = builds.llava(processor.tokenizer, out / tower).train()
     model.model.vision_tower.requires_grad_(False)
     learning = [p for p in model.parameters() if p.requires_grad]
@@ -248,6 +260,7 @@ A {type(model).__name__} in miniature, for trying medrival and for its tests. **
 
 
 def main() -> None:
+    """Make the models asked for, in the order in which they need one another."""
     parser = argparse.ArgumentParser(prog="python -m medrival.models.pocket.recipe", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of the model folders")
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), help="make these alone")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from medrival.tasks.scenes.drawing import Bitmap
 
 from medrival.contracts import Form
+from medrival.tasks.scenes.drawing import Bitmap
 
 Skill = Literal["understanding", "reasoning"]
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+
 from medrival.tasks.scenes import Patient, Question, choice, seed_of, yes_no
 from medrival.tasks.scenes.drawing import PLANE, SIZE, Bitmap, Pixels, Plane, blend, clouds, develop
 
@@ -69,7 +70,7 @@ class Chest:
     def draw(self) -> Bitmap:
         """See Scene."""
         rng = np.random.default_rng(self.seed)
-        body = PLANE.moved(*rng.normal(0, 0.04, 2), angle=rng.normal(0, 0.035), zoom=rng.normal(1, 0.04))
+        body = PLANE.moved(rng.normal(0, 0.04), rng.normal(0, 0.04), angle=rng.normal(0, 0.035), zoom=rng.normal(1, 0.04))
         film = 0.05 + 0.02 * clouds(rng, 3)
         neck, shoulders = body.ellipse(0, -0.95, 0.24, 0.5, soft=0.15), body.ellipse(0, 0.1, 1.02, 0.92, soft=0.12)
         torso = np.maximum.reduce([neck, shoulders, body.ellipse(0, 0.9, 0.95, 1.2, soft=0.08)])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+
 from medrival.tasks.scenes import Patient, Question, choice, say, seed_of, yes_no
 from medrival.tasks.scenes.drawing import PLANE, Bitmap, Pixels, blend, clouds, develop, wobbly
 

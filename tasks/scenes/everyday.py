@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from medrival.tasks.scenes import Question, choice, say, seed_of, yes_no
 from medrival.tasks.scenes.drawing import PLANE, Bitmap, Pixels, Plane, blend, clouds, develop, wobbly
 

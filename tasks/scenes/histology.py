@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+
 from medrival.tasks.scenes import Patient, Question, choice, say, seed_of, yes_no
 from medrival.tasks.scenes.drawing import PLANE, Bitmap, Pixels, blend, clouds, develop, wobbly
 
@@ -89,9 +90,8 @@ class Histology:
             for cx, cy, radius in glands
             for turn in np.arange(0, 2 * np.pi, 0.11 / radius) + rng.uniform(0, 1)
         ]
-        for place in rng.uniform(-1.05, 1.05, (int(28 + 62 * self.crowding + rng.normal(0, 8)), 2)):
-            if all(np.hypot(*(place - gland[:2])) > gland[2] + 0.1 for gland in glands):
-                places.append(tuple(place))
+        strewn = rng.uniform(-1.05, 1.05, (int(28 + 62 * self.crowding + rng.normal(0, 8)), 2))
+        places += [(x, y) for x, y in strewn if all(np.hypot(x - cx, y - cy) > r + 0.1 for cx, cy, r in glands)]
         for x, y in places:
             self._nucleus(slide, rng, x, y)
 

@@ -70,7 +70,7 @@ def test_generators_load_with_every_weight_matched_and_answer(name):
     assert processor.decode(tokens[0, batch["input_ids"].shape[1] :], skip_special_tokens=True).strip()
 
 
-@pytest.mark.parametrize(("eyes", "speaker"), zip(CLIPS, LLAVAS, strict=True))
+@pytest.mark.parametrize(("eyes", "speaker"), list(zip(CLIPS, LLAVAS, strict=True)))
 def test_a_generator_sees_with_the_tower_of_its_dual_encoder(eyes, speaker):
     from safetensors.torch import load_file
 
@@ -129,7 +129,7 @@ def test_training_lowers_the_loss_of_both_kinds(scenes, tmp_path):
     torch.manual_seed(0)
     texts = [caption for scene in scenes for caption in scene.captions()]
     clip_processor = builds.clip_processor(builds.tokenizer(texts, closing=True))
-    pixels = recipe.pictures(scenes, clip_processor.image_processor)
+    pixels = recipe.pictures(scenes, builds.image_processor())
     clip = builds.clip(clip_processor.tokenizer).train()
     losses = recipe.clip_losses(clip, clip_processor.tokenizer, scenes, pixels, 12)
     history = recipe.fit(list(clip.parameters()), losses, 24, 1e-3)

@@ -54,9 +54,7 @@ def test_zero_shot_probabilities_equal_the_librarys_own(rows, bench, pocket_clip
     answers = zero_shot.classify(pocket_clip, task, {}, work).predict(task.test)
     folder = locate(rows.models["pocket-clip"], None)
     own, processor = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval(), AutoProcessor.from_pretrained(folder)
-    inputs = processor(
-        images=[s.image.open() for s in task.test], text=list(task.prompts), padding=True, return_tensors="pt"
-    )
+    inputs = processor(images=[s.image.open() for s in task.test], text=list(task.prompts), padding=True, return_tensors="pt")
     with torch.inference_mode():
         expected = own(**inputs).logits_per_image.softmax(dim=-1).numpy()
     np.testing.assert_allclose(np.array(answers), expected, rtol=1e-3, atol=1e-5)

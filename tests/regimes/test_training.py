@@ -35,7 +35,7 @@ def fitted(validate=None, **budget):
     def loss(batch):
         return ((X[batch] @ weight - Y[batch]) ** 2).mean()
 
-    score = validate or (lambda: -float(((X @ weight - Y) ** 2).mean()))
+    score = validate or (lambda: -float(((X @ weight.detach() - Y) ** 2).mean()))
     return weight, train({"weight": weight}, 40, loss, score, {**BUDGET, **budget}, Bench())
 
 

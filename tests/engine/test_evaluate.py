@@ -1,0 +1,224 @@
+"""Evaluate: memoised, deterministic, and honest about what failed."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from medrival import evaluate
+from medrival.case import Case
+from medrival.contracts import Failed
+from medrival.errors import BrokenData, BrokenModel, MedrivalWarning, MissingAsset, OutOfMemory, UnreadableImage
+from medrival.store import Store
+
+
+@pytest.fixture
+def case(rows):
+    def make(model="pocket-clip", task="phantom-chest", regime="zero-shot", seed=0) -> Case:
+        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime], seed)
+
+    return make
+
+
+def measured(outcome):
+    return outcome.metrics, outcome.predictions, outcome.notes
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "regime"),
+    [
+        ("pocket-clip", "phantom-chest", "zero-shot"),
+        ("pocket-clip", "phantom-histology", "linear-probe"),
+        ("pocket-medclip", "phantom-fundus", "lora"),
+        ("pocket-medllava", "phantom-chest-vqa", "lora"),
+    ],
+)
+def test_measuring_twice_gives_the_same_to_the_last_digit(new_lab, case, model, task, regime, tmp_path):
+    asked = case(model, task, regime)
+    first = new_lab().evaluate(asked)
+    second = new_lab(measured_after=time.time() + 1).evaluate(asked)
+    assert measured(first) == measured(second)
+    assert first.cost != second.cost, "the second was really measured again"
+
+
+def test_a_known_outcome_is_not_measured_again(new_lab, case):
+    first = new_lab().evaluate(case(regime="linear-probe"))
+    again = new_lab()
+    assert again.evaluate(case(regime="linear-probe")) == first
+    assert again._loaded is None, "no model was loaded"
+
+
+def test_the_key_changes_with_everything_that_can_change_the_outcome(new_lab, case, rows, tmp_path):
+    asked = case(regime="lora")
+    keys = {
+        "plain": new_lab().key(asked),
+        "seed": new_lab().key(case(regime="lora", seed=1)),
+        "limit": new_lab(limit=20).key(asked),
+        "dtype": new_lab(dtype="bfloat16").key(asked),
+        "device": new_lab(device="cuda").key(asked),
+        "model": new_lab().key(case(model="pocket-medclip", regime="lora")),
+        "task": new_lab().key(case(task="phantom-fundus", regime="lora")),
+        "regime": new_lab().key(case(regime="linear-probe")),
+        "budget": new_lab().key(replace(asked, regime=replace(asked.regime, budget={**asked.regime.budget, "epochs": 9}))),
+        "lora layers": new_lab().key(replace(asked, model=replace(asked.model, lora=r".*q_proj"))),
+        "prompt": new_lab().key(
+            replace(asked, task=replace(asked.task, options={**asked.task.options, "prompt": "an image of {}"}))
+        ),
+    }
+    assert len(set(keys.values())) == len(keys)
+    assert new_lab(batch_size=3).key(asked) == keys["plain"], "the batch size changes no prediction beyond float noise"
+
+
+@pytest.mark.parametrize(("model", "task"), [("pocket-clip", "phantom-chest"), ("pocket-llava", "phantom-chest-vqa")])
+def test_batch_size_changes_no_prediction_beyond_float_noise(new_lab, case, model, task):
+    now = time.time() + 1
+    large = new_lab(batch_size=64).evaluate(case(model, task))
+    for path in new_lab().store.folder.glob("features/**/*.npz"):
+        path.unlink()
+    small = new_lab(batch_size=5, measured_after=now).evaluate(case(model, task))
+    assert [p.answer for p in large.predictions] == [p.answer for p in small.predictions]
+    if large.predictions[0].scores:
+        np.testing.assert_allclose([p.scores for p in large.predictions], [p.scores for p in small.predictions], atol=1e-5)
+
+
+def test_features_are_computed_once_for_all_regimes(new_lab, case, monkeypatch):
+    lab = new_lab()
+    lab.evaluate(case(regime="zero-shot"))
+    embedded = []
+    embed = evaluate.Lab._embed
+    monkeypatch.setattr(
+        evaluate.Lab, "_embed", lambda self, card, samples: embedded.append(len(samples)) or embed(self, card, samples)
+    )
+    lab.evaluate(case(regime="linear-probe"))
+    assert len(embedded) == 2, "train and validation; the test split's were there"
+    lab.evaluate(case(regime="lora"))
+    assert len(embedded) == 2
+
+
+class Unreadable:
+    digest = "unreadable"
+
+    def open(self):
+        raise UnreadableImage("broken.png: zero bytes")
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "regime"),
+    [
+        ("pocket-clip", "phantom-histology", "zero-shot"),
+        ("pocket-clip", "phantom-histology", "linear-probe"),
+        ("pocket-clip", "phantom-histology", "lora"),
+        ("pocket-llava", "phantom-chest-vqa", "lora"),
+    ],
+)
+def test_unreadable_images_are_failed_samples_and_count_as_wrong(new_lab, case, model, task, regime):
+    lab, asked = new_lab(), case(model, task, regime)
+    plain = lab.task(asked.task)
+
+    def spoiled(split):
+        return (replace(split[0], image=Unreadable()), *split[1:])
+
+    lab._tasks[task] = replace(
+        plain, train=spoiled(plain.train), validation=spoiled(plain.validation), test=spoiled(plain.test), fingerprint="spoiled"
+    )
+    outcome = lab.evaluate(asked)
+    assert [p.error for p in outcome.predictions if p.error] == ["broken.png: zero bytes"]
+    assert outcome.predictions[0].scores == ()
+    assert outcome.metrics["accuracy"].n == len(plain.test), "no sample is dropped from the average"
+    assert not any(p.error for p in outcome.predictions[1:])
+    if regime != "zero-shot":
+        assert sorted(outcome.notes["unreadable_training_samples"]) == sorted([plain.train[0].id, plain.validation[0].id])
+
+
+def test_memory_that_runs_out_halves_the_batch_and_loses_no_sample(new_lab, case, monkeypatch):
+    lab, asked = new_lab(batch_size=16), case("pocket-llava", "phantom-chest-vqa")
+    expected = new_lab(batch_size=16, measured_after=0).evaluate(asked).predictions
+    model = lab._model(asked.model)
+    sizes = []
+
+    def answer(images, prompts, tokens):
+        sizes.append(len(images))
+        if len(images) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return model.answer(images, prompts, tokens)
+
+    lab._loaded = asked.model, replace(model, answer=answer)
+    lab.settings = replace(lab.settings, measured_after=time.time() + 1)
+    assert lab.evaluate(asked).predictions == expected
+    assert 16 in sizes
+    assert 4 in sizes
+
+
+def test_a_sample_that_does_not_fit_by_itself_fails_the_case_with_advice(new_lab, case):
+    lab, asked = new_lab(), case("pocket-llava", "phantom-chest-vqa")
+
+    def answer(images, prompts, tokens):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried 1 TB")
+
+    lab._loaded = asked.model, replace(lab._model(asked.model), answer=answer)
+    with pytest.raises(OutOfMemory, match="does not fit into memory by itself"):
+        lab.evaluate(asked)
+    assert lab._loaded is None, "the model is let go, so that the next case starts afresh"
+    assert lab.evaluate(asked).predictions
+
+
+def test_a_full_disk_costs_the_memory_of_an_outcome_not_the_outcome(new_lab, case, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "keep_outcome", full)
+    monkeypatch.setattr(Store, "keep_features", full)
+    with pytest.warns(MedrivalWarning, match="cannot be written.*No space left"):
+        outcome = new_lab().evaluate(case())
+    assert len(outcome.predictions) == 24
+
+
+def test_weights_that_are_nowhere_are_a_missing_asset_with_advice(new_lab, case, rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    card = replace(rows.models["pocket-clip"], name="plip", weights="vinid/plip")
+    with pytest.raises(MissingAsset, match=r"plip: vinid/plip is not on this machine.*models/vinid/plip"):
+        new_lab(assets=tmp_path).evaluate(replace(case(), model=card))
+
+
+def test_weights_under_assets_are_found(new_lab, case, rows, tmp_path):
+    from shutil import copytree
+
+    from medrival.weights import locate
+
+    copytree(locate(rows.models["pocket-clip"], None), tmp_path / "models" / "someone" / "clip")
+    card = replace(rows.models["pocket-clip"], weights="someone/clip")
+    outcome = new_lab(assets=tmp_path).evaluate(replace(case(), model=card))
+    assert outcome.metrics == new_lab().evaluate(case()).metrics
+
+
+def test_a_directory_that_is_no_model_is_named(new_lab, case, rows, tmp_path):
+    card = replace(rows.models["pocket-clip"], weights=str(tmp_path))
+    with pytest.raises(BrokenModel, match=r"is no model directory: it has no config.json"):
+        new_lab().evaluate(replace(case(), model=card))
+
+
+def test_an_empty_test_split_is_an_error(new_lab, case, monkeypatch):
+    lab, asked = new_lab(), case()
+    plain = lab.task(asked.task)
+    monkeypatch.setattr(evaluate, "imported", lambda _: lambda *_: replace(plain, test=()))
+    with pytest.raises(BrokenData, match="phantom-chest: its test split is empty"):
+        new_lab().task(asked.task)
+
+
+def test_a_limit_takes_the_same_stratified_samples_for_every_model_and_nests(new_lab, rows):
+    small = new_lab(limit=12).task(rows.tasks["phantom-histology"])
+    large = new_lab(limit=40).task(rows.tasks["phantom-histology"])
+    assert {s.id for s in small.test} < {s.id for s in large.test}
+    assert len(small.test) == len(small.train) == len(small.validation) == 12
+    counts = [sum(s.truth == name for s in small.test) for name in small.classes]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_failed_answer_is_not_an_answer():
+    from medrival.contracts import Sample
+    from medrival.evaluate import _prediction
+
+    prediction = _prediction(Sample("a", Unreadable(), "g", "yes"), Failed("broken"))
+    assert (prediction.error, prediction.answer, prediction.scores) == ("broken", "", ())
