@@ -12,7 +12,7 @@ import difflib
 import importlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -90,7 +90,8 @@ class RegimeCard:
         diagnosis: "module:function" by model type, for diagnosis tasks.
         vqa: the same for question answering.
         adapts: whether it changes anything; zero-shot does not, and has no seed.
-        budget: the numbers both models of a pair are given.
+        budgets: by name, the numbers both models of a pair are given.
+        budget: the one that was chosen.
     """
 
     name: str
@@ -99,7 +100,18 @@ class RegimeCard:
     folder: str = ""
     diagnosis: Mapping[str, str] = field(default_factory=dict, hash=False)
     vqa: Mapping[str, str] = field(default_factory=dict, hash=False)
+    budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     budget: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def given(self, budget: str) -> RegimeCard:
+        """The same regime under a budget; one that spends nothing, as zero-shot, has none.
+
+        Raises:
+            UnknownName: it has budgets, but none of this name.
+        """
+        if self.budgets and budget not in self.budgets:
+            raise UnknownName(f"regime {self.name!r} has no budget {budget!r}; it has {', '.join(self.budgets)}")
+        return replace(self, budget=self.budgets.get(budget, {}))
 
     def runner(self, task: TaskCard, model: ModelCard) -> str | None:
         """The "module:function" that adapts this model to this task, or None where that makes no sense."""
@@ -109,12 +121,18 @@ class RegimeCard:
 
 @dataclass(frozen=True)
 class SuiteCard:
-    """A named selection; names may be globs. `margin` is the absolute difference that counts as none."""
+    """A named selection; names may be globs.
+
+    Attributes:
+        budget: name of the budget that regimes are given.
+        margin: absolute difference in a pair's metric that counts as none.
+    """
 
     name: str
     models: tuple[str, ...]
     tasks: tuple[str, ...]
     regimes: tuple[str, ...]
+    budget: str = "standard"
     margin: float = 0.05
     folder: str = ""
 

@@ -163,7 +163,8 @@ class Lab:
             peak_memory_bytes=memory.peak(self.settings.device),
             samples_per_second=len(task.test) / max(ended - adaptation_ended, 1e-9),
         )
-        notes = {**task.notes, **self._sizes(task), **adapted.notes}
+        spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
+        notes = {**task.notes, **self._sizes(task), **spent, **adapted.notes}
         return Outcome(key, task.classes, measure(task.kind, predictions, task.classes), predictions, cost, notes)
 
     def _sizes(self, task: Task) -> Mapping[str, int]:

@@ -51,10 +51,11 @@ class Plan:
             UnknownName: a name that no catalog has, with the nearest.
         """
         (suite,) = catalog.select("suites", [selection.suite])[:1]
+        regimes = catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes)
         selected = cases(
             catalog.select("models", suite.models if selection.models is None else selection.models),
             catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks),
-            catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes),
+            [regime.given(suite.budget) for regime in regimes],
             selection.seeds,
         )
         return cls(suite, {case.id: case for case in selected}, {pair.id: pair for pair in pairs(selected)})

@@ -81,6 +81,7 @@ def _positive(text: str) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the catalogs, plan the cases; a mistake in the options ends the run here."""
     limit_threads()
+    _check(config)
     try:
         rows = catalog.load(config.getoption("--catalog"))
         config.stash[PLAN] = plan = Plan.of(rows, _selection(config))
@@ -93,6 +94,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROGRESS] = progress = Progress.of(config)
     config.pluginmanager.register(progress, "medrival-progress")
     config.pluginmanager.register(Recorder(config, plan, store), "medrival-recorder")
+
+
+def _check(config: pytest.Config) -> None:
+    assets, device = config.getoption("--assets"), config.getoption("--device")
+    if assets is not None and not assets.is_dir():
+        raise pytest.UsageError(f"--assets {assets}: there is no such folder")
+    if device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        raise pytest.UsageError(f"--device {device}: it must be auto, cpu, cuda, cuda:N or mps")
 
 
 def _selection(config: pytest.Config) -> Selection:

@@ -60,11 +60,19 @@ class Store:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Hold a key: one process computes, the others wait. A killed process lets go."""
+        """Hold a key: one process computes, the others wait. A killed process lets go.
+
+        Where the store cannot be written nothing is shared, and nothing is locked.
+        """
         path = self.folder / "locks" / f"{key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
+        held = FileLock(path)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.acquire()
+        try:
             yield
+        finally:
+            held.release()
 
     def outcome(self, key: str, newer_than: float = 0.0) -> Outcome | None:
         """The stored outcome, or None where there is none, it is older than a time, or it cannot be read."""

@@ -133,7 +133,7 @@ def _sample(name: str, who: Patient, image: Phantom, **rest: Any) -> Sample:
     return Sample(name, image, name.rpartition("-")[0], attributes={"sex": who.sex, "age": who.age_band}, **rest)
 
 
-def diagnosis(card: Card, _assets: Path | None, cache: Path) -> Task:
+def diagnosis(card: Card, assets: Path | None, cache: Path) -> Task:  # noqa: ARG001 - a phantom needs none
     """The diagnosis of one anatomy.
 
     Raises:
@@ -142,26 +142,26 @@ def diagnosis(card: Card, _assets: Path | None, cache: Path) -> Task:
     anatomy, classes = _anatomy(card), ANATOMIES[_anatomy(card)].classes
     if "{}" not in card.options.get("prompt", ""):
         raise BrokenCatalog(f"task {card.name!r} needs a prompt with {{}} in the place of the class")
-    split = {
-        part: tuple(
-            _sample(name, who, image, truth=scene.diagnosis) for name, who, scene, image in _images(anatomy, part, cache)
-        )
+    train, validation, test = (
+        tuple(_sample(name, who, image, truth=scene.diagnosis) for name, who, scene, image in _images(anatomy, part, cache))
         for part in SPLITS
-    }
+    )
     prompts = tuple(card.options["prompt"].format(name) for name in classes)
     mark = _fingerprint("diagnosis", anatomy, *prompts)
-    return Task(card.name, "diagnosis", **split, fingerprint=mark, classes=classes, prompts=prompts, notes=NOTES)
+    return Task(
+        card.name, "diagnosis", train, validation, test, fingerprint=mark, classes=classes, prompts=prompts, notes=NOTES
+    )
 
 
-def vqa(card: Card, _assets: Path | None, cache: Path) -> Task:
-    """Questions about one anatomy: one an image, and a second for every fourth image.
+def vqa(card: Card, assets: Path | None, cache: Path) -> Task:  # noqa: ARG001 - a phantom needs none
+    """Questions about one anatomy: one an image, and a second for every fifth image.
 
     Raises:
         BrokenCatalog: for an anatomy that nobody can draw.
     """
     anatomy = _anatomy(card)
-    split = {part: tuple(_asked(anatomy, part, cache)) for part in SPLITS}
-    return Task(card.name, "vqa", **split, fingerprint=_fingerprint("vqa", anatomy), notes=NOTES)
+    train, validation, test = (tuple(_asked(anatomy, part, cache)) for part in SPLITS)
+    return Task(card.name, "vqa", train, validation, test, fingerprint=_fingerprint("vqa", anatomy), notes=NOTES)
 
 
 NOTES = {"images": "procedurally drawn phantoms: a score says nothing about patients"}
@@ -170,7 +170,7 @@ NOTES = {"images": "procedurally drawn phantoms: a score says nothing about pati
 def _asked(anatomy: str, part: str, cache: Path) -> Iterator[Sample]:
     for index, (name, who, scene, image) in enumerate(_images(anatomy, part, cache)):
         pool = scene.questions()
-        for pick in _dice(anatomy, 10_000 + index, SPLITS[part].start).permutation(len(pool))[: 2 if index % 4 == 0 else 1]:
+        for pick in _dice(anatomy, 10_000 + index, SPLITS[part].start).permutation(len(pool))[: 2 if index % 5 == 0 else 1]:
             question = pool[pick]
             options = ("yes", "no") if question.form == "closed" else question.options
             yield _sample(

@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from medrival.models.pocket import builds
+from medrival.models.pocket import builds, losses
 from medrival.tasks import phantoms
 from medrival.tasks.prompts import ask
-from medrival.tasks.scenes import Question, Scene
+from medrival.tasks.scenes import Scene
 from medrival.tasks.scenes.everyday import Everyday
 
 SEED = 11200
 SEEN = ("chest", "histology", "dermoscopy")
+IMAGES = 6000
 FIRST_EXTRA = 101
 """Extra images of a patient are numbered from here, beyond those of any task."""
 DATA = {
@@ -69,31 +69,9 @@ def lessons(world: str, count: int) -> tuple[list[Scene], torch.Tensor]:
     return scenes, pictures(scenes, builds.image_processor())
 
 
-def normalised(pixels: torch.Tensor) -> torch.Tensor:
-    """The image processor's own mean and deviation."""
-    return pixels.float() / 127.5 - 1
-
-
-def half_precision() -> torch.autocast:
-    """Twice as fast where the processor knows bfloat16."""
-    return torch.autocast("cpu", dtype=torch.bfloat16)
-
-
-def contrast(logits: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
-    """The symmetric contrastive loss in which equal captions share the target.
-
-    Args:
-        logits: scaled cosine similarities, [images, texts].
-        captions: the number of each pair's caption.
-    """
-    same = (captions[:, None] == captions[None, :]).float()
-    target = same / same.sum(dim=1, keepdim=True)
-    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-
-
 def fit(
     parameters: Sequence[torch.nn.Parameter],
-    losses: Iterator[torch.Tensor],
+    stream: Iterator[torch.Tensor],
     steps: int,
     rate: float,
 ) -> list[float]:
@@ -102,7 +80,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.08)
     history, started = [], time.monotonic()
     for step in range(steps):
-        loss = next(losses)
+        loss = next(stream)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -116,63 +94,6 @@ def fit(
     return history
 
 
-def clip_losses(
-    model: Any, tokenizer: Any, scenes: Sequence[Scene], pixels: torch.Tensor, batch: int
-) -> Iterator[torch.Tensor]:
-    """Losses of random batches of scenes, each with one of its captions."""
-    dice = np.random.default_rng(SEED)
-    numbers = {caption: number for number, caption in enumerate(sorted({c for s in scenes for c in s.captions()}))}
-    texts = tokenizer(list(numbers), padding=True, return_tensors="pt")
-    while True:
-        picks = dice.choice(len(scenes), batch, replace=False)
-        captions = torch.tensor([numbers[dice.choice(scenes[i].captions())] for i in picks])
-        width = int(texts["attention_mask"][captions].sum(dim=1).max())
-        with half_precision():
-            output = model(
-                pixel_values=normalised(pixels[picks]),
-                input_ids=texts["input_ids"][captions, :width],
-                attention_mask=texts["attention_mask"][captions, :width],
-            )
-        yield contrast(output.logits_per_image.float(), captions)
-
-
-def llava_losses(
-    model: Any, processor: Any, scenes: Sequence[Scene], pixels: torch.Tensor, batch: int
-) -> Iterator[torch.Tensor]:
-    """Losses of random batches of scenes, each with one of its questions; only the tokens of the answer count."""
-    dice = np.random.default_rng(SEED)
-    tokenizer = processor.tokenizer
-    while True:
-        picks = dice.choice(len(scenes), batch, replace=False)
-        rows = [_turn(processor, _pick(dice, scenes[i].questions())) for i in picks]
-        prompts = tokenizer([prompt for prompt, _ in rows])["input_ids"]
-        answers = tokenizer([f"{answer}{tokenizer.eos_token}" for _, answer in rows], add_special_tokens=False)["input_ids"]
-        width = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
-        tokens = torch.full((batch, width), tokenizer.pad_token_id)
-        labels = torch.full((batch, width), -100)
-        for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-            end = len(prompt) + len(answer)
-            tokens[row, :end] = torch.tensor(prompt + answer)
-            labels[row, len(prompt) : end] = torch.tensor(answer)
-        mask = (tokens != tokenizer.pad_token_id).long()
-        with half_precision():
-            output = model(pixel_values=normalised(pixels[picks]), input_ids=tokens, attention_mask=mask, labels=labels)
-        yield output.loss
-
-
-def _pick(dice: np.random.Generator, questions: Sequence[Question]) -> Question:
-    return questions[int(dice.integers(len(questions)))]
-
-
-def _turn(processor: Any, question: Question) -> tuple[str, str]:
-    """Prompt (image tokens included) and answer; the answer to a choice is its letter."""
-    options = question.options or ("yes", "no")
-    content = [{"type": "image"}, {"type": "text", "text": ask(question.form, question.text, options)}]
-    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    answer = "ABCD"[options.index(question.answer)] if question.form == "choice" else question.answer
-    return prompt.replace(builds.IMAGE, builds.IMAGE * builds.PATCHES), answer
-
-
 def vocabulary() -> list[str]:
     """Texts to learn words from: captions and dialogues of both worlds (no fundus, which nobody saw)."""
     texts: list[str] = []
@@ -183,59 +104,38 @@ def vocabulary() -> list[str]:
     return [*texts, "USER: ASSISTANT:"]
 
 
-def make_clip(out: Path, name: str, world: str, images: int, steps: int) -> None:
+def make_clip(out: Path, name: str, world: str, steps: int) -> None:
     """Train and save one dual encoder."""
     torch.manual_seed(SEED)
     processor = builds.clip_processor(builds.tokenizer(vocabulary(), closing=True))
-    scenes, pixels = lessons(world, images)
+    scenes, pixels = lessons(world, IMAGES)
     model = builds.clip(processor.tokenizer).train()
-    history = fit(list(model.parameters()), clip_losses(model, processor.tokenizer, scenes, pixels, 96), steps, 1e-3)
+    history = fit(
+        list(model.parameters()),
+        losses.clip_losses(model, processor.tokenizer, scenes, pixels, batch=64, seed=SEED),
+        steps,
+        1e-3,
+    )
     builds.save(out / name, model, processor, card(name, world, model, len(scenes), steps, history))
 
 
-def make_llava(out: Path, name: str, world: str, images: int, steps: int, tower: str) -> None:
+def make_llava(out: Path, name: str, world: str, steps: int, tower: str) -> None:
     """Train and save one generator on the frozen image tower of the dual encoder of its world."""
     torch.manual_seed(SEED)
     processor = builds.llava_processor(builds.tokenizer(vocabulary(), closing=False))
-    scenes, pixels = lessons(world, images)
+    scenes, pixels = lessons(world, IMAGES)
     model = builds.llava(processor.tokenizer, out / tower).train()
     model.model.vision_tower.requires_grad_(False)
     learning = [p for p in model.parameters() if p.requires_grad]
-    history = fit(learning, llava_losses(model, processor, scenes, pixels, 48), steps, 2e-3)
+    history = fit(learning, losses.llava_losses(model, processor, scenes, pixels, batch=24, turns=5, seed=SEED), steps, 2e-3)
     builds.save(out / name, model, processor, card(name, world, model, len(scenes), steps, history))
 
 
 MODELS: dict[str, Callable[[Path], None]] = {
-    "clip": lambda out: make_clip(
-        out,
-        "clip",
-        "general",
-        int(__import__("os").environ.get("PKN", "8000")),
-        int(__import__("os").environ.get("PKS", "700")),
-    ),
-    "medclip": lambda out: make_clip(
-        out,
-        "medclip",
-        "medical",
-        int(__import__("os").environ.get("PKN", "8000")),
-        int(__import__("os").environ.get("PKS", "700")),
-    ),
-    "llava": lambda out: make_llava(
-        out,
-        "llava",
-        "general",
-        int(__import__("os").environ.get("PKN", "8000")),
-        int(__import__("os").environ.get("PKS", "700")),
-        "clip",
-    ),
-    "medllava": lambda out: make_llava(
-        out,
-        "medllava",
-        "medical",
-        int(__import__("os").environ.get("PKN", "8000")),
-        int(__import__("os").environ.get("PKS", "700")),
-        "medclip",
-    ),
+    "clip": lambda out: make_clip(out, "clip", "general", steps=600),
+    "medclip": lambda out: make_clip(out, "medclip", "medical", steps=600),
+    "llava": lambda out: make_llava(out, "llava", "general", steps=500, tower="clip"),
+    "medllava": lambda out: make_llava(out, "medllava", "medical", steps=500, tower="medclip"),
 }
 
 

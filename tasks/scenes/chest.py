@@ -133,7 +133,7 @@ class Chest:
         x = 0.45 * (-1 if self.side == "left" else 1) + rng.normal(0, 0.05)
         y = (-0.3 if self.zone == "upper" else 0.28) + rng.normal(0, 0.06)
         patch = body.ellipse(x, y, rng.uniform(0.22, 0.32), rng.uniform(0.2, 0.3), angle=rng.uniform(0, 3), soft=0.25)
-        return patch * self.opacity * (0.34 + 0.08 * clouds(rng, 9))
+        return patch * self.opacity * (0.58 + 0.10 * clouds(rng, 9))
 
     def captions(self) -> tuple[str, ...]:
         """See Scene."""

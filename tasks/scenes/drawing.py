@@ -96,7 +96,9 @@ def blend(canvas: Pixels, mask: Pixels, colour: float | tuple[float, float, floa
     canvas += cover * (np.asarray(colour, dtype=np.float32) - canvas)
 
 
-def develop(canvas: NDArray[np.floating], rng: np.random.Generator, gain: float = 1.0, gamma: float = 1.0, noise: float = 0.02) -> Bitmap:
+def develop(
+    canvas: NDArray[np.floating], rng: np.random.Generator, gain: float = 1.0, gamma: float = 1.0, noise: float = 0.02
+) -> Bitmap:
     """The 8-bit RGB image [SIZE, SIZE, 3] that a camera of this exposure and noise makes of a canvas from 0 to 1."""
     exposed = np.clip(gain * canvas, 0, 1) ** np.float32(gamma)
     grained = exposed + noise * rng.standard_normal(canvas.shape, dtype=np.float32)

@@ -37,13 +37,13 @@ class Fundus:
     @classmethod
     def imagine(cls, patient: Patient, rng: np.random.Generator) -> Fundus:
         """A random scene of a patient."""
-        cup = float(np.clip(0.32 + 0.5 * patient.severity + rng.normal(0, 0.05), 0.2, 0.9))
-        ill = (cup > 0.57) != (rng.random() < cls.slips)
+        cup = float(np.clip(0.33 + 0.5 * patient.severity + rng.normal(0, 0.05), 0.2, 0.9))
+        ill = (cup > 0.6) != (rng.random() < cls.slips)
         return cls(
             age=patient.age,
             cup=cup,
             eye=str(rng.choice(["left", "right"])),
-            haemorrhages=int(rng.choice(4, p=(0.45, 0.25, 0.15, 0.15))),
+            haemorrhages=int(rng.choice(4, p=(0.5, 0.2, 0.15, 0.15))),
             diagnosis=cls.classes[int(ill)],
             seed=seed_of(rng),
         )
@@ -116,8 +116,8 @@ class Fundus:
         steps = ("pressure-lowering drops", "routine follow-up")
         return (
             yes_no("Is a haemorrhage visible?", self.haemorrhages > 0, "understanding"),
-            yes_no("Is the cup larger than half of the disc?", self.cup > 0.57, "understanding"),
-            yes_no("Does this photograph suggest glaucoma?", self.ill, "reasoning"),
+            yes_no("Is the cup-to-disc ratio above 0.6?", self.cup > 0.6, "reasoning"),
+            yes_no("Is the optic disc healthy?", not self.ill, "reasoning"),
             choice(rng, "On which side of the image is the optic disc?", self.disc_side, (other,), "understanding"),
             choice(rng, "What is the best next step?", steps[not self.ill], (steps[self.ill],), "reasoning"),
             Question("open", "How many haemorrhages are visible?", say(self.haemorrhages), "understanding"),

@@ -17,7 +17,7 @@ from medrival.store import Store
 @pytest.fixture
 def case(rows):
     def make(model="pocket-clip", task="phantom-chest", regime="zero-shot", seed=0) -> Case:
-        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime], seed)
+        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given("pocket"), seed)
 
     return make
 

@@ -45,14 +45,19 @@ def test_no_pair_mixes_seeds_and_zero_shot_has_one():
 def test_an_option_replaces_its_axis_and_only_that():
     plan = planned(regimes=("lora",), tasks=("phantom-fundus*",))
     assert {case.regime.name for case in plan.cases.values()} == {"lora"}
-    assert {case.model.name for case in plan.cases.values()} == set(
-        catalog.load().select("suites", ["pocket"]) and planned().groups(1).values()
-    ) & {
-        "pocket-clip",
-        "pocket-medclip",
-        "pocket-llava",
-        "pocket-medllava",
-    }
+    assert {case.task.name for case in plan.cases.values()} == {"phantom-fundus", "phantom-fundus-vqa"}
+    assert len({case.model.name for case in plan.cases.values()}) == 4
+
+
+def test_both_of_a_pair_have_the_same_budget():
+    plan = planned()
+    assert all(pair.general.regime.budget == pair.medical.regime.budget for pair in plan.pairs.values() if pair.question == 3)
+    assert all(case.regime.budget for case in plan.cases.values() if case.regime.adapts)
+
+
+def test_a_budget_that_a_regime_does_not_have_is_named():
+    with pytest.raises(UnknownName, match="regime 'lora' has no budget 'lavish'; it has standard, pocket"):
+        catalog.load().regimes["lora"].given("lavish")
 
 
 def test_cases_are_ordered_by_model_and_pairs_come_last():

@@ -116,7 +116,7 @@ def test_sizes_fit_a_short_run(anatomy, tmp_path):
     assert 300 <= len(diagnosis.train) <= 400
     assert 200 <= len(diagnosis.test) <= 260
     assert len(vqa.train) <= 600
-    assert len(vqa.test) <= 320
+    assert len(vqa.test) <= 300
 
 
 def test_a_constant_answer_to_yes_no_questions_is_near_chance(anatomy, tmp_path):
@@ -225,7 +225,7 @@ def test_a_larger_cup_brightens_the_disc_alone():
 
 def test_crowding_darkens_tissue():
     sparse = Histology(0.1, 0.3, 0, False, "benign tissue", 3)
-    assert replace(sparse, crowding=0.9).draw().mean() < sparse.draw().mean() - 15
+    assert replace(sparse, crowding=0.9).draw().mean() < sparse.draw().mean() - 5
 
 
 def test_more_things_of_one_colour_cover_more_of_an_everyday_picture():
