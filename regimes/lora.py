@@ -46,6 +46,8 @@ def insert(module: torch.nn.Module, layers: Sequence[str], budget: Mapping[str, 
         torch.manual_seed(seed)
         tuner = LoraModel(module, {"default": config}, "default")
     parameters = {name: p for name, p in module.named_parameters() if "lora_" in name}
+    for parameter in parameters.values():
+        parameter.data = parameter.data.float()  # small steps are lost in bfloat16; peft casts what flows through
     return Adapters(parameters, tuner.unload)
 
 

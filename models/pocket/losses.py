@@ -68,7 +68,7 @@ def llava_losses(
     opening = start[: 1 + max(i for i, token in enumerate(start) if token == processor.image_token_id)]
     while True:
         picks = dice.choice(len(scenes), batch, replace=False)
-        rows = [[_turn(processor, q, len(opening)) for q in dice.permutation(scenes[i].questions())[:turns]] for i in picks]  # type: ignore[arg-type]
+        rows = [_turns(processor, dice, scenes[i].questions(), turns, len(opening)) for i in picks]
         with half_precision():
             output = model(pixel_values=normalised(pixels[picks]), **packed(opening, rows))
         yield output.loss
@@ -111,9 +111,12 @@ def dialogue(processor: Any, prompt: str, answer: str = "") -> Turn:
     return words(text.replace(builds.IMAGE, builds.IMAGE * builds.PATCHES))["input_ids"], told
 
 
-def _turn(processor: Any, question: Question, opening: int) -> Turn:
-    """A question without its opening; the answer to a choice is its letter."""
-    options = question.options or ("yes", "no")
-    answer = "ABCD"[options.index(question.answer)] if question.form == "choice" else question.answer
-    asked, told = dialogue(processor, ask(question.form, question.text, options), answer)
-    return asked[opening:], told
+def _turns(processor: Any, dice: np.random.Generator, questions: Sequence[Question], count: int, opening: int) -> list[Turn]:
+    """Some of the questions, without their opening; the answer to a choice is its letter."""
+    turns = []
+    for question in (questions[i] for i in dice.permutation(len(questions))[:count]):
+        options = question.options or ("yes", "no")
+        answer = "ABCD"[options.index(question.answer)] if question.form == "choice" else question.answer
+        asked, told = dialogue(processor, ask(question.form, question.text, options), answer)
+        turns.append((asked[opening:], told))
+    return turns

@@ -123,7 +123,9 @@ def test_two_workers_give_the_same_numbers_as_one_process(serial, study):
 
 def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_report(serial, study, tmp_path):
     (tmp_path / "empty").mkdir()
-    process = subprocess.Popen(command(tmp_path, *SMALL), cwd=tmp_path / "empty", stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(tmp_path, *SMALL), cwd=tmp_path / "empty", stdout=subprocess.DEVNULL, start_new_session=True
+    )
     while len(stored := list((tmp_path / "store").glob("outcomes/*/*.json"))) < 2:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.05)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medrival.models.pocket import builds, recipe
+from medrival.models.pocket import builds, losses, recipe
 from medrival.tasks import phantoms
 from medrival.tasks.scenes.everyday import Everyday
 
@@ -92,7 +92,7 @@ def test_an_answer_tokenises_alone_as_it_does_in_a_dialogue(name):
     assert together == apart
 
 
-@pytest.mark.parametrize("name", (*CLIPS, *LLAVAS))
+@pytest.mark.parametrize("name", [*CLIPS, *LLAVAS])
 def test_every_model_card_tells_seed_data_and_that_it_is_not_for_patients(name):
     card = (FOLDER / name / "README.md").read_text()
     assert f"seed: {recipe.SEED}" in card
@@ -122,7 +122,24 @@ def test_the_general_recipe_sees_everyday_scenes_alone(scenes):
 def test_equal_captions_share_the_target():
     captions = torch.tensor([0, 0, 1])
     perfect = 50.0 * (captions[:, None] == captions[None, :]).float()
-    assert recipe.contrast(perfect, captions) == pytest.approx(2 / 3 * torch.log(torch.tensor(2.0)).item(), abs=1e-4)
+    assert losses.contrast(perfect, captions) == pytest.approx(2 / 3 * torch.log(torch.tensor(2.0)).item(), abs=1e-4)
+
+
+def test_packed_questions_are_answered_as_if_each_were_asked_alone(scenes):
+    from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+    model = LlavaForConditionalGeneration.from_pretrained(FOLDER / "llava", dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(FOLDER / "llava")
+    pixels = losses.normalised(recipe.pictures(scenes[:1], processor.image_processor))
+    talks = [
+        losses.dialogue(processor, prompt, answer) for prompt, answer in (("Is it red?", "yes"), ("Where?", "on the left"))
+    ]
+    opening = talks[0][0][: 1 + talks[0][0].index(processor.image_token_id) + builds.PATCHES - 1]
+    turns = [(asked[len(opening) :], told) for asked, told in talks]
+    with torch.no_grad():
+        together = model(pixel_values=pixels, **losses.packed(opening, [turns])).logits[0, len(opening) :]
+        alone = [model(pixel_values=pixels, input_ids=torch.tensor([[*q, *a]])).logits[0, len(opening) :] for q, a in talks]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-4)
 
 
 def test_training_lowers_the_loss_of_both_kinds(scenes, tmp_path):
@@ -131,12 +148,13 @@ def test_training_lowers_the_loss_of_both_kinds(scenes, tmp_path):
     clip_processor = builds.clip_processor(builds.tokenizer(texts, closing=True))
     pixels = recipe.pictures(scenes, builds.image_processor())
     clip = builds.clip(clip_processor.tokenizer).train()
-    losses = recipe.clip_losses(clip, clip_processor.tokenizer, scenes, pixels, 12)
-    history = recipe.fit(list(clip.parameters()), losses, 24, 1e-3)
+    stream = losses.clip_losses(clip, clip_processor.tokenizer, scenes, pixels, batch=12, seed=0)
+    history = recipe.fit(list(clip.parameters()), stream, 24, 1e-3)
     assert sum(history[-6:]) < 0.95 * sum(history[:6])
 
     builds.save(tmp_path, clip, clip_processor, "")
     llava_processor = builds.llava_processor(builds.tokenizer(texts, closing=False))
     llava = builds.llava(llava_processor.tokenizer, tmp_path)
-    history = recipe.fit(list(llava.parameters()), recipe.llava_losses(llava, llava_processor, scenes, pixels, 6), 20, 2e-3)
+    stream = losses.llava_losses(llava, llava_processor, scenes, pixels, batch=4, turns=3, seed=0)
+    history = recipe.fit(list(llava.parameters()), stream, 20, 2e-3)
     assert sum(history[-5:]) < 0.7 * sum(history[:5])

@@ -9,7 +9,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoProcessor, CLIPModel
 
+from medrival import catalog
 from medrival.case import Case
+from medrival.contracts import Failed
 from medrival.errors import AdaptationFailed
 from medrival.evaluate import Bench
 from medrival.regimes import linear_probe, lora, zero_shot
@@ -116,6 +118,18 @@ def test_lora_of_a_generator_changes_every_adapter_and_undo_gives_the_model_back
     adapted.undo()
     assert same_weights(pocket_llava.module, before)
     assert zero_shot.answer(pocket_llava, task, {}, work).predict(task.test) == untouched
+
+
+@pytest.mark.parametrize(("model", "task"), [("pocket-clip", "phantom-chest"), ("pocket-llava", "phantom-chest-vqa")])
+def test_adapters_of_a_bfloat16_model_are_trained_in_float32(rows, bench, model, task):
+    work, data = bench(model, task, limit=24)
+    card = rows.models[model]
+    half = catalog.imported(card.adapter)(card, locate(card, None), "cpu", "bfloat16")
+    adapt = lora.image_tower if data.kind == "diagnosis" else lora.language_model
+    adapted = adapt(half, data, {**BUDGET, "epochs": 1}, work)
+    kinds = {("lora_" in name, p.dtype) for name, p in half.module.named_parameters()}
+    assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+    assert not any(isinstance(answer, Failed) for answer in adapted.predict(data.test))
 
 
 def test_one_seed_gives_the_same_digits_and_another_does_not(bench, pocket_clip):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,8 @@ class Row:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def load(kind: str, anatomy: str, cache: Path) -> Task:
+@functools.cache
+def load(kind: str, anatomy: str, cache: Path = Path("never opened")) -> Task:
     row = Row(f"phantom-{anatomy}", {"anatomy": anatomy, "prompt": "a picture showing {}"})
     return getattr(phantoms, kind)(row, None, cache)
 
@@ -42,8 +44,8 @@ def anatomy(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["diagnosis", "vqa"])
-def task(request: pytest.FixtureRequest, anatomy: str, tmp_path: Path) -> Task:
-    return load(request.param, anatomy, tmp_path)
+def task(request: pytest.FixtureRequest, anatomy: str) -> Task:
+    return load(request.param, anatomy)
 
 
 def splits(task: Task) -> Iterator[tuple[Sample, ...]]:
@@ -90,8 +92,8 @@ def test_no_patient_is_in_two_splits(task):
     assert len(train | validation | test) == len(train) + len(validation) + len(test)
 
 
-def test_a_patient_keeps_sex_and_age_and_has_two_to_four_images(anatomy, tmp_path):
-    for split in splits(load("diagnosis", anatomy, tmp_path)):
+def test_a_patient_keeps_sex_and_age_and_has_two_to_four_images(anatomy):
+    for split in splits(load("diagnosis", anatomy)):
         assert set(Counter(sample.group for sample in split).values()) == {2, 3, 4}
         who = {(sample.group, *sorted(sample.attributes.items())) for sample in split}
         assert len(who) == len({sample.group for sample in split})
@@ -104,37 +106,37 @@ def test_ids_are_unique_and_both_sexes_and_all_ages_occur(task):
     assert {sample.attributes["age"] for sample in task.test} == {"18-39", "40-59", "60+"}
 
 
-def test_no_class_is_rare(anatomy, tmp_path):
-    task = load("diagnosis", anatomy, tmp_path)
+def test_no_class_is_rare(anatomy):
+    task = load("diagnosis", anatomy)
     for split in splits(task):
         shares = np.array([sum(s.truth == name for s in split) for name in task.classes]) / len(split)
         assert shares.min() > 0.6 / len(task.classes)
 
 
-def test_sizes_fit_a_short_run(anatomy, tmp_path):
-    diagnosis, vqa = load("diagnosis", anatomy, tmp_path), load("vqa", anatomy, tmp_path)
+def test_sizes_fit_a_short_run(anatomy):
+    diagnosis, vqa = load("diagnosis", anatomy), load("vqa", anatomy)
     assert 300 <= len(diagnosis.train) <= 400
     assert 200 <= len(diagnosis.test) <= 260
     assert len(vqa.train) <= 600
     assert len(vqa.test) <= 300
 
 
-def test_a_constant_answer_to_yes_no_questions_is_near_chance(anatomy, tmp_path):
-    closed = [sample.truth for sample in load("vqa", anatomy, tmp_path).test if sample.form == "closed"]
+def test_a_constant_answer_to_yes_no_questions_is_near_chance(anatomy):
+    closed = [sample.truth for sample in load("vqa", anatomy).test if sample.form == "closed"]
     assert len(closed) >= 50
     assert 0.36 < closed.count("yes") / len(closed) < 0.64
 
 
-def test_no_letter_of_a_choice_is_much_likelier_than_another(anatomy, tmp_path):
-    choices = [s for split in splits(load("vqa", anatomy, tmp_path)) for s in split if s.form == "choice"]
+def test_no_letter_of_a_choice_is_much_likelier_than_another(anatomy):
+    choices = [s for split in splits(load("vqa", anatomy)) for s in split if s.form == "choice"]
     for number in {len(sample.options) for sample in choices}:
         letters = Counter(s.options.index(s.truth) for s in choices if len(s.options) == number)
         expected = letters.total() / number
         assert all(abs(letters[i] - expected) < 4 * expected**0.5 for i in range(number))
 
 
-def test_questions_come_in_all_forms_and_skills_with_their_options_in_the_prompt(anatomy, tmp_path):
-    test = load("vqa", anatomy, tmp_path).test
+def test_questions_come_in_all_forms_and_skills_with_their_options_in_the_prompt(anatomy):
+    test = load("vqa", anatomy).test
     assert {sample.form for sample in test} == {"closed", "choice", "open"}
     assert {sample.skill for sample in test} == {"understanding", "reasoning"}
     for sample in test:
@@ -144,9 +146,9 @@ def test_questions_come_in_all_forms_and_skills_with_their_options_in_the_prompt
         assert all(option in sample.prompt for option in sample.options)
 
 
-def test_one_image_has_one_digest_whatever_is_asked_about_it(anatomy, tmp_path):
-    labels = {s.id: s.image.digest for s in load("diagnosis", anatomy, tmp_path).test}
-    for sample in load("vqa", anatomy, tmp_path).test:
+def test_one_image_has_one_digest_whatever_is_asked_about_it(anatomy):
+    labels = {s.id: s.image.digest for s in load("diagnosis", anatomy).test}
+    for sample in load("vqa", anatomy).test:
         assert sample.image.digest == labels[sample.id.rpartition("-q")[0]]
 
 
@@ -174,17 +176,17 @@ def test_a_cache_that_cannot_be_written_costs_no_image(tmp_path):
     assert blocked.read_text() == "not a folder"
 
 
-def test_fingerprints_tell_tasks_and_prompts_apart(tmp_path):
-    marks = {load(kind, anatomy, tmp_path).fingerprint for kind in ("diagnosis", "vqa") for anatomy in ANATOMIES}
+def test_fingerprints_tell_tasks_and_prompts_apart():
+    marks = {load(kind, anatomy).fingerprint for kind in ("diagnosis", "vqa") for anatomy in ANATOMIES}
     other = Row("phantom-chest", {"anatomy": "chest", "prompt": "an x-ray showing {}"})
-    assert len(marks | {phantoms.diagnosis(other, None, tmp_path).fingerprint}) == 9
+    assert len(marks | {phantoms.diagnosis(other, None).fingerprint}) == 9
 
 
-def test_an_unknown_anatomy_or_a_prompt_without_a_place_for_the_class_is_refused(tmp_path):
+def test_an_unknown_anatomy_or_a_prompt_without_a_place_for_the_class_is_refused():
     with pytest.raises(BrokenCatalog, match=r"'knee'.*chest, histology"):
-        load("vqa", "knee", tmp_path)
+        load("vqa", "knee")
     with pytest.raises(BrokenCatalog, match="prompt"):
-        phantoms.diagnosis(Row("x", {"anatomy": "chest", "prompt": "a radiograph"}), None, tmp_path)
+        phantoms.diagnosis(Row("x", {"anatomy": "chest", "prompt": "a radiograph"}), None)
 
 
 def answers(scene: Any) -> dict[str, str]:
