@@ -58,14 +58,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a case cost. Peak memory is the GPU's where one was used, else the process's."""
+    """What a case cost.
+
+    Attributes:
+        seconds: adapting and predicting, without loading the model.
+        peak_memory_bytes: the GPU's where one was used, else the process's since it started.
+        samples_per_second: of prediction; None where it came from stored features and says nothing about the model.
+    """
 
     seconds: float
     train_seconds: float
     trainable_parameters: int
     total_parameters: int
     peak_memory_bytes: int
-    samples_per_second: float
+    samples_per_second: float | None
 
 
 @dataclass(frozen=True)

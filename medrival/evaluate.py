@@ -113,8 +113,8 @@ class Lab:
             }
         )
 
-    def features(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
-        """Frozen image features, computed once per model and images, whatever the regime and seed."""
+    def features(self, card: ModelCard, samples: Sequence[Sample]) -> tuple[Features, bool]:
+        """Frozen image features, computed once per model and images whatever regime and seed; and whether they were there."""
         key = key_of(
             {
                 "features": self._identity(card),
@@ -125,10 +125,10 @@ class Lab:
         with self.store.lock(key):
             known = self.store.features(key)
             if known is not None:
-                return known
+                return known, True
             features = self._embed(card, samples)
             self._keep(partial(self.store.keep_features, key, features))
-            return features
+            return features, False
 
     def _measure_safely(self, case: Case, key: str) -> Outcome:
         try:
@@ -149,8 +149,10 @@ class Lab:
         adapt: Callable[..., Adapted] = imported(case.regime.runner(case.task, case.model) or "")
         memory.reset_peak(self.settings.device)
         started = time.perf_counter()
-        adapted = adapt(model, task, case.regime.budget, Bench(self, case))
+        bench = Bench(self, case)
+        adapted = adapt(model, task, case.regime.budget, bench)
         adaptation_ended = time.perf_counter()
+        bench.reused = False
         answers = adapted.predict(task.test)
         ended = time.perf_counter()
         adapted.undo()
@@ -161,7 +163,7 @@ class Lab:
             trainable_parameters=adapted.trainable_parameters,
             total_parameters=sum(parameter.numel() for parameter in model.module.parameters()),
             peak_memory_bytes=memory.peak(self.settings.device),
-            samples_per_second=len(task.test) / max(ended - adaptation_ended, 1e-9),
+            samples_per_second=None if bench.reused else len(task.test) / max(ended - adaptation_ended, 1e-9),
         )
         spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
         notes = {**task.notes, **self._sizes(task), **spent, **adapted.notes}
@@ -229,10 +231,12 @@ class Bench:
         self.seed = case.seed
         self.device = lab.settings.device
         self.batch_size = lab.settings.batch_size
+        self.reused = False
 
     def features(self, samples: Sequence[Sample]) -> Features:
         """Frozen image features of the case's model."""
-        return self._lab.features(self._case.model, samples)
+        known, self.reused = self._lab.features(self._case.model, samples)
+        return known
 
     def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
         """The same items, with a progress line where a person is watching."""

@@ -120,8 +120,7 @@ class Store:
 
     def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> int:
         """Delete what was used longest ago until the rest fits; return the number of bytes freed."""
-        files = [path for path in self.folder.rglob("*") if path.is_file() and path.parent.name != "locks"]
-        used = sorted((path.stat().st_atime, path.stat().st_size, path) for path in files)
+        used = sorted(self._usage())
         excess = sum(size for _, size, _ in used) - limit_bytes
         freed = 0
         for _, size, path in used:
@@ -130,6 +129,14 @@ class Store:
             path.unlink(missing_ok=True)
             freed += size
         return freed
+
+    def _usage(self) -> Iterator[tuple[float, int, Path]]:
+        """When each file was used last, its size and path; a file that another process just deleted is passed over."""
+        for part in ("outcomes", "features", "tasks"):
+            for path in (self.folder / part).rglob("*"):
+                with suppress(FileNotFoundError):
+                    if path.is_file():
+                        yield path.stat().st_atime, path.stat().st_size, path
 
     def _outcome_path(self, key: str) -> Path:
         return self.folder / "outcomes" / key[:2] / f"{key}.json"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from medrival.reports.record import CaseRecord, PairRecord, Run, Status
-from medrival.reports.summary import summary
 
 from medrival.case import Case, Comparison, Outcome, Pair
 from medrival.catalog import imported
 from medrival.contracts import Sample
 from medrival.errors import MedrivalError
 from medrival.plan import Plan, identity, ours
+from medrival.reports.record import CaseRecord, PairRecord, Run, Status
+from medrival.reports.summary import summary
 from medrival.store import Store, outcome_from
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Recorder:
         except MedrivalError as error:
             self._lines.append(f"ERROR: {error}")
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        with suppress(OSError):
+            self._store.prune()
         self._lines = [*summary(run, verbose=self._config.get_verbosity() > 0), *self._lines]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

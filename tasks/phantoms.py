@@ -113,7 +113,7 @@ def patient(anatomy: str, number: int) -> Patient:
 
 def images_of(anatomy: str, who: Patient) -> int:
     """How many images of a patient the task holds: 2 to 4."""
-    return int(_dice(anatomy, who.number, 0).integers(2, 5))
+    return int(_dice(anatomy, who.number, 9_999).integers(2, 5))  # a last number of 0 would be the patient's own dice again
 
 
 def imagine(anatomy: str, who: Patient, image: int) -> Illness:
@@ -154,7 +154,7 @@ def diagnosis(card: Card, assets: Path | None, cache: Path) -> Task:  # noqa: AR
 
 
 def vqa(card: Card, assets: Path | None, cache: Path) -> Task:  # noqa: ARG001 - a phantom needs none
-    """Questions about one anatomy: one an image, and a second for every fifth image.
+    """Questions about one anatomy: one an image, and a second for every sixth image.
 
     Raises:
         BrokenCatalog: for an anatomy that nobody can draw.
@@ -170,7 +170,7 @@ NOTES = {"images": "procedurally drawn phantoms: a score says nothing about pati
 def _asked(anatomy: str, part: str, cache: Path) -> Iterator[Sample]:
     for index, (name, who, scene, image) in enumerate(_images(anatomy, part, cache)):
         pool = scene.questions()
-        for pick in _dice(anatomy, 10_000 + index, SPLITS[part].start).permutation(len(pool))[: 2 if index % 5 == 0 else 1]:
+        for pick in _dice(anatomy, 10_000 + index, SPLITS[part].start).permutation(len(pool))[: 2 if index % 6 == 0 else 1]:
             question = pool[pick]
             options = ("yes", "no") if question.form == "closed" else question.options
             yield _sample(

@@ -1,4 +1,4 @@
-"""What most tests need: the catalog, the pocket models as the adapters load them, a place to measure, a run as a user starts it."""
+"""What most tests need: the catalog, the pocket models as adapters load them, a lab, and a run as a user starts it."""
 
 import json
 import os

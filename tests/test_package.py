@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -60,7 +59,10 @@ def test_the_suite_runs_from_the_wheel_in_an_empty_folder(wheel, tmp_path):
     empty.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    code = f"import sys; sys.path.insert(0, {str(site)!r}); import medrival; print(medrival.__file__); import pytest; sys.exit(pytest.main())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import medrival; print(medrival.__file__)\n"
+        "import pytest; sys.exit(pytest.main())"
+    )
     arguments = ["-p", "medrival.plugin", "--pyargs", "medrival.benchmarks", "--store", str(tmp_path / "store")]
     arguments += ["--limit", "12", "--models", "pocket-medclip", "--tasks", "phantom-chest", "--regimes", "zero-shot"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=empty, capture_output=True, text=True, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def llava(words: PreTrainedTokenizerFast, tower: Path) -> LlavaForConditionalGen
 
 def save(folder: Path, model: Any, processor: Any, card: str) -> None:
     """A directory as `save_pretrained` makes it, in half precision, with its card."""
+    shutil.rmtree(folder, ignore_errors=True)
     model.half().save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)

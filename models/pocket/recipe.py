@@ -8,7 +8,6 @@ pair sees everyday scenes.
 from __future__ import annotations
 
 import argparse
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -134,8 +133,8 @@ def make_llava(out: Path, name: str, world: str, steps: int, tower: str) -> None
 MODELS: dict[str, Callable[[Path], None]] = {
     "clip": lambda out: make_clip(out, "clip", "general", steps=600),
     "medclip": lambda out: make_clip(out, "medclip", "medical", steps=600),
-    "llava": lambda out: make_llava(out, "llava", "general", steps=500, tower="clip"),
-    "medllava": lambda out: make_llava(out, "medllava", "medical", steps=500, tower="medclip"),
+    "llava": lambda out: make_llava(out, "llava", "general", steps=600, tower="clip"),
+    "medllava": lambda out: make_llava(out, "medllava", "medical", steps=600, tower="medclip"),
 }
 
 
@@ -169,7 +168,6 @@ def main() -> None:
     for name in (name for name in MODELS if name in arguments.only):
         print(f"pocket-{name}", flush=True)
         started = time.monotonic()
-        shutil.rmtree(arguments.out / name, ignore_errors=True)
         MODELS[name](arguments.out)
         print(f"pocket-{name}: {time.monotonic() - started:.0f} s", flush=True)
 

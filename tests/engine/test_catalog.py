@@ -55,7 +55,7 @@ def test_globs_and_names_select_in_catalog_order_without_repetition():
 )
 def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
     with pytest.raises(
-        UnknownName, match=f"unknown {axis[:-1]} '{name}'.*Did you mean.*'{nearest}'.*python -m medrival {axis}"
+        UnknownName, match=rf"unknown {axis[:-1]} '{name}'.*Did you mean.*'{nearest}'.*python -m medrival {axis}"
     ):
         catalog.load().select(axis, [name])
 
@@ -80,7 +80,7 @@ def test_a_broken_catalog_is_one_message_with_file_row_and_key(tmp_path, text, c
 
 
 def test_a_missing_catalog_file_is_named(tmp_path):
-    with pytest.raises(BrokenCatalog, match="nowhere.toml"):
+    with pytest.raises(BrokenCatalog, match=r"nowhere.toml"):
         catalog.load([tmp_path / "nowhere.toml"])
 
 

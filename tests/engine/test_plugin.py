@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.conftest import SHARED, Study, command
@@ -24,7 +25,7 @@ def test_collecting_imports_no_torch(tmp_path):
     code = (
         "import sys, pytest\n"
         "class Spy:\n"
-        "    def pytest_unconfigure(self): print('torch' in sys.modules, 'transformers' in sys.modules, 'sklearn' in sys.modules)\n"
+        "    def pytest_unconfigure(self): print(*(name in sys.modules for name in ('torch', 'transformers', 'sklearn')))\n"
         "pytest.main(['-p', 'medrival.plugin', '--pyargs', 'medrival.benchmarks', '--collect-only', '-q'], plugins=[Spy()])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -99,6 +100,7 @@ def test_a_study_measures_every_case_and_pair_and_says_the_answer(serial):
     report = serial.report
     assert len(report["cases"]) == 2 * 2 * 3
     assert all(case["status"] == "measured" and case["notes"]["limit"] == 24 for case in report["cases"])
+    jsonschema.validate(report, json.loads((ROOT / "reports" / "report.schema.json").read_text()))
     assert {pair["question"] for pair in report["pairs"]} == {1, 2, 3}
     assert "Does the general model rival the medical one?" in serial.output
     assert (serial.folder / "report" / "report.html").stat().st_size > 10_000
@@ -210,6 +212,51 @@ def test_a_crashed_worker_costs_its_case_alone(study, tmp_path):
     assert statuses["zero-shot"][0] == "measured"
     assert statuses["linear-probe"][0] == "failed"
     assert "crashed" in statuses["linear-probe"][1]
+
+
+def in_terminal(folder: Path, *arguments: str, **environment: str) -> str:
+    """What a person at a terminal sees."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    (folder / "empty").mkdir(exist_ok=True)
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    variables = {name: value for name, value in os.environ.items() if name != "CI"} | environment
+    process = subprocess.Popen(
+        command(folder, *arguments), cwd=folder / "empty", stdin=follower, stdout=follower, stderr=follower, env=variables
+    )
+    os.close(follower)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not chunk:
+            break
+        seen += chunk
+    process.wait()
+    os.close(leader)
+    return seen.decode(errors="replace")
+
+
+LONG = ("--models", "pocket-llava", "--tasks", "phantom-chest-vqa", "--regimes", "lora", "--limit", "150")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_person_sees_the_progress_of_a_long_case(tmp_path):
+    seen = in_terminal(tmp_path, *LONG)
+    assert "pocket-llava-phantom-chest-vqa-lora: epoch 1/3" in seen
+    assert "1 passed" in seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("arguments", "environment"), [(("-q",), {}), ((), {"CI": "true"})])
+def test_progress_is_quiet_under_q_and_in_ci(tmp_path, arguments, environment):
+    assert "epoch 1/3" not in in_terminal(tmp_path, *LONG, *arguments, **environment)
 
 
 def test_tests_that_only_look_like_cases_write_no_report(tmp_path):

@@ -110,14 +110,14 @@ def test_a_checkpoint_without_some_weights_is_refused_not_filled_with_random_num
     weights = load_file(checkpoint / "model.safetensors")
     weights.pop("visual_projection.weight")
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BrokenModel, match="lacks 1 weights of CLIPModel.*visual_projection.weight"):
+    with pytest.raises(BrokenModel, match=r"lacks 1 weights of CLIPModel.*visual_projection.weight"):
         load(rows, checkpoint)
 
 
 def test_a_truncated_checkpoint_is_one_message(rows, checkpoint):
     file = checkpoint / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(BrokenModel, match="pocket-clip: .* does not load"):
+    with pytest.raises(BrokenModel, match=r"pocket-clip: .* does not load"):
         load(rows, checkpoint)
 
 
@@ -129,7 +129,7 @@ def test_a_checkpoint_of_another_shape_is_refused(rows, checkpoint):
 
 
 def test_a_model_that_is_no_dual_encoder_is_named(rows):
-    with pytest.raises(BrokenModel, match="Llava.*no dual encoder"):
+    with pytest.raises(BrokenModel, match=r"Llava.*no dual encoder"):
         load(rows, locate(rows.models["pocket-llava"], None))
 
 

@@ -179,14 +179,14 @@ def test_a_cache_that_cannot_be_written_costs_no_image(tmp_path):
 def test_fingerprints_tell_tasks_and_prompts_apart():
     marks = {load(kind, anatomy).fingerprint for kind in ("diagnosis", "vqa") for anatomy in ANATOMIES}
     other = Row("phantom-chest", {"anatomy": "chest", "prompt": "an x-ray showing {}"})
-    assert len(marks | {phantoms.diagnosis(other, None).fingerprint}) == 9
+    assert len(marks | {phantoms.diagnosis(other, None, Path()).fingerprint}) == 9
 
 
 def test_an_unknown_anatomy_or_a_prompt_without_a_place_for_the_class_is_refused():
     with pytest.raises(BrokenCatalog, match=r"'knee'.*chest, histology"):
         load("vqa", "knee")
     with pytest.raises(BrokenCatalog, match="prompt"):
-        phantoms.diagnosis(Row("x", {"anatomy": "chest", "prompt": "a radiograph"}), None)
+        phantoms.diagnosis(Row("x", {"anatomy": "chest", "prompt": "a radiograph"}), None, Path())
 
 
 def answers(scene: Any) -> dict[str, str]:
