@@ -1,0 +1,36 @@
+"""`python -m medrival`: what there is to choose from."""
+
+import pytest
+
+from medrival.__main__ import main
+from medrival.store import Store, write_atomically
+
+
+@pytest.mark.parametrize(
+    ("axis", "named"),
+    [("models", "pocket-medllava"), ("tasks", "vqa-rad-organ"), ("regimes", "linear-probe"), ("suites", "pocket")],
+)
+def test_each_axis_is_listed_by_name(capsys, axis, named):
+    assert main([axis]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("name")
+    assert any(line.split()[0] == named for line in lines[1:])
+
+
+def test_rows_of_a_users_file_are_listed_too(capsys, tmp_path):
+    (tmp_path / "my.toml").write_text('[tasks.mine]\nkind = "vqa"\nmodality = "ultrasound"\ndata = "my:load"\n')
+    assert main(["tasks", "--catalog", str(tmp_path / "my.toml")]) == 0
+    assert "mine" in capsys.readouterr().out
+
+
+def test_a_broken_catalog_is_an_error_on_standard_error(capsys, tmp_path):
+    assert main(["tasks", "--catalog", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml" in capsys.readouterr().err
+
+
+def test_the_store_is_pruned_to_a_size(capsys, tmp_path):
+    for name in ("a", "b"):
+        write_atomically(tmp_path / "outcomes" / name, lambda stream: stream.write(bytes(2**20)))
+    assert main(["prune", "--store", str(tmp_path), "--keep-gib", str(1.5 / 1024)]) == 0
+    assert "1.0 MiB freed" in capsys.readouterr().out
+    assert Store(tmp_path).prune(2**20) == 0
