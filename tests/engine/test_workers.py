@@ -9,13 +9,22 @@ import pytest
 from medrival.workers import choose_device, choose_dtype
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])
-def test_a_process_computes_with_one_thread_unless_the_user_says_otherwise(given, used):
-    code = "from medrival.workers import limit_threads; limit_threads(); import torch; print(torch.get_num_threads())"
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment |= {"OMP_NUM_THREADS": given} if given else {}
+def threads(**given: str) -> list[str]:
+    code = (
+        "import os; from medrival.workers import limit_threads; limit_threads()\n"
+        "import torch; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'], torch.get_num_threads())"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")} | given
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == used
+    return done.stdout.split()
+
+
+def test_a_process_computes_with_one_thread():
+    assert threads() == ["1", "1", "1"]
+
+
+def test_a_number_of_threads_that_the_user_sets_is_kept():
+    assert threads(OMP_NUM_THREADS="3")[:2] == ["3", "3"]
 
 
 def test_a_named_device_is_taken_as_it_is():
