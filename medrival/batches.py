@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from medrival.contracts import Failed, Image, Sample
-from medrival.errors import OutOfMemory, UnreadableImage
+from medrival.errors import OutOfMemory, UnreadableImage, first_line
 
 if TYPE_CHECKING:
     from PIL import Image as PIL
@@ -72,8 +72,9 @@ class Decoded:
             return self._kept[sample.image]
         image = decode(sample)
         if not isinstance(image, Failed):
-            self._room -= 3 * image.width * image.height
-            if self._room > 0:
+            size = 3 * image.width * image.height
+            if size <= self._room:
+                self._room -= size
                 self._kept[sample.image] = image
         return image
 
@@ -130,8 +131,3 @@ def _free() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def first_line(error: BaseException) -> str:
-    """An error's message without the advice and the trace behind it."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from medrival.catalog import Domain, ModelCard, RegimeCard, TaskCard, domain
+from medrival.catalog import Domain, ModelCard, RegimeCard, TaskCard, domain, partners
 from medrival.contracts import Prediction
+from medrival.errors import BrokenCatalog
 from medrival.statistics import Difference, Estimate, Verdict
 
 Question = Literal[1, 2, 3]
@@ -31,6 +32,18 @@ class Case:
     def asked(self) -> str:
         """What is asked of the model: `phantom-chest-lora`, with `-seed1` behind it for a seed other than 0."""
         return f"{self.task.name}-{self.regime.name}" + (f"-seed{self.seed}" if self.seed else "")
+
+    @property
+    def runner(self) -> str:
+        """The "module:function" that adapts the model.
+
+        Raises:
+            BrokenCatalog: the regime makes no sense for this model and task; `cases` plans no such case.
+        """
+        place = self.regime.runner(self.task, self.model)
+        if place is None:
+            raise BrokenCatalog(f"{self.regime.name} adapts no {self.model.type} to a {self.task.kind} task")
+        return place
 
     @property
     def domain(self) -> Domain:
@@ -61,17 +74,18 @@ class Cost:
     """What a case cost.
 
     Attributes:
-        seconds: adapting and predicting, without loading the model.
-        peak_memory_bytes: the GPU's where one was used, else the process's since it started.
-        samples_per_second: of prediction; None where it came from stored features and says nothing about the model.
+        seconds: adapting and predicting, without loading the model; stored features count with what they once took.
+        train_seconds: the part of it that a regime needed to adapt.
+        peak_memory_bytes: during the case, the GPU's where one was used, else the process's; None where that is unknown.
+        samples_per_second: of prediction.
     """
 
     seconds: float
     train_seconds: float
     trainable_parameters: int
     total_parameters: int
-    peak_memory_bytes: int
-    samples_per_second: float | None
+    peak_memory_bytes: int | None
+    samples_per_second: float
 
 
 @dataclass(frozen=True)
@@ -108,39 +122,41 @@ def cases(
 ) -> list[Case]:
     """Every combination that makes sense, sorted by model, task and regime so that each model is loaded once.
 
-    A regime that adapts nothing has no seed: it appears once.
+    A regime in which chance plays no part appears once, with seed 0.
     """
     return [
-        Case(model, task, regime, seed)
+        Case(model, task, regime.given(model.budget), seed)
         for model in models
         for task in tasks
         for regime in regimes
         if regime.runner(task, model)
-        for seed in (seeds if regime.adapts else (0,))
+        for seed in (seeds if regime.seeded else (0,))
     ]
 
 
 def pairs(selected: Sequence[Case]) -> list[Pair]:
-    """The comparisons of paper A's three questions that the selected cases allow."""
-    by_key = {(c.model.name, c.task.name, c.regime.name, c.seed): c for c in selected}
+    """The comparisons of paper A's three questions that the selected cases allow.
+
+    An adapted general model meets the medical one off the shelf (question 2) in the first such regime that is selected.
+    """
+    off_the_shelf = next((case.regime.name for case in selected if not case.regime.adapts), None)
+    medical = [case for case in selected if case.model.kind == "medical"]
     found = []
-    for general in selected:
-        if general.model.kind != "general" or not general.model.partner:
-            continue
-        for regime in {general.regime.name: None, **{c.regime.name: None for c in selected if not c.regime.adapts}}:
-            seed = general.seed if regime == general.regime.name else 0
-            medical = by_key.get((general.model.partner, general.task.name, regime, seed))
-            question = medical and _question(general, medical)
-            if medical and question:
-                found.append(Pair(general, medical, question))
+    for general in (case for case in selected if case.model.kind == "general"):
+        for other in medical:
+            rivals = partners(general.model, other.model) and general.task == other.task
+            comparable = (other.regime.name, other.seed) in ((general.regime.name, general.seed), (off_the_shelf, 0))
+            question = _question(general, other) if rivals and comparable else None
+            if question:
+                found.append(Pair(general, other, question))
     return found
 
 
 def _question(general: Case, medical: Case) -> Question | None:
-    adapted = (general.regime.adapts, medical.regime.adapts)
-    questions: dict[tuple[str, tuple[bool, bool]], Question] = {
-        ("in", (False, False)): 1,
-        ("in", (True, False)): 2,
-        ("ood", (True, True)): 3,
-    }
-    return questions.get((medical.domain, adapted))
+    if medical.domain == "ood":
+        return 3 if general.regime.adapts and medical.regime.adapts else None
+    if medical.domain == "unknown" or medical.regime.adapts:
+        return None
+    if general.regime.adapts:
+        return 2
+    return 1 if general.regime == medical.regime else None

@@ -45,7 +45,8 @@ class ModelCard:
         weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name".
         revision: a hub revision, where it is pinned.
         family: models of one family are compared with each other.
-        partner: the medical model this general one is held against.
+        partner: the model of the other kind that this one is held against; either of the two may name it.
+        budget: name of the budget that regimes give it; both of a pair have the same.
         saw: modalities seen in pretraining; None where that is not known.
         lora: regular expression of the layers that LoRA adapts; "" for every linear layer of a dual encoder's image tower,
             or of a generator's language model and projector.
@@ -60,6 +61,7 @@ class ModelCard:
     family: str
     revision: str = ""
     partner: str = ""
+    budget: str = "standard"
     saw: tuple[str, ...] | None = None
     lora: str = ""
     licence: str = ""
@@ -89,13 +91,15 @@ class RegimeCard:
     Attributes:
         diagnosis: "module:function" by model type, for diagnosis tasks.
         vqa: the same for question answering.
-        adapts: whether it changes anything; zero-shot does not, and has no seed.
+        adapts: whether it changes anything.
+        seeded: whether chance plays a part in it; where it does not, one seed is as good as another.
         budgets: by name, the numbers both models of a pair are given.
         budget: the one that was chosen.
     """
 
     name: str
     adapts: bool = True
+    seeded: bool = True
     source: str = ""
     folder: str = ""
     diagnosis: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -124,7 +128,6 @@ class SuiteCard:
     """A named selection; names may be globs.
 
     Attributes:
-        budget: name of the budget that regimes are given.
         margin: absolute difference in a pair's metric that counts as none.
     """
 
@@ -132,7 +135,6 @@ class SuiteCard:
     models: tuple[str, ...]
     tasks: tuple[str, ...]
     regimes: tuple[str, ...]
-    budget: str = "standard"
     margin: float = 0.05
     folder: str = ""
 
@@ -194,7 +196,14 @@ def load(extra: Sequence[Path] = ()) -> Catalog:
     for path in [*_entry_point_files(), *extra]:
         for axis in BUILT_IN:
             tables[axis].update(_rows(axis, path))
-    return Catalog(**tables)
+    catalog = Catalog(**tables)
+    _check_partners(catalog.models)
+    return catalog
+
+
+def partners(one: ModelCard, other: ModelCard) -> bool:
+    """Whether two models are held against each other."""
+    return one.partner == other.name or other.partner == one.name
 
 
 def imported(place: str) -> Callable[..., Any]:
@@ -257,6 +266,22 @@ def _check_words(where: str, values: Mapping[str, Any]) -> None:
     for key, allowed in WORDS.items():
         if key in values and values[key] not in allowed:
             raise BrokenCatalog(f"{where}: {key} is {values[key]!r}; it must be one of {', '.join(allowed)}")
+
+
+def _check_partners(models: Mapping[str, ModelCard]) -> None:
+    """A pair is of two kinds, one type and one budget; a partner that is not would silently be compared with nothing."""
+    for model in models.values():
+        if not model.partner:
+            continue
+        partner = models.get(model.partner)
+        if partner is None:
+            raise BrokenCatalog(f"{model.folder}: the partner of {model.name!r}: {unknown('models', model.partner, models)}")
+        if partner.kind == model.kind or (partner.type, partner.budget) != (model.type, model.budget):
+            raise BrokenCatalog(
+                f"{model.folder}: {model.name!r} and its partner {partner.name!r} must be one general and one medical model of "
+                f"the same type and budget; they are {model.kind} {model.type} with budget {model.budget!r} and "
+                f"{partner.kind} {partner.type} with budget {partner.budget!r}"
+            )
 
 
 def _entry_point_files() -> list[Path]:

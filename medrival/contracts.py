@@ -147,12 +147,14 @@ class Generator:
     Attributes:
         module: the whole network.
         lora: full names of the linear layers of language model and projector that LoRA adapts.
+        asked_by: "chat template" or "plain prompt", for the record.
         answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt.
         teach: images, prompts and wished-for answers -> model inputs with labels on the answer's tokens only.
     """
 
     module: torch.nn.Module
     lora: tuple[str, ...]
+    asked_by: str
     answer: Callable[[Sequence[PIL.Image], Sequence[str], int], list[str]]
     teach: Callable[[Sequence[PIL.Image], Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
 
@@ -175,10 +177,12 @@ class Features:
     Attributes:
         values: [samples, dim] float32, not normalised; rows of failed samples are NaN.
         failed: why, by row.
+        seconds: how long they took to compute.
     """
 
     values: np.ndarray
     failed: Mapping[int, str]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -188,14 +192,12 @@ class Adapted:
     Attributes:
         predict: samples -> an answer for each.
         trainable_parameters: how many numbers the regime fitted.
-        train_seconds: how long the fitting took.
         notes: for the record: what was chosen on validation data, which training samples could not be read.
         undo: gives the model back as it was, bit for bit.
     """
 
     predict: Callable[[Sequence[Sample]], list[Answer]]
     trainable_parameters: int = 0
-    train_seconds: float = 0.0
     notes: Mapping[str, Any] = field(default_factory=dict)
     undo: Callable[[], object] = lambda: None
 

@@ -1,6 +1,11 @@
 """What can go wrong, each with a message for the user: the thing, what is wrong with it, what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """An error's message without the advice and the trace behind it."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
 class MedrivalError(Exception):
     """An expected failure. It is shown as its message alone; other cases go on."""
 
@@ -27,6 +32,10 @@ class BrokenData(MedrivalError):
 
 class UnreadableImage(MedrivalError):
     """One image that cannot be decoded. The sample counts as wrong and is listed."""
+
+
+class MissingDevice(MedrivalError):
+    """A device that this machine does not have, or has not free."""
 
 
 class AdaptationFailed(MedrivalError):

@@ -13,14 +13,15 @@ from typing import TypeVar
 import numpy as np
 
 from medrival import fingerprints, memory
-from medrival.batches import Progress, first_line, in_batches, out_of_memory
+from medrival.batches import Progress, in_batches, out_of_memory
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Features, Generator, Prediction, Sample, Task
-from medrival.errors import BrokenData, MedrivalWarning, OutOfMemory
+from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.limit import limited
 from medrival.store import Store, key_of
 from medrival.weights import locate
+from medrival.workers import repeatable_cuda
 
 T = TypeVar("T")
 
@@ -57,23 +58,38 @@ class Lab:
         self.store = store
         self.progress = progress
         self._tasks: dict[str, Task] = {}
+        # What the store cannot tell again: cases that failed, and outcomes it could not keep.
+        self._answered: dict[str, Outcome | MedrivalError] = {}
         self._loaded: tuple[ModelCard, DualEncoder | Generator] | None = None
 
     def evaluate(self, case: Case) -> Outcome:
-        """The case's outcome, from the store where it is known.
+        """The case's outcome: asked for before, known in the store, or measured now.
 
         Raises:
             MissingAsset: weights or data are not on this machine.
             OutOfMemory: the case does not fit.
-            MedrivalError: any other expected failure. A case that fails stores nothing.
+            MedrivalError: any other expected failure. A case that fails stores nothing, and fails again when asked for again.
         """
+        answered = self._answered.get(case.id)
+        if isinstance(answered, MedrivalError):
+            raise answered
+        if answered is not None:
+            return answered
+        try:
+            return self._known_or_measured(case)
+        except MedrivalError as error:
+            self._answered[case.id] = error
+            raise
+
+    def _known_or_measured(self, case: Case) -> Outcome:
         key = self.key(case)
         with self.store.lock(key):
             known = self.store.outcome(key, self.settings.measured_after)
             if known is not None:
                 return known
             outcome = self._measure_safely(case, key)
-            self._keep(partial(self.store.keep_outcome, outcome))
+            if not self._kept(partial(self.store.keep_outcome, outcome)):
+                self._answered[case.id] = outcome
             return outcome
 
     def task(self, card: TaskCard) -> Task:
@@ -93,7 +109,6 @@ class Lab:
     def key(self, case: Case) -> str:
         """Sha256 over everything that can change the outcome."""
         task = self.task(case.task)
-        runner = case.regime.runner(case.task, case.model) or ""
         return key_of(
             {
                 "model": self._identity(case.model),
@@ -106,15 +121,19 @@ class Lab:
                     "test",
                     self.settings.limit,
                 ],
-                "regime": [case.regime.name, runner, dict(case.regime.budget)],
+                "regime": [case.regime.name, case.runner, dict(case.regime.budget)],
                 "seed": case.seed,
                 "max_new_tokens": MAX_NEW_TOKENS,
-                "code": fingerprints.code((case.model.adapter, case.task.data, runner)),
+                "code": fingerprints.code((case.model.adapter, case.task.data, case.runner)),
             }
         )
 
-    def features(self, card: ModelCard, samples: Sequence[Sample]) -> tuple[Features, bool]:
-        """Frozen image features, computed once per model and images whatever regime and seed; and whether they were there."""
+    def features(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
+        """Frozen image features, computed once per model and images, whatever the regime and seed.
+
+        Raises:
+            BrokenData: not one of the images can be read.
+        """
         key = key_of(
             {
                 "features": self._identity(card),
@@ -123,12 +142,13 @@ class Lab:
             }
         )
         with self.store.lock(key):
-            known = self.store.features(key)
-            if known is not None:
-                return known, True
-            features = self._embed(card, samples)
-            self._keep(partial(self.store.keep_features, key, features))
-            return features, False
+            features = self.store.features(key, self.settings.measured_after)
+            if features is None:
+                features = self._embed(card, samples)
+                self._kept(partial(self.store.keep_features, key, features))
+        if samples and len(features.failed) == len(samples):
+            raise BrokenData(f"none of {len(samples)} images can be read; the first: {features.failed[0]}")
+        return features
 
     def _measure_safely(self, case: Case, key: str) -> Outcome:
         try:
@@ -146,32 +166,45 @@ class Lab:
         from medrival.tasks.metrics import measure
 
         task, model = self.task(case.task), self._model(case.model)
-        adapt: Callable[..., Adapted] = imported(case.regime.runner(case.task, case.model) or "")
-        memory.reset_peak(self.settings.device)
-        started = time.perf_counter()
+        adapt: Callable[..., Adapted] = imported(case.runner)
         bench = Bench(self, case)
+        memory.reset_peak(self.settings.device)
         adapted = adapt(model, task, case.regime.budget, bench)
-        adaptation_ended = time.perf_counter()
-        bench.reused = False
+        adapting = bench.seconds()
         answers = adapted.predict(task.test)
-        ended = time.perf_counter()
+        seconds = bench.seconds()
         adapted.undo()
         predictions = tuple(_prediction(sample, answer) for sample, answer in zip(task.test, answers, strict=True))
+        if all(prediction.error for prediction in predictions):
+            raise BrokenData(f"{task.name}: every one of {len(predictions)} samples failed; the first: {predictions[0].error}")
         cost = Cost(
-            seconds=ended - started,
-            train_seconds=adapted.train_seconds,
+            seconds=seconds,
+            train_seconds=adapting if case.regime.adapts else 0.0,
             trainable_parameters=adapted.trainable_parameters,
             total_parameters=sum(parameter.numel() for parameter in model.module.parameters()),
             peak_memory_bytes=memory.peak(self.settings.device),
-            samples_per_second=None if bench.reused else len(task.test) / max(ended - adaptation_ended, 1e-9),
+            samples_per_second=len(predictions) / max(seconds - adapting, 1e-9),
         )
-        spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
-        notes = {**task.notes, **self._sizes(task), **spent, **adapted.notes}
+        notes = {**task.notes, **self._about(task), **self._about_run(case, model), **adapted.notes}
         return Outcome(key, task.classes, measure(task.kind, predictions, task.classes), predictions, cost, notes)
 
-    def _sizes(self, task: Task) -> Mapping[str, int]:
+    def _about(self, task: Task) -> Mapping[str, int]:
+        """Sizes of the splits that were used, and how many of the test images are also among the training images."""
+        seen = {sample.image.digest for sample in task.train}
+        tested = [sample.image.digest for sample in task.test]
         sizes = {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
-        return sizes | ({"limit": self.settings.limit} if self.settings.limit else {})
+        overlap = {
+            "test_images": len(set(tested)),
+            "test_images_in_train": len(set(tested) & seen),
+            "test_samples_on_training_images": sum(digest in seen for digest in tested),
+        }
+        return sizes | overlap | ({"limit": self.settings.limit} if self.settings.limit else {})
+
+    def _about_run(self, case: Case, model: DualEncoder | Generator) -> Mapping[str, object]:
+        """How the model was run: what must be equal in a pair, where a reader can see it."""
+        asked = {"asked_by": model.asked_by} if isinstance(model, Generator) else {}
+        spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
+        return {"device": memory.name(self.settings.device), "dtype": self.settings.dtype, **asked, **spent}
 
     def _embed(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
         import torch
@@ -184,6 +217,7 @@ class Lab:
         def embed(images: list, _: list[Sample]) -> list[np.ndarray]:  # type: ignore[type-arg]
             return list(model.image_features(model.prepare(images)).float().cpu().numpy())
 
+        started = time.perf_counter()
         rows = in_batches(samples, embed, self.settings.batch_size, self.progress, f"{card.name}: image features")
         failed = {i: row.reason for i, row in enumerate(rows) if isinstance(row, Failed)}
         known = [row for row in rows if not isinstance(row, Failed)]
@@ -191,12 +225,14 @@ class Lab:
         for i, row in enumerate(rows):
             if not isinstance(row, Failed):
                 values[i] = row
-        return Features(values, failed)
+        return Features(values, failed, time.perf_counter() - started)
 
     def _model(self, card: ModelCard) -> DualEncoder | Generator:
         if self._loaded is None or self._loaded[0] != card:
             self._forget_model()
             folder = locate(card, self.settings.assets)
+            if self.settings.device.startswith("cuda"):
+                repeatable_cuda()
             self._loaded = card, imported(card.adapter)(card, folder, self.settings.device, self.settings.dtype)
         return self._loaded[1]
 
@@ -206,37 +242,47 @@ class Lab:
 
     def _identity(self, card: ModelCard) -> list[str]:
         weights = fingerprints.weights(locate(card, self.settings.assets))
-        return [card.adapter, weights, card.lora, self.settings.dtype, self.settings.device.partition(":")[0]]
+        # Below float32 the size of a batch can change which of two near words a model says.
+        batch = "" if self.settings.dtype == "float32" else str(self.settings.batch_size)
+        return [card.adapter, weights, card.lora, self.settings.dtype, batch, memory.name(self.settings.device)]
 
-    def _keep(self, write: Callable[[], object]) -> None:
-        """Store a result; a full or read-only disk costs the memory of it, not the result."""
+    def _kept(self, write: Callable[[], object]) -> bool:
+        """Store a result and say whether that worked; a full or read-only disk costs the memory of it, not the result."""
         try:
             write()
+            return True
         except OSError as error:
             warnings.warn(
                 f"the store at {self.store.folder} cannot be written ({error}); what was measured is reported but not kept",
                 MedrivalWarning,
                 stacklevel=2,
             )
+            return False
 
 
 class Bench:
-    """What a regime is lent while it works on one case (see `contracts.Workbench`)."""
+    """What a regime is lent while it works on one case (see `contracts.Workbench`), and the clock of what that costs."""
 
     max_new_tokens = MAX_NEW_TOKENS
 
     def __init__(self, lab: Lab, case: Case) -> None:
         self._lab = lab
         self._case = case
+        self._started = time.perf_counter()
         self.seed = case.seed
         self.device = lab.settings.device
         self.batch_size = lab.settings.batch_size
-        self.reused = False
+
+    def seconds(self) -> float:
+        """Since the start, as if every stored feature had been computed now: a cost does not depend on what ran before."""
+        return time.perf_counter() - self._started
 
     def features(self, samples: Sequence[Sample]) -> Features:
         """Frozen image features of the case's model."""
-        known, self.reused = self._lab.features(self._case.model, samples)
-        return known
+        asked = time.perf_counter()
+        features = self._lab.features(self._case.model, samples)
+        self._started += time.perf_counter() - asked - features.seconds
+        return features
 
     def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
         """The same items, with a progress line where a person is watching."""

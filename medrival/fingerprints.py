@@ -11,16 +11,20 @@ from pathlib import Path
 
 ENGINE = ("medrival.batches", "medrival.contracts", "medrival.evaluate", "medrival.limit", "medrival.statistics")
 AXES = ("medrival.models", "medrival.regimes", "medrival.tasks")
-LIBRARIES = ("numpy", "peft", "pillow", "scikit-learn", "torch", "transformers", "nltk", "rouge-score")
+LIBRARIES = (
+    *("numpy", "scipy", "scikit-learn", "pillow", "torch", "torchvision"),
+    *("transformers", "tokenizers", "safetensors", "peft", "nltk", "rouge-score"),
+)
 
 
 @cache
 def code(places: tuple[str, ...] = ()) -> str:
-    """Sha256 over the code that measures, the libraries' versions, and the modules of some "module:function" places."""
-    modules = {*ENGINE, *(place.partition(":")[0] for place in places)}
-    sources = {source for name in modules for source in _source(name)}
-    for axis in AXES:
-        sources |= {path for folder in _folders(axis) for path in folder.glob("*.py")}
+    """Sha256 over the code that measures, the libraries' versions, and the packages of "module:function" places elsewhere."""
+    foreign = {place.partition(".")[0].partition(":")[0] for place in places if place} - {"medrival"}
+    sources = {source for name in (*ENGINE, *foreign) for source in _source(name)}
+    for package in (*AXES, *foreign):
+        pattern = "**/*.py" if package in foreign else "*.py"  # what lies deeper in an axis has a fingerprint of its own
+        sources |= {path for folder in _folders(package) for path in folder.glob(pattern)}
     digest = hashlib.sha256()
     for path in sorted(sources, key=lambda p: (p.name, str(p))):
         digest.update(path.read_bytes())

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 
 def reset_peak(device: str) -> None:
-    """Start measuring anew. A process's own peak cannot be reset; a GPU's can."""
+    """Start measuring anew, where the device or the system lets one."""
     if device.startswith("cuda"):
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):  # Linux alone
+            Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak(device: str) -> int:
-    """Bytes: the GPU's peak since `reset_peak`, or the process's since it started."""
+def peak(device: str) -> int | None:
+    """Bytes at most since `reset_peak`, on the GPU or of this process; None where that cannot be known."""
     if device.startswith("cuda"):
         import torch
 
         return int(torch.cuda.max_memory_allocated(device))
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), None)
+    return None
+
+
+def name(device: str) -> str:
+    """What the device is: a GPU's model, else the kind of device."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return device
 
 
 def release() -> None:

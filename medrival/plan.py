@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import pytest
 
 from medrival.case import Case, Pair, cases, pairs
 from medrival.catalog import Catalog, SuiteCard
+from medrival.errors import BrokenCatalog
 
 MARKS = {"in": "in_domain", "ood": "ood", "unknown": "domain_unknown"}
 
@@ -51,14 +53,13 @@ class Plan:
             UnknownName: a name that no catalog has, with the nearest.
         """
         (suite,) = catalog.select("suites", [selection.suite])[:1]
-        regimes = catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes)
         selected = cases(
             catalog.select("models", suite.models if selection.models is None else selection.models),
             catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks),
-            [regime.given(suite.budget) for regime in regimes],
+            catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes),
             selection.seeds,
         )
-        return cls(suite, {case.id: case for case in selected}, {pair.id: pair for pair in pairs(selected)})
+        return cls(suite, _by_id(selected), _by_id(pairs(selected)))
 
     def rank(self, identity: str) -> int:
         """Where a test with this id comes: cases by model, then pairs; what is not ours stays ahead, as it was."""
@@ -89,3 +90,16 @@ class Plan:
     @cached_property
     def _ranks(self) -> dict[str, int]:
         return {identity: rank for rank, identity in enumerate([*self.cases, *self.pairs])}
+
+
+Named = TypeVar("Named", Case, Pair)
+
+
+def _by_id(named: Iterable[Named]) -> dict[str, Named]:
+    """One entry an id; two that read the same would hide each other."""
+    known: dict[str, Named] = {}
+    for one in named:
+        if one.id in known:
+            raise BrokenCatalog(f"two cases have the id {one.id!r}; rename a model, task or regime")
+        known[one.id] = one
+    return known

@@ -9,42 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
 from medrival.case import Cost, Outcome
 from medrival.contracts import Features, Prediction
+from medrival.files import write_atomically
 from medrival.statistics import Estimate
 
 DEFAULT_LIMIT_BYTES = 20 * 2**30
+SECONDS_OF_A_DAY = 86_400
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
     """Sha256 over a JSON-able mapping, whatever its order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file that is either whole or absent, whenever the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class Store:
@@ -58,16 +45,22 @@ class Store:
         """Where tasks may keep what they draw or unpack."""
         return self.folder / "tasks"
 
+    @property
+    def locks(self) -> Path:
+        """Where locks lie."""
+        folder = self.folder / "locks"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Hold a key: one process computes, the others wait. A killed process lets go.
 
         Where the store cannot be written nothing is shared, and nothing is locked.
         """
-        path = self.folder / "locks" / f"{key}.lock"
-        held = FileLock(path)
+        held = FileLock(self.locks / f"{key}.lock")
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
             held.acquire()
         try:
             yield
@@ -86,10 +79,6 @@ class Store:
         self._touch(path)
         return outcome
 
-    def has_outcome(self, key: str) -> bool:
-        """Whether an outcome lies under a key."""
-        return self._outcome_path(key).is_file()
-
     def keep_outcome(self, outcome: Outcome) -> Path:
         """Store an outcome under its key."""
         path = self._outcome_path(outcome.key)
@@ -97,14 +86,16 @@ class Store:
         write_atomically(path, lambda stream: stream.write(content))
         return path
 
-    def features(self, key: str) -> Features | None:
-        """The stored features, or None."""
+    def features(self, key: str, newer_than: float = 0.0) -> Features | None:
+        """The stored features, or None where there are none, they are older than a time, or they cannot be read."""
         path = self._features_path(key)
         try:
+            if path.stat().st_mtime < newer_than:
+                return None
             with np.load(path, allow_pickle=False) as archive:
                 rows, reasons = archive["failed_rows"].tolist(), archive["failed_reasons"].tolist()
-                features = Features(archive["values"], dict(zip(rows, reasons, strict=True)))
-        except (OSError, ValueError, KeyError, EOFError):
+                features = Features(archive["values"], dict(zip(rows, reasons, strict=True)), float(archive["seconds"]))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         self._touch(path)
         return features
@@ -115,11 +106,17 @@ class Store:
         reasons = np.array(list(features.failed.values()), dtype=np.str_)
         write_atomically(
             self._features_path(key),
-            lambda stream: np.savez(stream, values=features.values, failed_rows=rows, failed_reasons=reasons),
+            lambda stream: np.savez(
+                stream, values=features.values, failed_rows=rows, failed_reasons=reasons, seconds=features.seconds
+            ),
         )
 
     def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> int:
-        """Delete what was used longest ago until the rest fits; return the number of bytes freed."""
+        """Delete what was used longest ago until the rest fits, and locks nobody holds; return the number of bytes freed."""
+        for lock in self.locks.glob("*.lock"):
+            with suppress(OSError):
+                if time.time() - lock.stat().st_mtime > SECONDS_OF_A_DAY:
+                    lock.unlink()
         used = sorted(self._usage())
         excess = sum(size for _, size, _ in used) - limit_bytes
         freed = 0

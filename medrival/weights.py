@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
 from medrival.catalog import ModelCard
-from medrival.errors import BrokenModel, MissingAsset
+from medrival.errors import BrokenModel, MissingAsset, first_line
 
 # Weights in formats that can carry code (.bin, .pt, .ckpt) are never fetched.
 FETCHED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model", "merges.txt")
 
 
+@cache
 def locate(card: ModelCard, assets: Path | None) -> Path:
-    """The local directory that holds the model.
+    """The local directory that holds the model, looked for once a process.
 
     Order: `package:`, an existing directory (relative to the catalog file), `ASSETS/models/ORG/NAME`, the hub's cache, the hub.
 
@@ -43,12 +46,14 @@ def _from_hub(card: ModelCard, assets: Path | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    fetch = partial(snapshot_download, card.weights, revision=card.revision or None, allow_patterns=list(FETCHED))
     expected = (assets or Path("DIR")) / "models" / card.weights
     advice = f"put its files into {expected} and pass --assets {assets or 'DIR'}, or allow access to the model hub"
     try:
-        return Path(snapshot_download(card.weights, revision=card.revision or None, allow_patterns=list(FETCHED)))
+        with suppress(FileNotFoundError):  # not in the cache
+            return Path(fetch(local_files_only=True))
+        return Path(fetch())
     except HFValidationError:
         raise MissingAsset(f"{card.name}: {card.weights} is neither a directory nor the name of a hub model") from None
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MissingAsset(f"{card.name}: {card.weights} is not on this machine ({reason}); {advice}") from error
+        raise MissingAsset(f"{card.name}: {card.weights} is not on this machine ({first_line(error)}); {advice}") from error

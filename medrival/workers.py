@@ -6,11 +6,15 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import BaseFileLock, FileLock, Timeout
+from threadpoolctl import threadpool_limits
 from xdist.scheduler import LoadScopeScheduling
 
+from medrival.errors import MissingDevice
 from medrival.plan import identity
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -32,27 +36,67 @@ class ByModel(LoadScopeScheduling):
 
 
 def limit_threads() -> None:
-    """One computing thread a process, before torch is imported, unless the user set a number.
+    """One computing thread a process unless the user set OMP_NUM_THREADS: for BLAS now, for torch when it is imported.
 
     How many threads share a sum decides its last digits. With one each, `-n 2` gives the same numbers as `-n 0`;
     more workers, not more threads, make use of more cores.
     """
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
     for variable in THREAD_VARIABLES:
-        os.environ.setdefault(variable, os.environ.get("OMP_NUM_THREADS", "1"))
+        os.environ.setdefault(variable, threads)
+    if threads.isdecimal():
+        threadpool_limits(int(threads))  # numpy may have been imported before the environment was set
 
 
-def choose_device(wish: str) -> str:
-    """The device that "auto" means here; torch is asked only where there are signs of an accelerator."""
-    if wish != "auto":
+def repeatable_cuda() -> None:
+    """Kernels that give the same digits each time, before the first of them runs."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def choose_device(wish: str, leases: Path) -> str:
+    """The device that is asked for, or that "auto" means here; of several GPUs, one that no other worker holds.
+
+    torch is asked only where there are signs of an accelerator.
+
+    Raises:
+        MissingDevice: there is no such device, or more workers want a GPU than there are.
+    """
+    signs = shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists() or sys.platform == "darwin"
+    if wish == "cpu" or (wish == "auto" and not signs):
+        return "cpu"
+    import torch
+
+    if wish in ("auto", "cuda") and torch.cuda.is_available():
+        return _leased_gpu(torch.cuda.device_count(), leases)
+    if wish in ("auto", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    if wish == "auto":
+        return "cpu"
+    index = wish.partition(":")[2]
+    if index.isdecimal() and int(index) < torch.cuda.device_count():
         return wish
-    if shutil.which("nvidia-smi") or os.path.exists("/proc/driver/nvidia") or sys.platform == "darwin":
-        import torch
+    raise MissingDevice(f"--device {wish}: this machine has no such device")
 
-        if torch.cuda.is_available():
-            return "cuda"
-        if torch.backends.mps.is_available():
-            return "mps"
-    return "cpu"
+
+def _leased_gpu(count: int, leases: Path) -> str:
+    """A GPU that is this process's until it ends, however it ends."""
+    for index in range(count):
+        lease = FileLock(leases / f"gpu-{index}.lock")
+        try:
+            lease.acquire(timeout=0)
+        except Timeout:
+            continue
+        _held.append(lease)
+        return f"cuda:{index}"
+    raise MissingDevice(f"all GPUs of this machine ({count}) are in use by other workers; run with -n {count}, or --device cpu")
+
+
+_held: list[BaseFileLock] = []
+"""Leases of this process; a lock that nobody refers to is let go."""
 
 
 def choose_dtype(wish: str, device: str) -> str:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging
 
 from medrival.catalog import ModelCard
-from medrival.errors import BrokenModel
+from medrival.errors import BrokenModel, first_line
 
 
 def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str) -> Any:
@@ -31,10 +31,10 @@ def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dty
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if "out of memory" in str(error).lower():
             raise
-        raise BrokenModel(f"{card.name}: {folder} does not load: {_first_line(error)}") from error
+        raise BrokenModel(f"{card.name}: {folder} does not load: {first_line(error)}") from error
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:
         raise BrokenModel(
@@ -54,14 +54,13 @@ def load_processor(card: ModelCard, folder: Path) -> Any:
 
     try:
         return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BrokenModel(f"{card.name}: {folder} has no usable processor: {_first_line(error)}") from error
+    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise BrokenModel(f"{card.name}: {folder} has no usable processor: {first_line(error)}") from error
 
 
 def linear_layers(module: torch.nn.Module) -> list[str]:
-    """Full names of the linear layers, in order."""
-    return [name for name, part in module.named_modules() if isinstance(part, torch.nn.Linear)]
+    """Full names of the linear layers that are called as layers, in order.
 
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    `torch.nn.MultiheadAttention` reads the weight of its output projection and never calls it: an adapter there is idle.
+    """
+    return [name for name, part in module.named_modules() if type(part) is torch.nn.Linear]

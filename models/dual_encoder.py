@@ -17,7 +17,9 @@ from medrival.models.checkpoint import linear_layers, load_module, load_processo
 
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
-    """Any dual encoder of transformers that has `get_image_features` and `get_text_features`: CLIP, SigLIP, SigLIP 2, ...
+    """Any dual encoder of transformers that has `get_image_features` and `get_text_features`: CLIP, SigLIP, ...
+
+    Checkpoints of SigLIP 2 with a fixed image size are of type "siglip" and work; those of native size ("siglip2") do not.
 
     Raises:
         BrokenModel: the directory does not load, or holds a model that is no dual encoder.
@@ -27,6 +29,8 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Dual
     module = load_module(card, AutoModel, folder, device, dtype)
     if not all(hasattr(module, part) for part in ("get_image_features", "get_text_features", "logit_scale", "vision_model")):
         raise BrokenModel(f"{card.name}: {folder} holds a {type(module).__name__}, which is no dual encoder of transformers")
+    if module.config.model_type == "siglip2":
+        raise BrokenModel(f"{card.name}: SigLIP 2 of native image size needs an adapter of its own; take one of a fixed size")
     processor = load_processor(card, folder)
     padding = "max_length" if module.config.model_type.startswith("siglip") else True
 

@@ -15,6 +15,10 @@ from medrival.contracts import Generator
 from medrival.errors import BrokenModel
 from medrival.models.checkpoint import linear_layers, load_module, load_processor
 
+IMAGE_TOWER = r"(^|\.)(vision|visual|image|vit)(_?(tower|model|encoder))?(\.|$)"
+PROJECTOR = r"(^|\.)(merger|\w*projector|\w*connector|\w*mm_projection\w*)(\.|$)"
+"""How the families of transformers name their parts: a projector may lie inside the image tower, as Qwen-VL's merger."""
+
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
     """Any `AutoModelForImageTextToText`, with its chat template or, where it has none, a plain prompt.
@@ -36,8 +40,11 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
     # A checkpoint's own sampling, beams or repetition penalty would make decoding unequal in a pair.
     module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
 
+    template = processor.chat_template or getattr(tokenizer, "chat_template", None)
+    closing = _closing_token(processor, template, end)
+
     def ask(images: Sequence[PIL.Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        texts = [_asked(processor, image, prompt) for image, prompt in zip(images, prompts, strict=True)]
+        texts = [_asked(processor, template, image, prompt) for image, prompt in zip(images, prompts, strict=True)]
         # Some templates write the start token themselves; it must not be there twice.
         started = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
         batch = processor(
@@ -47,29 +54,43 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
             add_special_tokens=not started,
             return_tensors="pt",
         )
+        if not bool(batch["attention_mask"][:, -1].all()):
+            raise BrokenModel(f"{card.name}: its processor pads prompts on the right; answers would not start where they end")
         return {name: _on(value, module) for name, value in batch.items()}
 
     @torch.inference_mode()
     def answer(images: Sequence[PIL.Image], prompts: Sequence[str], max_new_tokens: int) -> list[str]:
         inputs = ask(images, prompts)
-        tokens = module.generate(**inputs, max_new_tokens=max_new_tokens)[:, inputs["input_ids"].shape[1] :]
+        prompt = inputs["input_ids"]
+        output = module.generate(**inputs, max_new_tokens=max_new_tokens)
+        if not torch.equal(output[:, : prompt.shape[1]], prompt):
+            raise BrokenModel(
+                f"{card.name}: {type(module).__name__} does not continue its prompt; it needs an adapter of its own"
+            )
+        tokens = output[:, prompt.shape[1] :]
         return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
     def teach(images: Sequence[PIL.Image], prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)
-        wished = [[*tokenizer(text, add_special_tokens=False)["input_ids"], end[0]] for text in answers]
+        wished = [[*tokenizer(text, add_special_tokens=False)["input_ids"], closing] for text in answers]
         return _followed_by(inputs, wished, tokenizer.pad_token_id)
 
-    return Generator(module=module, lora=_lora_layers(card, module), answer=answer, teach=teach)
+    return Generator(
+        module=module,
+        lora=_lora_layers(card, module),
+        asked_by="chat template" if template else "plain prompt",
+        answer=answer,
+        teach=teach,
+    )
 
 
-def _asked(processor: Any, image: PIL.Image, prompt: str) -> str:
+def _asked(processor: Any, template: str | None, image: PIL.Image, prompt: str) -> str:
     """The prompt as the model expects it: in its chat template or, where it has none, behind the place of the image."""
-    if not processor.chat_template:
+    if not template:
         return f"{getattr(processor, 'image_token', '<image>')}\n{prompt}"
     content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
     conversation = [{"role": "user", "content": content}]
-    text: str = processor.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+    text: str = processor.apply_chat_template(conversation, chat_template=template, add_generation_prompt=True, tokenize=False)
     return text
 
 
@@ -101,9 +122,18 @@ def _on(value: torch.Tensor, module: Any) -> torch.Tensor:
 
 def _end_tokens(module: Any, tokenizer: Any) -> list[int]:
     end = module.generation_config.eos_token_id
-    known = end if isinstance(end, list) else [end if end is not None else tokenizer.eos_token_id]
-    # The tokenizer's own end of turn comes first: it is what the model learns to close an answer with.
-    return list(dict.fromkeys([tokenizer.eos_token_id, *known]))
+    known = end if isinstance(end, list) else [end]
+    return [token for token in dict.fromkeys([tokenizer.eos_token_id, *known]) if token is not None]
+
+
+def _closing_token(processor: Any, template: str | None, end: Sequence[int]) -> int:
+    """What closes an answer: the end token that the chat template writes behind one, else the tokenizer's own."""
+    if template:
+        said = [{"role": role, "content": [{"type": "text", "text": "x"}]} for role in ("user", "assistant")]
+        text = processor.apply_chat_template(said, chat_template=template, tokenize=False)
+        behind = processor.tokenizer(text.rpartition("x")[2], add_special_tokens=False)["input_ids"]
+        return next((token for token in behind if token in end), end[0])
+    return end[0]
 
 
 def _lora_layers(card: ModelCard, module: torch.nn.Module) -> tuple[str, ...]:
@@ -114,8 +144,7 @@ def _lora_layers(card: ModelCard, module: torch.nn.Module) -> tuple[str, ...]:
         layers = tuple(
             name
             for name in linear_layers(module)
-            if not re.search(r"(^|\.)(vision|visual|image)_?(tower|model|encoder)?(\.|$)", name)
-            and module.get_submodule(name) is not head
+            if (not re.search(IMAGE_TOWER, name) or re.search(PROJECTOR, name)) and module.get_submodule(name) is not head
         )
     if not layers:
         raise BrokenModel(f"{card.name}: lora = {card.lora!r} names no linear layer of its language model or projector")

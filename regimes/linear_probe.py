@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,15 +34,13 @@ def linear_probe(model: DualEncoder, task: Task, budget: Mapping[str, Any], benc
     standardised by the training split before fitting, so that one list of strengths serves every model.
     Protocol: Radford et al. 2021, section 3.2; paper A uses a fixed learning rate and no selection instead.
     """
-    started = time.perf_counter()
     probe, notes = fit_probe(task, budget["l2_strengths"], bench)
-    seconds = time.perf_counter() - started
 
     def predict(samples: Sequence[Sample]) -> list[Answer]:
         features = bench.features(samples)
         return as_answers(probe.logits(features.values), features.failed)
 
-    return Adapted(predict, probe.weight.size + probe.bias.size, seconds, notes)
+    return Adapted(predict, probe.weight.size + probe.bias.size, notes)
 
 
 def fit_probe(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> tuple[Probe, dict[str, Any]]:

@@ -56,9 +56,10 @@ def train(
     touched: set[str] = set()
     optimiser = torch.optim.AdamW(parameters.values(), lr=budget["learning_rate"], weight_decay=budget["weight_decay"])
     batches_an_epoch = math.ceil(samples / budget["batch_size"])
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, _warmup_then_cosine(batches_an_epoch * budget["epochs"], budget["warmup"])
-    )
+    steps = batches_an_epoch * budget["epochs"]
+    if steps < 2:
+        raise AdaptationFailed(f"{samples} training samples make {steps} step of training; the second factor of LoRA needs two")
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_then_cosine(steps, budget["warmup"]))
     scores: list[float] = []
     best: dict[str, torch.Tensor] = {}
     for epoch in range(1, budget["epochs"] + 1):
@@ -74,11 +75,18 @@ def train(
             optimiser.zero_grad()
             value.backward()
             touched |= _with_gradient(parameters) if len(touched) < len(parameters) else set()
-            torch.nn.utils.clip_grad_norm_(parameters.values(), budget["max_grad_norm"])
+            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), budget["max_grad_norm"])
+            if not torch.isfinite(norm):
+                raise AdaptationFailed(
+                    f"the gradient became {norm.item()} at epoch {epoch}, step {step + 1}; try a lower learning rate"
+                )
             optimiser.step()
             schedule.step()
-        scores.append(validate())
-        if scores[-1] == max(scores) and scores.index(scores[-1]) == epoch - 1:
+        score = validate()
+        if not math.isfinite(score):
+            raise AdaptationFailed(f"the validation score became {score} after epoch {epoch}; try a lower learning rate")
+        scores.append(score)
+        if score > max(scores[:-1], default=-math.inf):
             best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     _check(parameters, before, touched)
     with torch.no_grad():

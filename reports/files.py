@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from medrival.errors import ReportNotWritten
+from medrival.files import write_atomically
 
 
 def write(path: Path, text: str) -> Path:
@@ -15,17 +14,11 @@ def write(path: Path, text: str) -> Path:
     Raises:
         ReportNotWritten: naming the file, what is wrong and what to do.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode("utf-8", "replace"))
-        temporary.replace(path)
+        write_atomically(path, lambda stream: stream.write(text.encode("utf-8", "replace")))
     except OSError as error:
         raise ReportNotWritten(
             f"cannot write {path}: {error.strerror or error}. What was measured is kept: "
             "run again with --report-dir and a folder that can be written"
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
     return path

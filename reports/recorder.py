@@ -24,6 +24,7 @@ from medrival.store import Store, outcome_from
 if TYPE_CHECKING:
     from PIL import Image as PIL
 
+NOT_REACHED = "not reached: the run was stopped before"
 MEASURED = pytest.StashKey[Outcome | Comparison]()
 
 
@@ -38,6 +39,7 @@ class Recorder:
         self._clock = time.monotonic()
         self._cases: dict[str, CaseRecord] = {}
         self._pairs: dict[str, PairRecord] = {}
+        self._collected: set[str] = set()
         self._lines: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
@@ -53,6 +55,15 @@ class Recorder:
         measured = item.stash.get(MEASURED, None)
         report.medrival = self._portable(measured) if call.when == "call" and measured is not None else {}  # type: ignore[attr-defined]
         return report
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what is going to run."""
+        self._collected.update(identity(item.nodeid) for item in session.items if ours(item))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:  # noqa: ARG002
+        """Note what is going to run in workers."""
+        self._collected.update(identity(nodeid) for nodeid in ids if nodeid.partition("::")[2].startswith("test_"))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """In the process that reports: note what became of the case. A crashed worker's case arrives here as failed."""
@@ -76,6 +87,7 @@ class Recorder:
         from medrival.reports.html import write_html
         from medrival.reports.json_report import write_json
 
+        self._note_what_was_not_reached()
         run = self._run(int(exitstatus))
         try:
             write_json(run)
@@ -92,11 +104,19 @@ class Recorder:
         for line in self._lines:
             terminalreporter.write_line(line)
 
+    def _note_what_was_not_reached(self) -> None:
+        """A run that was stopped must not read like a whole one."""
+        for name in self._collected:
+            if name in self._plan.cases and name not in self._cases:
+                self._cases[name] = self._case(self._plan.cases[name], "skipped", NOT_REACHED, {})
+            elif name in self._plan.pairs and name not in self._pairs:
+                self._pairs[name] = self._pair(self._plan.pairs[name], "skipped", NOT_REACHED, {})
+
     def _portable(self, measured: Outcome | Comparison) -> dict[str, Any]:
         """Plain values that xdist can carry; a stored outcome travels as its key alone."""
         if isinstance(measured, Comparison):
             return {"comparison": asdict(measured)}
-        if self._store.has_outcome(measured.key):
+        if self._store.outcome(measured.key) == measured:
             return {"key": measured.key}
         return {"outcome": asdict(measured)}
 

@@ -72,7 +72,6 @@ def questions(card: TaskCard, assets: Path | None, _cache: Path) -> Task:
         "split": "official, by question",
         "test_images": len(test_images),
         "test_images_in_train": len(test_images & train_images),
-        "test_questions_on_training_images": sum(row.test and row.image_name in train_images for row in rows),
         "validation_images": len(held_out),
     }
     return Task(card.name, "vqa", *splits, fingerprint=fingerprint(splits), notes=notes)

@@ -134,9 +134,9 @@ def llava(words: PreTrainedTokenizerFast, tower: Path) -> LlavaForConditionalGen
 
 @torch.no_grad()
 def calibrate(model: LlavaForConditionalGeneration, pixels: torch.Tensor) -> None:
-    """Start the projector where it tells images apart: the patches of these images reach it with mean 0 and deviation 1.
+    """Start the projector so that the patches of these images reach it with mean 0 and deviation 1 in every direction.
 
-    What all patches have in common outweighs what differs; a language model this small would need long to see past it.
+    What all patches have in common then does not drown what tells them apart.
     """
     seen = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[model.config.vision_feature_layer]
     patches, first = seen[:, 1:].flatten(0, 1), model.model.multi_modal_projector.linear_1

@@ -127,7 +127,7 @@ def make_llava(out: Path, name: str, world: str, steps: int, tower: str) -> None
     model.model.vision_tower.requires_grad_(False)
     builds.calibrate(model, losses.normalised(pixels[:256]))
     learning = [p for p in model.parameters() if p.requires_grad]
-    history = fit(learning, losses.llava_losses(model, processor, scenes, pixels, batch=24, turns=5, seed=SEED), steps, 2e-3)
+    history = fit(learning, losses.llava_losses(model, processor, scenes, pixels, batch=24, turns=5, seed=SEED), steps, 1e-3)
     builds.save(out / name, model, processor, card(name, world, model, len(scenes), steps, history))
 
 

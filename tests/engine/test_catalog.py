@@ -97,3 +97,24 @@ def test_domain_is_a_property_of_model_and_task(tmp_path):
     assert catalog.domain(rows.models["pocket-medclip"], fundus) == "ood"
     assert catalog.domain(rows.models["pocket-clip"], chest) == "ood"
     assert catalog.domain(rows.models["mine"], chest) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ('partner = "pocket-clap"', "the partner of 'mine': unknown model 'pocket-clap'. Did you mean 'pocket-clip'"),
+        ('partner = "pocket-medclip"', "must be one general and one medical model"),
+        ('partner = "pocket-llava"', "of the same type and budget"),
+        ('partner = "pocket-clip"', "budget 'standard' and general dual-encoder with budget 'pocket'"),
+    ],
+)
+def test_a_partner_that_could_not_be_compared_is_refused(tmp_path, extra, complaint):
+    with pytest.raises(BrokenCatalog, match=complaint):
+        catalog.load([written(tmp_path, MODEL + extra)])
+
+
+def test_either_of_a_pair_may_name_the_other(tmp_path):
+    rows = catalog.load([written(tmp_path, MODEL + 'partner = "pocket-clip"\nbudget = "pocket"')])
+    assert catalog.partners(rows.models["mine"], rows.models["pocket-clip"])
+    assert catalog.partners(rows.models["pocket-clip"], rows.models["mine"])
+    assert not catalog.partners(rows.models["mine"], rows.models["pocket-llava"])

@@ -17,7 +17,7 @@ from medrival.store import Store
 @pytest.fixture
 def case(rows):
     def make(model="pocket-clip", task="phantom-chest", regime="zero-shot", seed=0) -> Case:
-        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given("pocket"), seed)
+        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given(rows.models[model].budget), seed)
 
     return make
 
@@ -57,7 +57,7 @@ def test_the_key_changes_with_everything_that_can_change_the_outcome(new_lab, ca
         "seed": new_lab().key(case(regime="lora", seed=1)),
         "limit": new_lab(limit=20).key(asked),
         "dtype": new_lab(dtype="bfloat16").key(asked),
-        "device": new_lab(device="cuda").key(asked),
+        "device": new_lab(device="mps").key(asked),
         "model": new_lab().key(case(model="pocket-medclip", regime="lora")),
         "task": new_lab().key(case(task="phantom-fundus", regime="lora")),
         "regime": new_lab().key(case(regime="linear-probe")),
@@ -68,7 +68,8 @@ def test_the_key_changes_with_everything_that_can_change_the_outcome(new_lab, ca
         ),
     }
     assert len(set(keys.values())) == len(keys)
-    assert new_lab(batch_size=3).key(asked) == keys["plain"], "the batch size changes no prediction beyond float noise"
+    assert new_lab(batch_size=3).key(asked) == keys["plain"], "in float32 a batch changes no prediction beyond float noise"
+    assert new_lab(batch_size=3, dtype="bfloat16").key(asked) != keys["dtype"], "below float32 it can change a word"
 
 
 @pytest.mark.parametrize(("model", "task"), [("pocket-clip", "phantom-chest"), ("pocket-llava", "phantom-chest-vqa")])
@@ -95,6 +96,38 @@ def test_features_are_computed_once_for_all_regimes(new_lab, case, monkeypatch):
     assert len(embedded) == 2, "train and validation; the test split's were there"
     lab.evaluate(case(regime="lora"))
     assert len(embedded) == 2
+
+
+def test_a_cost_counts_stored_features_with_what_they_once_took(new_lab, case):
+    lab = new_lab(limit=120)
+    first = lab.evaluate(case(regime="zero-shot")).cost
+    stored = [lab.features(case().model, lab.task(case().task).test).seconds]
+    now = time.time() + 1
+    again = new_lab(limit=120)
+    probe = again.evaluate(case(regime="linear-probe")).cost
+    assert probe.samples_per_second <= 120 / stored[0]
+    assert probe.seconds > probe.train_seconds > 0
+    assert first.train_seconds == 0
+    assert new_lab(limit=120, measured_after=now).features(case().model, lab.task(case().task).test).seconds != stored[0]
+
+
+def test_no_readable_image_at_all_is_an_error_not_a_score_of_zero(new_lab, case):
+    for model, task in (("pocket-clip", "phantom-chest"), ("pocket-llava", "phantom-chest-vqa")):
+        lab, asked = new_lab(), case(model, task)
+        plain = lab.task(asked.task)
+        lab._tasks[task] = replace(
+            plain, test=tuple(replace(s, image=Unreadable()) for s in plain.test), fingerprint="all unreadable"
+        )
+        with pytest.raises(BrokenData, match=r"the first: broken.png: zero bytes"):
+            lab.evaluate(asked)
+
+
+def test_the_share_of_test_images_that_training_saw_is_counted_on_the_samples_used(new_lab, case):
+    lab, asked = new_lab(), case()
+    plain = lab.task(asked.task)
+    lab._tasks["phantom-chest"] = replace(plain, train=(*plain.train, *plain.test[:3]), fingerprint="leaky")
+    notes = lab.evaluate(asked).notes
+    assert (notes["test_images"], notes["test_images_in_train"], notes["test_samples_on_training_images"]) == (24, 3, 3)
 
 
 class Unreadable:
@@ -160,8 +193,9 @@ def test_a_sample_that_does_not_fit_by_itself_fails_the_case_with_advice(new_lab
     lab._loaded = asked.model, replace(lab._model(asked.model), answer=answer)
     with pytest.raises(OutOfMemory, match="does not fit into memory by itself"):
         lab.evaluate(asked)
-    assert lab._loaded is None, "the model is let go, so that the next case starts afresh"
-    assert lab.evaluate(asked).predictions
+    with pytest.raises(OutOfMemory):
+        lab.evaluate(asked)  # it is not tried again for each pair that asks for it
+    assert lab.evaluate(case("pocket-llava", "phantom-fundus-vqa")).predictions, "the next case has a fresh model"
 
 
 def test_a_full_disk_costs_the_memory_of_an_outcome_not_the_outcome(new_lab, case, monkeypatch):
@@ -170,9 +204,11 @@ def test_a_full_disk_costs_the_memory_of_an_outcome_not_the_outcome(new_lab, cas
 
     monkeypatch.setattr(Store, "keep_outcome", full)
     monkeypatch.setattr(Store, "keep_features", full)
+    lab = new_lab()
     with pytest.warns(MedrivalWarning, match="cannot be written.*No space left"):
-        outcome = new_lab().evaluate(case())
+        outcome = lab.evaluate(case())
     assert len(outcome.predictions) == 24
+    assert lab.evaluate(case()) is outcome, "nor is it measured again while the run lasts"
 
 
 def test_weights_that_are_nowhere_are_a_missing_asset_with_advice(new_lab, case, rows, tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 import pytest
 
 from medrival.__main__ import main
-from medrival.store import Store, write_atomically
+from medrival.files import write_atomically
+from medrival.store import Store
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,20 @@ def test_a_budget_that_a_regime_does_not_have_is_named():
         catalog.load().regimes["lora"].given("lavish")
 
 
+def test_a_model_of_the_users_gets_the_standard_budget_in_any_suite(tmp_path):
+    (tmp_path / "my.toml").write_text(
+        '[models.mine]\nkind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nadapter = "x:y"\nweights = "z"\n'
+    )
+    plan = Plan.of(catalog.load([tmp_path / "my.toml"]), Selection("pocket", models=("mine", "pocket-clip")))
+    rates = {case.model.name: case.regime.budget["learning_rate"] for case in plan.cases.values() if case.regime.name == "lora"}
+    assert rates["mine"] < rates["pocket-clip"]
+
+
+def test_a_regime_without_chance_has_one_seed():
+    plan = planned(models=("pocket-clip",), tasks=("phantom-chest",), seeds=(0, 1, 2))
+    assert [case.regime.name for case in plan.cases.values()] == ["zero-shot", "linear-probe", "lora", "lora", "lora"]
+
+
 def test_cases_are_ordered_by_model_and_pairs_come_last():
     plan = planned()
     models = [case.model.name for case in plan.cases.values()]

@@ -14,8 +14,9 @@ import pytest
 
 from medrival.case import Cost, Outcome
 from medrival.contracts import Features, Prediction
+from medrival.files import write_atomically
 from medrival.statistics import Estimate
-from medrival.store import Store, key_of, write_atomically
+from medrival.store import Store, key_of
 
 OUTCOME = Outcome(
     key="ab12",
@@ -50,7 +51,7 @@ def test_features_come_back_to_the_last_digit(store):
     assert store.features("unknown") is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": "ab12"}', b"\xff\xfe"])
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": "ab12"}', b"\xff\xfe", b"PK\x03\x04 cut off"])
 def test_a_damaged_file_counts_as_absent(store, damage):
     store.keep_outcome(OUTCOME).write_bytes(damage)
     assert store.outcome("ab12") is None
@@ -77,7 +78,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file_whole(tmp_path):
     target = tmp_path / "file"
     target.write_bytes(b"old")
     code = (
-        "import sys, time, pathlib; from medrival.store import write_atomically\n"
+        "import sys, time, pathlib; from medrival.files import write_atomically\n"
         "def slowly(stream):\n stream.write(b'half'); stream.flush(); print('writing', flush=True); time.sleep(60)\n"
         f"write_atomically(pathlib.Path({str(target)!r}), slowly)"
     )

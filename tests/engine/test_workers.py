@@ -1,12 +1,14 @@
 """Threads, devices and precision of a worker."""
 
+import functools
 import os
 import subprocess
 import sys
 
 import pytest
 
-from medrival.workers import choose_device, choose_dtype
+from medrival.errors import MissingDevice
+from medrival.workers import _leased_gpu, choose_device, choose_dtype
 
 
 def threads(**given: str) -> list[str]:
@@ -27,9 +29,31 @@ def test_a_number_of_threads_that_the_user_sets_is_kept():
     assert threads(OMP_NUM_THREADS="3")[:2] == ["3", "3"]
 
 
-def test_a_named_device_is_taken_as_it_is():
-    assert choose_device("cuda:1") == "cuda:1"
-    assert choose_device("auto") in ("cpu", "cuda", "mps")
+def test_a_named_device_is_taken_as_it_is(tmp_path):
+    assert choose_device("cpu", tmp_path) == "cpu"
+    assert choose_device("auto", tmp_path).partition(":")[0] in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("wish", ["cuda:99", "cuda:x"])
+def test_a_device_that_is_not_there_is_named(wish, tmp_path):
+    with pytest.raises(MissingDevice, match=f"--device {wish}: this machine has no such device"):
+        choose_device(wish, tmp_path)
+
+
+def test_no_two_processes_hold_one_gpu_and_a_dead_one_lets_go(tmp_path):
+    code = (
+        "from pathlib import Path; from medrival.workers import _leased_gpu\n"
+        f"print(_leased_gpu(2, Path({str(tmp_path)!r})), flush=True); input()"
+    )
+    start = functools.partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holders = [start([sys.executable, "-c", code]) for _ in range(2)]
+    assert sorted(holder.stdout.readline().strip() for holder in holders) == ["cuda:0", "cuda:1"]
+    with pytest.raises(MissingDevice, match=r"all GPUs of this machine \(2\) are in use by other workers; run with -n 2"):
+        _leased_gpu(2, tmp_path)
+    for holder in holders:
+        holder.kill()
+        holder.wait()
+    assert _leased_gpu(2, tmp_path) == "cuda:0"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from transformers import AutoProcessor, CLIPModel, SiglipConfig, SiglipImageProc
 
 from medrival.errors import BrokenModel
 from medrival.models import dual_encoder
+from medrival.regimes.lora import insert
+from medrival.regimes.training import train
 from medrival.weights import locate
 
 TEXTS = ["a chest radiograph showing clear lungs", "a red square", "x"]
@@ -86,7 +89,9 @@ def test_lora_layers_are_all_linear_layers_of_the_image_tower_or_those_the_row_n
         dual_encoder.transformers(replace(rows.models["pocket-clip"], lora="nothing"), folder, "cpu", "float32")
 
 
-def test_siglip_texts_are_padded_to_full_length_as_in_its_training(rows, tmp_path):
+@pytest.fixture
+def siglip(rows, tmp_path):
+    """A miniature SigLIP with random weights, as a directory."""
     words = AutoProcessor.from_pretrained(locate(rows.models["pocket-clip"], None)).tokenizer
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = SiglipConfig(
@@ -96,6 +101,22 @@ def test_siglip_texts_are_padded_to_full_length_as_in_its_training(rows, tmp_pat
     torch.manual_seed(0)
     SiglipModel(config).save_pretrained(tmp_path)
     SiglipProcessor(SiglipImageProcessor(size={"height": 32, "width": 32}), words).save_pretrained(tmp_path)
+    return tmp_path, words
+
+
+def test_lora_trains_every_adapter_of_siglip_whose_attention_pooling_has_none(rows, siglip):
+    """`MultiheadAttention` never calls its output projection: an adapter there would receive no gradient."""
+    model = load(rows, siglip[0])
+    pixels = model.prepare(images(*[(40, 40)] * 16))
+    adapters = insert(model.tower, model.lora, {"rank": 2, "alpha": 4}, seed=0)
+    budget = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.1, "max_grad_norm": 1.0}
+    bench = SimpleNamespace(seed=0, device="cpu", progress=lambda items, _: items)
+    train(adapters.parameters, 16, lambda b: model.image_features(pixels[b]).pow(2).mean(), lambda: 0.0, budget, bench)
+    assert len(model.lora) == 2 * 6 + 2
+
+
+def test_siglip_texts_are_padded_to_full_length_as_in_its_training(rows, siglip):
+    tmp_path, words = siglip
     model = load(rows, tmp_path)
     own = SiglipModel.from_pretrained(tmp_path).eval()
     tokens = words(TEXTS[1:], padding="max_length", truncation=True, max_length=16, return_tensors="pt")

@@ -71,6 +71,19 @@ def test_the_plain_prompt_serves_a_model_without_chat_template(rows, own, tmp_pa
     assert adapter.answer([picture], [PROMPTS[1]], 8) == [expected]
 
 
+def test_a_chat_template_that_only_the_tokenizer_has_is_used(rows, own, tmp_path):
+    own[0].save_pretrained(tmp_path)
+    moved = AutoProcessor.from_pretrained(locate(rows.models["pocket-llava"], None))
+    moved.tokenizer.chat_template, moved.chat_template = moved.chat_template, None
+    moved.save_pretrained(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
+    moved.tokenizer.save_pretrained(tmp_path)
+    adapter = generator.transformers(rows.models["pocket-llava"], tmp_path, "cpu", "float32")
+    picture = images(1)[0]
+    assert adapter.asked_by == "chat template"
+    assert adapter.answer([picture], PROMPTS[:1], 8) == [generated_alone(own, picture, PROMPTS[0], 8)]
+
+
 def test_a_checkpoints_sampling_and_penalties_do_not_reach_decoding(rows, own, tmp_path):
     model, processor = own
     model.save_pretrained(tmp_path)

@@ -93,3 +93,20 @@ def test_a_diverged_loss_names_epoch_and_step():
 
     with pytest.raises(AdaptationFailed, match=r"the loss became nan at epoch 1, step \d"):
         train({"weight": weight}, 20, loss, lambda: 0.0, BUDGET, Bench())
+
+
+def test_a_validation_score_that_is_no_number_fails_at_its_epoch():
+    scores = iter([0.5, float("nan")])
+    with pytest.raises(AdaptationFailed, match="the validation score became nan after epoch 2"):
+        fitted(validate=lambda: next(scores))
+
+
+def test_an_exploding_gradient_fails_at_its_step():
+    weight = torch.zeros(1, requires_grad=True)
+    with pytest.raises(AdaptationFailed, match=r"the gradient became (nan|inf) at epoch 1, step 1"):
+        train({"w": weight}, 20, lambda _: torch.sqrt(weight).sum(), lambda: 0.0, BUDGET, Bench())
+
+
+def test_a_single_step_is_refused_with_the_reason():
+    with pytest.raises(AdaptationFailed, match="1 step of training"):
+        fitted(epochs=1, batch_size=64)
