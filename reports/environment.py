@@ -13,7 +13,7 @@ from typing import Any
 
 PACKAGES = (
     *("medrival", "torch", "torchvision", "transformers", "peft", "open_clip_torch", "datasets"),
-    *("numpy", "scikit-learn", "torchvision", "pillow", "nltk", "rouge-score", "pytest", "pytest-xdist"),
+    *("numpy", "scikit-learn", "pillow", "nltk", "rouge-score", "pytest", "pytest-xdist"),
 )
 
 
