@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from errno import EISDIR, ENOENT, ENOTDIR
 from functools import cached_property
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class ImageFile:
 
         Raises:
             UnreadableImage: the file is missing, empty, truncated, no image, or too large to decode safely.
+            BrokenData: the disk did not give the file, which says nothing about the image: no permission, a read error.
         """
         try:
             with PILImage.open(self.path) as image:
@@ -49,6 +51,8 @@ class ImageFile:
         except FileNotFoundError as error:
             raise self._unreadable("there is no such file") from error
         except Exception as error:  # on a broken file Pillow's decoders raise anything from SyntaxError to struct.error
+            if isinstance(error, OSError) and error.errno not in (None, ENOENT, EISDIR, ENOTDIR):
+                raise BrokenData(f"image {self._name!r} cannot be read from disk: {error.strerror}") from error
             empty = self.path.is_file() and not self.path.stat().st_size
             raise self._unreadable("the file is empty" if empty else self._reason(error)) from error
 

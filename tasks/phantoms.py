@@ -7,23 +7,23 @@ drawn before an image is opened.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import PIL
 from PIL import Image as PILImage
 
+from medrival.catalog import TaskCard
 from medrival.contracts import Sample, Task
 from medrival.errors import BrokenCatalog
-from medrival.tasks import scenes
+from medrival.files import write_atomically
+from medrival.tasks import prompts, scenes
 from medrival.tasks.prompts import ask
 from medrival.tasks.scenes import Illness, Patient, drawing
 from medrival.tasks.scenes.chest import Chest
@@ -40,18 +40,6 @@ ANATOMIES: Mapping[str, type[Chest | Histology | Dermoscopy | Fundus]] = {
 }
 SPLITS = {"train": range(120), "validation": range(120, 160), "test": range(160, 240)}
 """The numbers of each split's patients."""
-
-
-class Card(Protocol):
-    """The row of the task catalog that asks for a phantom; its options are "anatomy" and, for a diagnosis, "prompt"."""
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The row's own keys."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +62,8 @@ class Phantom:
             return PILImage.fromarray(np.frombuffer(zlib.decompress(kept.read_bytes()), np.uint8).reshape(shape))
         pixels = self.scene.draw()
         with suppress(OSError):  # a full or read-only disk costs time, not the image
-            _keep(kept, zlib.compress(pixels.tobytes(), 1))
+            write_atomically(kept, lambda stream: stream.write(zlib.compress(pixels.tobytes(), 1)))
         return PILImage.fromarray(pixels)
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Write a file that other workers see whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
 
 
 @cache
@@ -133,7 +108,7 @@ def _sample(name: str, who: Patient, image: Phantom, **rest: Any) -> Sample:
     return Sample(name, image, name.rpartition("-")[0], attributes={"sex": who.sex, "age": who.age_band}, **rest)
 
 
-def diagnosis(card: Card, assets: Path | None, cache: Path) -> Task:  # noqa: ARG001 - a phantom needs none
+def diagnosis(card: TaskCard, assets: Path | None, cache: Path) -> Task:  # noqa: ARG001 - a phantom needs none
     """The diagnosis of one anatomy.
 
     Raises:
@@ -153,7 +128,7 @@ def diagnosis(card: Card, assets: Path | None, cache: Path) -> Task:  # noqa: AR
     )
 
 
-def vqa(card: Card, assets: Path | None, cache: Path) -> Task:  # noqa: ARG001 - a phantom needs none
+def vqa(card: TaskCard, assets: Path | None, cache: Path) -> Task:  # noqa: ARG001 - a phantom needs none
     """Questions about one anatomy: one an image, and a second for every sixth image.
 
     Raises:
@@ -186,7 +161,7 @@ def _asked(anatomy: str, part: str, cache: Path) -> Iterator[Sample]:
             )
 
 
-def _anatomy(card: Card) -> str:
+def _anatomy(card: TaskCard) -> str:
     anatomy = str(card.options.get("anatomy"))
     if anatomy not in ANATOMIES:
         raise BrokenCatalog(f"task {card.name!r}: nobody can draw the anatomy {anatomy!r}; there are {', '.join(ANATOMIES)}")
@@ -194,5 +169,5 @@ def _anatomy(card: Card) -> str:
 
 
 def _fingerprint(*parts: str) -> str:
-    prompts = Path(ask.__code__.co_filename).read_bytes()
-    return hashlib.sha256("\0".join([code_digest(), *parts]).encode() + prompts).hexdigest()
+    wording = Path(prompts.__file__).read_bytes()
+    return hashlib.sha256("\0".join([code_digest(), *parts]).encode() + wording).hexdigest()

@@ -164,3 +164,14 @@ def test_the_fingerprint_follows_order_split_truth_and_pixels(tmp_path):
     }
     assert len(marks) == 8
     assert fingerprint([[a], [b]]) == fingerprint(([replace(a)], [replace(b)]))
+
+
+def test_a_read_error_of_the_disk_is_not_taken_for_a_broken_image(tmp_path, monkeypatch):
+    """It may be gone the next time; a sample counted as wrong would be stored for good."""
+
+    def fail(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("medrival.tasks.images.PILImage.open", fail)
+    with pytest.raises(BrokenData, match=r"image 'x\.png' cannot be read from disk: Input/output error"):
+        ImageFile(tmp_path / "x.png", tmp_path).open()
