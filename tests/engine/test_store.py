@@ -99,6 +99,12 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path):
     assert list((tmp_path / "folder").iterdir()) == []
 
 
+def test_a_file_is_readable_by_whom_the_umask_says(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    write_atomically(tmp_path / "file", lambda stream: stream.write(b"x"))
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def _hold(folder, order):
     with Store(folder).lock("key"):
         order.append("in")
