@@ -9,7 +9,7 @@ MYPY_TREE = build/types/medrival
 .PHONY: bench test lint format
 
 bench: .venv/installed
-	$(PY) -m pytest benchmarks -n auto --maxprocesses 4
+	$(PY) -m pytest benchmarks --device cpu -n auto --maxprocesses 4
 
 test: .venv/installed-for-tests lint
 	$(PY) -m pytest tests -n auto --maxprocesses 4

@@ -139,16 +139,18 @@ def pairs(selected: Sequence[Case]) -> list[Pair]:
 
     An adapted general model meets the medical one off the shelf (question 2) in the first such regime that is selected.
     """
-    off_the_shelf = next((case.regime.name for case in selected if not case.regime.adapts), None)
-    medical = [case for case in selected if case.model.kind == "medical"]
+    off_the_shelf = next((case.regime.name for case in selected if not case.regime.adapts), "")
+    medical = {(c.model.name, c.task.name, c.regime.name, c.seed): c for c in selected if c.model.kind == "medical"}
+    models = {case.model.name: case.model for case in medical.values()}
     found = []
     for general in (case for case in selected if case.model.kind == "general"):
-        for other in medical:
-            rivals = partners(general.model, other.model) and general.task == other.task
-            comparable = (other.regime.name, other.seed) in ((general.regime.name, general.seed), (off_the_shelf, 0))
-            question = _question(general, other) if rivals and comparable else None
-            if question:
-                found.append(Pair(general, other, question))
+        asked = {(general.regime.name, general.seed), (off_the_shelf, 0)}
+        for rival in (name for name, model in models.items() if partners(general.model, model)):
+            for regime, seed in sorted(asked):
+                other = medical.get((rival, general.task.name, regime, seed))
+                question = _question(general, other) if other else None
+                if other and question:
+                    found.append(Pair(general, other, question))
     return found
 
 
