@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print("\n".join(_pruned(options) if options.verb == "prune" else _table(options.verb, options.catalog)))
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return 1
     except MedrivalError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 2

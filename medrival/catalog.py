@@ -18,7 +18,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from medrival.contracts import ModelType, TaskKind
 from medrival.errors import BrokenCatalog, UnknownName
@@ -171,7 +171,8 @@ class Catalog:
 
 def unknown(axis: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that no catalog has."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    spelt = {one.casefold(): one for one in known}
+    near = [spelt[one] for one in difflib.get_close_matches(name.casefold().strip("*?"), spelt, n=3, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     return f"unknown {axis.removesuffix('s')} {name!r}.{hint} All names: python -m medrival {axis}"
 
@@ -230,7 +231,10 @@ def _rows(axis: str, path: Path, wrap: str = "") -> dict[str, Any]:
         raise BrokenCatalog(
             f"{path}: unknown table [{strange[0]}]; a catalog has [models.*], [tasks.*], [regimes.*], [suites.*]"
         )
-    return {name: _card(axis, name, row, path) for name, row in document.get(axis, {}).items()}
+    table = document.get(axis, {})
+    if not isinstance(table, dict):
+        raise BrokenCatalog(f"{path}: {axis!r} is not a table of rows")
+    return {name: _card(axis, name, row, path) for name, row in table.items()}
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -246,7 +250,7 @@ def _card(axis: str, name: str, row: Any, path: Path) -> Any:
     if not isinstance(row, dict):
         raise BrokenCatalog(f"{where} is not a table")
     known = {f.name: f for f in fields(card)}
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in known}
+    values = {key: _checked(f"{where}: {key}", get_type_hints(card)[key], row[key]) for key in row if key in known}
     others = {key: value for key, value in row.items() if key not in known}
     if others and "options" not in known:
         raise BrokenCatalog(f"{where} has an unknown key {sorted(others)[0]!r}; it may have {', '.join(sorted(known))}")
@@ -255,17 +259,24 @@ def _card(axis: str, name: str, row: Any, path: Path) -> Any:
     required = {key for key, f in known.items() if f.default is MISSING and f.default_factory is MISSING} - {"name"}
     if missing := sorted(required - set(values)):
         raise BrokenCatalog(f"{where} lacks {missing[0]!r}")
-    _check_words(where, values)
     return card(**{**values, "name": name, "folder": str(path.parent)})
 
 
-WORDS = {"type": ("dual-encoder", "generator"), "kind": ("general", "medical", "diagnosis", "vqa")}
-
-
-def _check_words(where: str, values: Mapping[str, Any]) -> None:
-    for key, allowed in WORDS.items():
-        if key in values and values[key] not in allowed:
-            raise BrokenCatalog(f"{where}: {key} is {values[key]!r}; it must be one of {', '.join(allowed)}")
+def _checked(where: str, hint: Any, value: Any) -> Any:
+    """A key's value, as its card's type wants it: lists of words become tuples."""
+    if get_origin(hint) is Literal:
+        good, wanted = value in get_args(hint), f"one of {', '.join(get_args(hint))}"
+    elif tuple[str, ...] in (hint, *get_args(hint)):
+        good, wanted = isinstance(value, list) and all(isinstance(word, str) for word in value), "a list of texts"
+        value = tuple(value) if good else value
+    elif get_origin(hint) is Mapping:
+        good, wanted = isinstance(value, dict), "a table"
+    else:
+        types = {str: (str,), bool: (bool,), float: (int, float)}[hint]
+        good, wanted = type(value) in types, {str: "a text", bool: "true or false", float: "a number"}[hint]
+    if not good:
+        raise BrokenCatalog(f"{where} is {value!r}; it must be {wanted}")
+    return value
 
 
 def _check_partners(models: Mapping[str, ModelCard]) -> None:

@@ -59,6 +59,7 @@ class Lab:
         self.progress = progress
         self._tasks: dict[str, Task] = {}
         # What the store cannot tell again: cases that failed, and outcomes it could not keep.
+        self._warned = False
         self._answered: dict[str, Outcome | MedrivalError] = {}
         self._loaded: tuple[ModelCard, DualEncoder | Generator] | None = None
 
@@ -252,11 +253,13 @@ class Lab:
             write()
             return True
         except OSError as error:
-            warnings.warn(
-                f"the store at {self.store.folder} cannot be written ({error}); what was measured is reported but not kept",
-                MedrivalWarning,
-                stacklevel=2,
-            )
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"the store at {self.store.folder} cannot be written ({error}); what was measured is reported but not kept",
+                    MedrivalWarning,
+                    stacklevel=2,
+                )
             return False
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from medrival.case import Case, Pair, cases, pairs
 from medrival.catalog import Catalog, SuiteCard
-from medrival.errors import BrokenCatalog
+from medrival.errors import BrokenCatalog, UnknownName
 
 MARKS = {"in": "in_domain", "ood": "ood", "unknown": "domain_unknown"}
 
@@ -59,6 +59,11 @@ class Plan:
             catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes),
             selection.seeds,
         )
+        if not selected:
+            axes = ("models", "tasks", "regimes")
+            asked = {axis: getattr(suite if getattr(selection, axis) is None else selection, axis) for axis in axes}
+            chosen = "; ".join(f"{axis}: {', '.join(names) or 'none'}" for axis, names in asked.items())
+            raise UnknownName(f"the selection holds no case: no regime of it adapts a model of it to a task of it ({chosen})")
         return cls(suite, _by_id(selected), _by_id(pairs(selected)))
 
     def rank(self, identity: str) -> int:

@@ -109,13 +109,16 @@ def _selection(config: pytest.Config) -> Selection:
         given = config.getoption(option)
         return None if given is None else tuple(name.strip() for name in given.split(",") if name.strip())
 
-    try:
-        seeds = tuple(dict.fromkeys(int(seed) for seed in names("--seeds") or ()))
-    except ValueError:
-        raise pytest.UsageError(
-            f"--seeds {config.getoption('--seeds')}: seeds are whole numbers, such as --seeds 0,1,2"
-        ) from None
-    return Selection(config.getoption("--suite"), names("--models"), names("--tasks"), names("--regimes"), seeds or (0,))
+    seeds = names("--seeds") or ()
+    if not seeds or not all(seed.isdecimal() for seed in seeds):
+        raise pytest.UsageError(f"--seeds {config.getoption('--seeds')}: seeds are whole numbers, such as --seeds 0,1,2")
+    return Selection(
+        config.getoption("--suite"),
+        names("--models"),
+        names("--tasks"),
+        names("--regimes"),
+        tuple(dict.fromkeys(map(int, seeds))),
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -150,7 +153,9 @@ def _marks(names: Sequence[str]) -> list[pytest.MarkDecorator]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Sort cases by model, pairs last; drop the placeholders pytest makes where nothing is selected."""
     plan = config.stash[PLAN]
-    items[:] = [item for item in items if not (ours(item) and identity(item.nodeid) == "NOTSET")]
+    if placeholders := [item for item in items if ours(item) and identity(item.nodeid) == "NOTSET"]:
+        config.hook.pytest_deselected(items=placeholders)
+        items[:] = [item for item in items if item not in placeholders]
     items.sort(key=lambda item: plan.rank(identity(item.nodeid)) if ours(item) else -1)
 
 

@@ -79,6 +79,13 @@ class Store:
         self._touch(path)
         return outcome
 
+    def measured_at(self, key: str) -> float:
+        """When an outcome was measured, in seconds since 1970; now, where it is not there."""
+        try:
+            return self._outcome_path(key).stat().st_mtime
+        except OSError:
+            return time.time()
+
     def keep_outcome(self, outcome: Outcome) -> Path:
         """Store an outcome under its key."""
         path = self._outcome_path(outcome.key)

@@ -39,7 +39,15 @@ def _local(card: ModelCard, assets: Path | None) -> Path | None:
     places = [Path(card.folder) / Path(card.weights).expanduser()]
     if assets:
         places.append(assets / "models" / card.weights)
-    return next((place for place in places if place.is_dir()), None)
+    for place in places:
+        if place.is_dir():
+            return place
+        if place.exists():
+            raise BrokenModel(f"{card.name}: {place} is no model directory: it is a file")
+    if card.weights.startswith((".", "/", "~")) or card.weights.count("/") != 1:
+        looked = " and ".join(map(str, places))
+        raise MissingAsset(f"{card.name}: there is no directory {looked}; a hub model would be named ORG/NAME")
+    return None
 
 
 def _from_hub(card: ModelCard, assets: Path | None) -> Path:
@@ -56,4 +64,7 @@ def _from_hub(card: ModelCard, assets: Path | None) -> Path:
     except HFValidationError:
         raise MissingAsset(f"{card.name}: {card.weights} is neither a directory nor the name of a hub model") from None
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
-        raise MissingAsset(f"{card.name}: {card.weights} is not on this machine ({first_line(error)}); {advice}") from error
+        raise MissingAsset(
+            f"{card.name}: {card.weights} is not on this machine ({first_line(error)}); "
+            f"looked in {Path(card.folder) / card.weights}; {advice}"
+        ) from error

@@ -22,6 +22,11 @@ def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dty
         BrokenModel: unreadable or truncated files, an unknown architecture, missing or misshapen weights.
     """
     logging.disable_progress_bar()
+    if not any(folder.glob("*.safetensors")):
+        raise BrokenModel(
+            f"{card.name}: {folder} has no weights in safetensors; pickled weights (.bin, .pt) can run code and are not read: "
+            "save the model once more with transformers' save_pretrained"
+        )
     try:
         module, report = auto_class.from_pretrained(
             folder,
@@ -31,9 +36,13 @@ def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dty
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except SafetensorError as error:
+        raise BrokenModel(f"{card.name}: weights in {folder} are cut short or damaged ({error}); fetch them again") from error
+    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
         if "out of memory" in str(error).lower():
             raise
+        if "Unrecognized configuration class" in str(error):
+            raise BrokenModel(f"{card.name}: the model in {folder} is not one that {auto_class.__name__} loads") from error
         raise BrokenModel(f"{card.name}: {folder} does not load: {first_line(error)}") from error
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:

@@ -18,7 +18,7 @@ def write(path: Path, text: str) -> Path:
         write_atomically(path, lambda stream: stream.write(text.encode("utf-8", "replace")))
     except OSError as error:
         raise ReportNotWritten(
-            f"cannot write {path}: {error.strerror or error}. What was measured is kept: "
-            "run again with --report-dir and a folder that can be written"
+            f"cannot write {path}: {error.strerror or error}. Outcomes that the store holds "
+            "are not lost: run again with --report-dir and a folder that can be written"
         ) from error
     return path

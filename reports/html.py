@@ -53,6 +53,7 @@ def _page(run: Run, images: Images) -> str:
         command=shlex.join(("pytest", *run.argv)),
         states=Counter(case.status for case in run.cases),
         answers=answers(run.pairs),
+        limit=max((case.notes.get("limit", 0) for case in run.cases), default=0),
         warnings=_warnings(run.cases),
         notes=_notes(run.cases),
         unmeasured=_unmeasured(run),

@@ -34,8 +34,10 @@ class Progress:
         """The same items."""
         if self._stream is None:
             return items
+        known = os.get_terminal_size(self.fileno()).columns > 0
+        width = {"dynamic_ncols": True} if known else {"ncols": 80}
         shown: Iterable[T] = tqdm(
-            items, desc=label, file=self, leave=False, delay=SECONDS_OF_PATIENCE, mininterval=0.2, dynamic_ncols=True
+            items, desc=label, file=self, leave=False, delay=SECONDS_OF_PATIENCE, mininterval=0.2, **width
         )
         return shown
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image as PIL
 
 NOT_REACHED = "not reached: the run was stopped before"
+COMPARED = pytest.StashKey[Mapping[str, Outcome]]()
 MEASURED = pytest.StashKey[Outcome | Comparison]()
 
 
@@ -40,6 +41,7 @@ class Recorder:
         self._cases: dict[str, CaseRecord] = {}
         self._pairs: dict[str, PairRecord] = {}
         self._collected: set[str] = set()
+        self._from_before: set[str] = set()
         self._lines: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
@@ -53,7 +55,10 @@ class Recorder:
         if call.excinfo is not None and isinstance(call.excinfo.value, MedrivalError):
             report.longrepr = str(call.excinfo.value)
         measured = item.stash.get(MEASURED, None)
-        report.medrival = self._portable(measured) if call.when == "call" and measured is not None else {}  # type: ignore[attr-defined]
+        attached = self._portable(measured) if call.when == "call" and measured is not None else {}
+        compared = item.stash.get(COMPARED, {}) if attached else {}
+        attached["cases"] = {name: self._portable(outcome) for name, outcome in compared.items()}
+        report.medrival = attached  # type: ignore[attr-defined]
         return report
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -70,8 +75,11 @@ class Recorder:
         crashed = report.when not in ("setup", "call", "teardown")
         measured = getattr(report, "medrival", {} if crashed else None)
         status: Status = "measured" if report.passed else "skipped" if report.skipped else "failed"
-        if measured is None or (status == "measured" and not measured):
+        if measured is None or (status == "measured" and not any(measured.values())):
             return
+        for case, outcome in measured.get("cases", {}).items():  # a pair that runs alone brings its cases along
+            if case in self._plan.cases and case not in self._cases:
+                self._cases[case] = self._case(self._plan.cases[case], "measured", "", outcome)
         name = identity(report.nodeid)
         reason = "" if status == "measured" else _reason(report)
         if name in self._plan.cases:
@@ -89,15 +97,17 @@ class Recorder:
 
         self._note_what_was_not_reached()
         run = self._run(int(exitstatus))
+        self._lines = summary(run, verbose=self._config.get_verbosity() > 0)
+        if self._from_before:
+            self._lines.insert(1, f"  {len(self._from_before)} of them were in the store from an earlier run")
         try:
             write_json(run)
             write_html(run, self._image)
         except MedrivalError as error:
-            self._lines.append(f"ERROR: {error}")
+            self._lines[-1] = f"ERROR: {error}"  # there is no report to point to
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         with suppress(OSError):
             self._store.prune()
-        self._lines = [*summary(run, verbose=self._config.get_verbosity() > 0), *self._lines]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """End with the answer."""
@@ -138,6 +148,8 @@ class Recorder:
         outcome = self._outcome(measured)
         if outcome is None:
             return replace(record, status="failed", reason="its outcome was deleted from the store during the run")
+        if "key" in measured and self._store.measured_at(measured["key"]) < self._started.timestamp():
+            self._from_before.add(case.id)
         from medrival.tasks.metrics import primary
 
         return replace(

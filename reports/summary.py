@@ -27,6 +27,8 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
         f"medrival: {count(states['measured'], 'case')} measured, {states['failed']} failed, "
         f"{states['skipped']} skipped in {duration(run.seconds)}"
     ]
+    if limit := max((case.notes.get("limit", 0) for case in run.cases), default=0):
+        lines.append(f"  limited to {limit:,} samples of each split: a quick look, not a result")
     if verbose:
         lines += [_case(case) for case in run.cases if case.status == "measured"]
     lines += _rivalry(run.pairs)
@@ -39,7 +41,13 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
 def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
     said = answers(pairs)
     if not any(answer.measured for answer in said):
-        return ["  No general and medical model were compared: no pair was measured"]
+        return wrap(
+            "  No general and medical model were compared: no pair was measured. A pair needs two partners on one task: "
+            "in-domain (the medical model's `saw` has the modality) both off the shelf, or the general one adapted; "
+            "out of domain both adapted.",
+            WIDTH,
+            subsequent_indent="    ",
+        )
     lines = ["Does the general model rival the medical one? (general - medical: mean, range)"]
     for answer in said:
         lines += _answer(answer)
@@ -51,13 +59,15 @@ def _answer(answer: Answer) -> list[str]:
     text = answer.sentence.replace(" in ", "\xa0in\xa0")
     if answer.differences:
         mean, low, high = (signed(f(answer.differences), 2) for f in (fmean, min, max))
-        text += f"; {mean} ({low} to {high})".replace(" ", "\xa0").replace("\xa0", " ", 1)
+        spread = f" ({low} to {high})" if len(answer.differences) > 1 else ""
+        text += f"; {mean}{spread}".replace(" ", "\xa0").replace("\xa0", " ", 1)
     lines = wrap(text, WIDTH, initial_indent=f"  {answer.label:<24}  ", subsequent_indent=" " * 28, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 
 
 def _case(case: CaseRecord) -> str:
-    return f"  {_visible(case.id)}  {case.primary} {estimate(case.metrics.get(case.primary))}  n={len(case.predictions):,}"
+    result = case.metrics.get(case.primary, {})
+    return f"  {_visible(case.id)}  {case.primary} {estimate(result)}  n={result.get('n', len(case.predictions)):,}"
 
 
 def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord]) -> list[str]:

@@ -3,8 +3,10 @@
 import re
 import shlex
 from pathlib import Path
+from shutil import copytree
 
 from medrival import catalog
+from medrival.weights import locate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -35,3 +37,15 @@ def test_the_catalog_row_is_a_model(tmp_path):
     model = catalog.load([tmp_path / "my.toml"]).models["my-clip"]
     assert callable(catalog.imported(model.adapter))
     assert catalog.domain(model, catalog.load().tasks["phantom-chest"]) == "in"
+
+
+def test_the_catalog_row_is_compared_with_its_partner_to_a_verdict(study, rows, tmp_path):
+    (tmp_path / "my.toml").write_text(next(text for language, text in BLOCKS if language == "toml"))
+    copytree(locate(rows.models["pocket-medclip"], None), tmp_path / "checkpoints" / "my-clip")
+    line = next(line for _, text in BLOCKS for line in text.splitlines() if "--catalog my.toml" in line)
+    arguments = [str(tmp_path / word) if word == "my.toml" else word for word in shlex.split(line)[2:]]
+    done = study(*arguments, "--limit", "24", "-k", "rivalry")
+    assert done.status == 0, done.output
+    assert {pair["question"] for pair in done.report["pairs"] if pair["verdict"]} == {1, 2}
+    assert {case["model"] for case in done.report["cases"]} == {"my-clip", "pocket-clip"}, "a pair brings its cases along"
+    assert "limited to 24 samples" in done.output

@@ -51,7 +51,12 @@ def test_globs_and_names_select_in_catalog_order_without_repetition():
 
 @pytest.mark.parametrize(
     ("axis", "name", "nearest"),
-    [("models", "pocketclip", "pocket-clip"), ("tasks", "phantom-chst", "phantom-chest"), ("regimes", "zeroshot", "zero-shot")],
+    [
+        ("models", "pocketclip", "pocket-clip"),
+        ("tasks", "phantom-chst", "phantom-chest"),
+        ("regimes", "zeroshot", "zero-shot"),
+        ("tasks", "VQA-RAD", "vqa-rad"),
+    ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
     with pytest.raises(
@@ -67,6 +72,12 @@ def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
         (MODEL + 'colour = "red"', r"\[models.mine\] has an unknown key 'colour'"),
         (MODEL.replace('"medical"', '"medicinal"'), "kind is 'medicinal'; it must be one of general, medical"),
         (MODEL.replace('"dual-encoder"', '"triple"'), "type is 'triple'"),
+        (MODEL.replace('"medical"', '"diagnosis"'), "kind is 'diagnosis'; it must be one of general, medical"),
+        (MODEL + 'saw = "no radiology"', "saw is 'no radiology'; it must be a list of texts"),
+        (MODEL + "lora = 7", "lora is 7; it must be a text"),
+        ("models = 3\n", "'models' is not a table of rows"),
+        ('[suites.x]\nmodels = "pocket-clip"\ntasks = []\nregimes = []\n', "models is 'pocket-clip'; it must be a list"),
+        ('[suites.x]\nmodels = []\ntasks = []\nregimes = []\nmargin = "a"\n', "margin is 'a'; it must be a number"),
         ("[model.mine]\n", r"unknown table \[model\]"),
         ("[models]\nmine = 3\n", r"\[models.mine\] is not a table"),
         ("[models.mine\n", "not a readable TOML catalog"),

@@ -248,8 +248,14 @@ def test_a_limit_takes_the_same_stratified_samples_for_every_model_and_nests(new
     large = new_lab(limit=40).task(rows.tasks["phantom-histology"])
     assert {s.id for s in small.test} < {s.id for s in large.test}
     assert len(small.test) == len(small.train) == len(small.validation) == 12
-    counts = [sum(s.truth == name for s in small.test) for name in small.classes]
-    assert max(counts) - min(counts) <= 1
+    assert {s.truth for s in small.test} == set(small.classes)
+
+
+def test_a_limit_keeps_the_mix_of_questions(new_lab, rows):
+    everything, few = (new_lab(limit=limit).task(rows.tasks["phantom-chest-vqa"]).test for limit in (None, 40))
+    for form in ("closed", "choice", "open"):
+        share, kept = (sum(s.form == form for s in part) / len(part) for part in (everything, few))
+        assert abs(share - kept) < 0.06
 
 
 def test_a_failed_answer_is_not_an_answer():

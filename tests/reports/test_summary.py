@@ -43,7 +43,8 @@ def test_verdicts_in_words(run: Run, verdicts: list[Verdict], said: str) -> None
     answer = answers(ended(run.pairs[0], *verdicts))[0]
     assert answer.sentence == said
     lines = summary(replace(run, pairs=ended(run.pairs[0], *verdicts)))
-    assert f"Off the shelf, in-domain {said}; +0.10 (+0.10 to +0.10) Only general" in " ".join(" ".join(lines).split())
+    spread = " (+0.10 to +0.10)" if len(verdicts) > 1 else ""
+    assert f"Off the shelf, in-domain {said}; +0.10{spread} Only general" in " ".join(" ".join(lines).split())
     assert all(len(line) <= 80 for line in lines[:-1])
 
 
@@ -81,7 +82,8 @@ def test_reasons_are_grouped_and_the_most_frequent_comes_first(run: Run) -> None
     cases = (*lost("no weights", 1), *lost("no data", 3), *(case for i in range(9) for case in lost(f"other {i}", 1)))
     lines = summary(replace(run, cases=cases, pairs=()))  # type: ignore[arg-type]
     assert lines[0] == "medrival: 0 cases measured, 0 failed, 13 skipped in 4:12"
-    assert lines[2:4] == ["  3 cases skipped: no data", "  1 case skipped: no weights"]
+    at = lines.index("  3 cases skipped: no data")
+    assert lines[at + 1] == "  1 case skipped: no weights"
     assert lines[-2] == "  5 cases more not measured, for other reasons: see the report"
 
 
@@ -89,7 +91,7 @@ def test_a_reason_cannot_steer_the_terminal_or_flood_it(run: Run) -> None:
     reason = "\x1b[2J\r\nbad \u202eword" + " word" * 10_000
     lines = summary(replace(run, cases=(replace(run.cases[0], status="failed", reason=reason),), pairs=()))
     assert all(line.isprintable() and len(line) <= 80 for line in lines[:-1])
-    assert len(lines) < 12
+    assert len(lines) < 16
 
 
 def test_failed_samples_are_counted(run: Run) -> None:
