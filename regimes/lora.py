@@ -98,10 +98,9 @@ def image_tower(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench
 
 
 def language_model(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
-    """Adapters in the language model and the projector, trained on the reference answers.
+    """Adapters in the language model and the projector, trained on the tokens of the reference answers.
 
-    Every answer counts the same, however long: averaged over tokens, a few long open answers would drown every yes and no.
-    The epoch is chosen by the mean log-likelihood of the validation split's answers.
+    The epoch is chosen by the mean log-likelihood of the validation split's answer tokens.
 
     Raises:
         AdaptationFailed: see `train`; or nothing can be trained on or chosen on.
@@ -116,32 +115,24 @@ def language_model(model: Generator, task: Task, budget: Mapping[str, Any], benc
         return model.teach(images.of(batch), [s.prompt for s in batch], [s.reply for s in batch])
 
     def loss(batch: Sequence[int]) -> torch.Tensor:
-        return answer_losses(model.module, teach([training[i] for i in batch])).mean()
+        value: torch.Tensor = model.module(**teach([training[i] for i in batch]), use_cache=False).loss
+        return value
 
     @torch.inference_mode()
     def validate() -> float:
-        total = 0.0
+        total, tokens = 0.0, 0
         for start in bench.progress(range(0, len(validation), budget["batch_size"]), "validation"):
+            inputs = teach(validation[start : start + budget["batch_size"]])
+            here = int((inputs["labels"] != -100).sum())
             with autocast(bench.device):
-                losses = answer_losses(model.module, teach(validation[start : start + budget["batch_size"]]))
-            total -= float(losses.sum())
-        return total / len(validation)
+                total -= float(model.module(**inputs, use_cache=False).loss) * here
+            tokens += here
+        return total / tokens
 
     trained = train(adapters.parameters, len(training), loss, validate, budget, bench)
     left_out = {s.id for s in (*task.train, *task.validation)} - {s.id for s in (*training, *validation)}
     notes = trained.notes | ({"unreadable_training_samples": sorted(left_out)} if left_out else {})
     return Adapted(lambda samples: answers(model, samples, bench), adapters.size, notes, adapters.remove)
-
-
-def answer_losses(module: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy of each answer's tokens [samples], given the prompt before it."""
-    labels = inputs["labels"]
-    taught = labels != -100
-    first = int(taught.any(dim=0).nonzero()[0])
-    known = {name: value for name, value in inputs.items() if name != "labels"}
-    logits = module(**known, use_cache=False).logits[:, first - 1 : -1].float()
-    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels[:, first:], reduction="none", ignore_index=-100)
-    return each.sum(dim=1) / taught.sum(dim=1)
 
 
 def _labels(samples: Sequence[Sample], task: Task) -> torch.Tensor:
