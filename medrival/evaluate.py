@@ -58,8 +58,8 @@ class Lab:
         self.store = store
         self.progress = progress
         self._tasks: dict[str, Task] = {}
-        # What the store cannot tell again: cases that failed, and outcomes it could not keep.
         self._warned = False
+        # What the store cannot tell again: cases that failed, and outcomes it could not keep.
         self._answered: dict[str, Outcome | MedrivalError] = {}
         self._loaded: tuple[ModelCard, DualEncoder | Generator] | None = None
 

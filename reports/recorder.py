@@ -58,7 +58,7 @@ class Recorder:
         attached = self._portable(measured) if call.when == "call" and measured is not None else {}
         compared = item.stash.get(COMPARED, {}) if attached else {}
         attached["cases"] = {name: self._portable(outcome) for name, outcome in compared.items()}
-        report.medrival = attached  # type: ignore[attr-defined]
+        report.medrival = attached  # type: ignore[attr-defined]  # xdist carries a report's attributes to the controller
         return report
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -89,7 +89,7 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the reports. Where that fails the run fails, and what was measured is still in the store."""
+        """Write the reports; where that fails, the run fails."""
         if hasattr(self._config, "workerinput") or not (self._cases or self._pairs):
             return
         from medrival.reports.html import write_html
