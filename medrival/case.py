@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -53,20 +54,34 @@ class Case:
 
 @dataclass(frozen=True)
 class Pair:
-    """A general and a medical case on one task: one comparison.
+    """A general and a medical model on one task: one comparison, over all seeds of either.
 
     `question` is paper A's: 1 both off the shelf, in-domain; 2 general adapted against medical off the shelf, in-domain;
     3 both adapted, out of domain. Domain is the medical model's.
+
+    Attributes:
+        general: the general model's cases, one a seed; `medical` the medical model's.
     """
 
-    general: Case
-    medical: Case
+    general: tuple[Case, ...]
+    medical: tuple[Case, ...]
     question: Question
 
     @property
     def id(self) -> str:
         """Such as `pocket-clip~pocket-medclip-phantom-chest-lora`; the regime is the general model's."""
-        return f"{self.general.model.name}~{self.medical.model.name}-{self.general.asked}"
+        one = self.general[0]
+        return f"{one.model.name}~{self.medical[0].model.name}-{one.task.name}-{one.regime.name}"
+
+    @property
+    def task(self) -> TaskCard:
+        """What both are tested on."""
+        return self.general[0].task
+
+    @property
+    def domain(self) -> Domain:
+        """Whether the medical model's pretraining saw the task's modality."""
+        return self.medical[0].domain
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,20 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Subgroups:
+    """The primary metric in each group of one attribute, such as sex.
+
+    Attributes:
+        groups: by the attribute's value.
+        gap: the largest difference between two groups in which it is defined.
+    """
+
+    metric: str
+    groups: Mapping[str, Estimate]
+    gap: Estimate
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a case measured.
 
@@ -96,6 +125,9 @@ class Outcome:
         key: sha256 over everything that can change it.
         metrics: by name, each with its 95% interval.
         predictions: one a test sample, in test order.
+        validation: one a validation sample (diagnosis), from which thresholds are chosen.
+        per_class: AUROC and average precision of each class against the rest (diagnosis).
+        subgroups: the primary metric by attribute, such as sex, and group.
         notes: the task's notes, what was chosen on validation, which samples of which split failed.
     """
 
@@ -105,6 +137,9 @@ class Outcome:
     predictions: tuple[Prediction, ...]
     cost: Cost
     notes: Mapping[str, Any] = field(default_factory=dict)
+    validation: tuple[Prediction, ...] = ()
+    per_class: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,18 +174,20 @@ def pairs(selected: Sequence[Case]) -> list[Pair]:
 
     An adapted general model meets the medical one off the shelf (question 2) in the first such regime that is selected.
     """
+    seeds: dict[tuple[str, str, str], list[Case]] = defaultdict(list)
+    for case in selected:
+        seeds[case.model.name, case.task.name, case.regime.name].append(case)
     off_the_shelf = next((case.regime.name for case in selected if not case.regime.adapts), "")
-    medical = {(c.model.name, c.task.name, c.regime.name, c.seed): c for c in selected if c.model.kind == "medical"}
-    models = {case.model.name: case.model for case in medical.values()}
+    rivals = {case.model.name: case.model for case in selected if case.model.kind == "medical"}
     found = []
-    for general in (case for case in selected if case.model.kind == "general"):
-        asked = {(general.regime.name, general.seed), (off_the_shelf, 0)}
-        for rival in (name for name, model in models.items() if partners(general.model, model)):
-            for regime, seed in sorted(asked):
-                other = medical.get((rival, general.task.name, regime, seed))
-                question = _question(general, other) if other else None
-                if other and question:
-                    found.append(Pair(general, other, question))
+    for (_, task, regime), general in seeds.items():
+        model = general[0].model
+        for rival in (name for name, other in rivals.items() if model.kind == "general" and partners(model, other)):
+            for theirs in sorted({regime, off_the_shelf}):
+                medical = seeds.get((rival, task, theirs))
+                question = _question(general[0], medical[0]) if medical else None
+                if medical and question:
+                    found.append(Pair(tuple(general), tuple(medical), question))
     return found
 
 

@@ -174,8 +174,10 @@ class Lab:
         adapting = bench.seconds()
         answers = adapted.predict(task.test)
         seconds = bench.seconds()
+        tuning = task.validation if task.kind == "diagnosis" else ()  # what thresholds are chosen on
+        validation = _predictions(tuning, adapted.predict(tuning) if tuning else [])
         adapted.undo()
-        predictions = tuple(_prediction(sample, answer) for sample, answer in zip(task.test, answers, strict=True))
+        predictions = _predictions(task.test, answers)
         if all(prediction.error for prediction in predictions):
             raise BrokenData(f"{task.name}: every one of {len(predictions)} samples failed; the first: {predictions[0].error}")
         cost = Cost(
@@ -187,7 +189,8 @@ class Lab:
             samples_per_second=len(predictions) / max(seconds - adapting, 1e-9),
         )
         notes = {**task.notes, **self._about(task), **self._about_run(case, model), **adapted.notes}
-        return Outcome(key, task.classes, measure(task.kind, predictions, task.classes), predictions, cost, notes)
+        metrics = measure(task.kind, predictions, task.classes)
+        return Outcome(key, task.classes, metrics, predictions, cost, notes, validation)
 
     def _about(self, task: Task) -> Mapping[str, int]:
         """Sizes of the splits that were used, and how many of the test images are also among the training images."""
@@ -290,6 +293,10 @@ class Bench:
     def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
         """The same items, with a progress line where a person is watching."""
         return self._lab.progress(items, f"{self._case.id}: {label}")
+
+
+def _predictions(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Prediction, ...]:
+    return tuple(_prediction(sample, answer) for sample, answer in zip(samples, answers, strict=True))
 
 
 def _prediction(sample: Sample, answer: Answer) -> Prediction:

@@ -76,7 +76,7 @@ class Plan:
         by_case = len(models) < workers
         groups = {identity: identity if by_case else case.model.name for identity, case in self.cases.items()}
         return groups | {
-            identity: f"{pair.general.model.name}~{pair.medical.model.name}" for identity, pair in self.pairs.items()
+            identity: f"{pair.general[0].model.name}~{pair.medical[0].model.name}" for identity, pair in self.pairs.items()
         }
 
     def marks(self, *described: Case) -> list[str]:

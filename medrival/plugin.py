@@ -137,7 +137,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             ("general", "medical"),
             [
-                pytest.param(pair.general.id, pair.medical.id, id=pair.id, marks=_marks(plan.marks(pair.medical, pair.general)))
+                pytest.param(pair.id, pair.id, id=pair.id, marks=_marks(plan.marks(pair.medical[0], pair.general[0])))
                 for pair in plan.pairs.values()
             ],
             indirect=True,

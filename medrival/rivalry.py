@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from medrival.case import Comparison, Outcome
 from medrival.contracts import TaskKind
 from medrival.statistics import verdict
 
 
-def compare(kind: TaskKind, general: Outcome, medical: Outcome, margin: float) -> Comparison:
-    """Compare two outcomes of one task on its primary metric.
+def compare(kind: TaskKind, general: Sequence[Outcome], medical: Sequence[Outcome], margin: float) -> Comparison:
+    """Compare the outcomes of two models, one a seed, on their task's primary metric.
 
     The difference is general minus medical; its 95% interval resamples clusters (patients, or images) and takes both models'
-    predictions of each resample together.
+    predictions of each resample together, and seeds, where a model has several.
 
     Raises:
         BrokenData: the outcomes are not about the same samples.
     """
     from medrival.tasks import metrics
 
-    metric = metrics.primary(kind, general.predictions)
-    difference = metrics.compare(kind, metric, general.predictions, medical.predictions, general.classes)
+    metric = metrics.primary(kind, general[0].predictions)
+    ours, theirs = ([outcome.predictions for outcome in side] for side in (general, medical))
+    difference = metrics.compare(kind, metric, ours, theirs, general[0].classes)
     return Comparison(metric, difference, verdict(difference, margin), margin)

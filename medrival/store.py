@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from medrival.case import Cost, Outcome
+from medrival.case import Cost, Outcome, Subgroups
 from medrival.contracts import Features, Prediction
 from medrival.files import write_atomically
 from medrival.statistics import Estimate
@@ -160,11 +160,21 @@ def outcome_from(record: Mapping[str, Any]) -> Outcome:
     return Outcome(
         key=record["key"],
         classes=tuple(record["classes"]),
-        metrics={name: Estimate(**estimate) for name, estimate in record["metrics"].items()},
-        predictions=tuple(_read_prediction(p) for p in record["predictions"]),
+        metrics=_read_estimates(record["metrics"]),
+        predictions=tuple(map(_read_prediction, record["predictions"])),
         cost=Cost(**record["cost"]),
         notes=record["notes"],
+        validation=tuple(map(_read_prediction, record["validation"])),
+        per_class={name: _read_estimates(classes) for name, classes in record["per_class"].items()},
+        subgroups={
+            name: Subgroups(one["metric"], _read_estimates(one["groups"]), Estimate(**one["gap"]))
+            for name, one in record["subgroups"].items()
+        },
     )
+
+
+def _read_estimates(record: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate(**estimate) for name, estimate in record.items()}
 
 
 def _read_prediction(record: Mapping[str, Any]) -> Prediction:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from medrival.contracts import Prediction
 from medrival.errors import MedrivalError
 from medrival.reports.record import CaseRecord
-from medrival.tasks.metrics import accuracy
+from medrival.tasks.metrics.vqa import accuracy
 
 if TYPE_CHECKING:
     from PIL.Image import Image

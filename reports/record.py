@@ -29,6 +29,8 @@ class CaseRecord:
     Attributes:
         reason: why it failed or was skipped, for the user; "" where it was measured.
         metrics: by name: value, low, high, n and, where the value is undefined, the reason.
+        per_class: by metric and class, each like a metric (diagnosis).
+        subgroups: by attribute: the metric, its value in each group, and the largest gap.
         primary: the metric this kind of task is judged by; a name in `metrics`.
         cost: seconds, train_seconds, trainable_parameters, total_parameters, peak_memory_bytes, samples_per_second.
         notes: what a reader of the numbers must know, e.g. {"test_images_in_train": 202}.
@@ -47,6 +49,8 @@ class CaseRecord:
     status: Status
     reason: str = ""
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    per_class: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    subgroups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     primary: str = ""
     cost: Mapping[str, float | int | None] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -80,6 +84,7 @@ class PairRecord:
         difference: general minus medical, in units of `metric`; None where it is undefined or the pair not measured.
         low: lower end of the difference's 95% interval; `high` its upper end.
         verdict: None where the pair was not measured.
+        seeds: how many seeds of training the general and the medical model have.
         margin: differences smaller than this count as equivalent.
     """
 
@@ -99,7 +104,7 @@ class PairRecord:
     verdict: Verdict | None
     n: int
     margin: float
-    seed: int
+    seeds: tuple[int, int]
     status: Status
     reason: str = ""
 

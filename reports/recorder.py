@@ -155,6 +155,8 @@ class Recorder:
         return replace(
             record,
             metrics={name: asdict(estimate) for name, estimate in outcome.metrics.items()},
+            per_class={name: {c: asdict(e) for c, e in classes.items()} for name, classes in outcome.per_class.items()},
+            subgroups={name: asdict(groups) for name, groups in outcome.subgroups.items()},
             primary=primary(case.task.kind, outcome.predictions),
             cost=asdict(outcome.cost),
             notes=outcome.notes,
@@ -170,13 +172,13 @@ class Recorder:
         difference = comparison.get("difference", {})
         return PairRecord(
             id=pair.id,
-            general=pair.general.model.name,
-            medical=pair.medical.model.name,
-            task=pair.general.task.name,
-            task_kind=pair.general.task.kind,
-            domain=pair.medical.domain,
+            general=pair.general[0].model.name,
+            medical=pair.medical[0].model.name,
+            task=pair.task.name,
+            task_kind=pair.task.kind,
+            domain=pair.domain,
             question=pair.question,
-            regimes=(pair.general.regime.name, pair.medical.regime.name),
+            regimes=(pair.general[0].regime.name, pair.medical[0].regime.name),
             metric=comparison.get("metric", ""),
             difference=difference.get("value"),
             low=difference.get("low"),
@@ -185,7 +187,7 @@ class Recorder:
             verdict=comparison.get("verdict"),
             n=difference.get("n", 0),
             margin=self._plan.suite.margin,
-            seed=pair.general.seed,
+            seeds=(len(pair.general), len(pair.medical)),
             status=status,
             reason=reason,
         )

@@ -7,7 +7,6 @@ import pytest
 import scipy.stats
 
 from medrival.statistics import (
-    WEIGHTS_AT_ONCE,
     Difference,
     difference,
     estimates,
@@ -17,6 +16,7 @@ from medrival.statistics import (
     two_sided_p,
     verdict,
 )
+from medrival.statistics.bootstrap import WEIGHTS_AT_ONCE
 
 
 def weights(groups, resamples=100, seed=0):
@@ -107,8 +107,8 @@ def test_p_is_never_zero_and_never_above_one():
 def test_a_real_difference_is_found_and_a_chance_one_is_not():
     generator = np.random.default_rng(5)
     noise = generator.normal(size=200)
-    better = difference(mean_of(noise + 0.3 + generator.normal(size=200) / 5), mean_of(noise), alone(200))
-    chance = difference(mean_of(noise + generator.normal(size=200) / 5), mean_of(noise), alone(200))
+    better = difference([mean_of(noise + 0.3 + generator.normal(size=200) / 5)], [mean_of(noise)], alone(200))
+    chance = difference([mean_of(noise + generator.normal(size=200) / 5)], [mean_of(noise)], alone(200))
     assert better.low > 0
     assert better.p_value < 0.01
     assert chance.low < 0 < chance.high
@@ -118,7 +118,7 @@ def test_a_real_difference_is_found_and_a_chance_one_is_not():
 def test_the_p_value_agrees_with_the_paired_t_test_on_a_normal_difference():
     generator = np.random.default_rng(8)
     first, second = generator.normal(0.12, 1, 300), generator.normal(0, 0.1, 300)
-    ours = difference(mean_of(first), mean_of(second), alone(300), resamples=20_000).p_value
+    ours = difference([mean_of(first)], [mean_of(second)], alone(300), resamples=20_000).p_value
     assert ours == pytest.approx(scipy.stats.ttest_rel(first, second).pvalue, abs=0.02)
 
 

@@ -95,7 +95,7 @@ def _pair(question: Question, general: CaseRecord, medical: CaseRecord) -> PairR
         verdict=verdict,
         n=240,
         margin=0.05,
-        seed=0,
+        seeds=(1, 1),
         status="measured",
     )
 

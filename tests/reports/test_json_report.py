@@ -183,6 +183,6 @@ def test_a_failed_write_keeps_the_old_report_and_no_half_of_the_new_one(run: Run
 
 
 def test_pairs_keep_margin_and_seed(run: Run) -> None:
-    pair: PairRecord = replace(run.pairs[0], margin=0.02, seed=3)
+    pair: PairRecord = replace(run.pairs[0], margin=0.02, seeds=(1, 3))
     listed = written(replace(run, pairs=(pair,)))["pairs"][0]
-    assert (listed["margin"], listed["seed"], listed["regimes"]) == (0.02, 3, ["zero-shot", "zero-shot"])
+    assert (listed["margin"], listed["seeds"], listed["regimes"]) == (0.02, [1, 3], ["zero-shot", "zero-shot"])

@@ -17,7 +17,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from medrival.contracts import Prediction
 from medrival.errors import BrokenCatalog, BrokenData, MedrivalError, UnknownName
-from medrival.tasks.metrics import METRICS, accuracy, compare, measure, metric, primary
+from medrival.tasks.metrics import METRICS, compare, measure, metric, primary
+from medrival.tasks.metrics.vqa import accuracy
 
 ORACLE = Path(__file__).parents[3] / "shared" / "data" / "oracles" / "mumc_vqa_rad" / "compare.json"
 SKLEARN = {
@@ -195,7 +196,7 @@ def test_each_metric_looks_only_at_questions_of_its_form():
 
 def test_a_metric_that_no_question_is_about_has_no_value_and_no_difference():
     predictions = [answered("CT", "CT")]
-    measured, gap = measure("vqa", predictions), compare("vqa", "closed_accuracy", predictions, predictions)
+    measured, gap = measure("vqa", predictions), compare("vqa", "closed_accuracy", [predictions], [predictions])
     assert (measured["closed_accuracy"].value, gap.value, measured["accuracy_reasoning"].n) == (None, None, 0)
     assert measured["closed_accuracy"].reason == gap.reason != ""
 
@@ -227,14 +228,16 @@ def test_every_value_of_every_answer_is_between_0_and_1(answer, truth, form):
 
 def test_a_model_compared_with_itself_differs_by_nothing():
     predictions = diagnosed(*tied_scores(2))
-    same = compare("diagnosis", "auroc", predictions, predictions, "01")
+    same = compare("diagnosis", "auroc", [predictions], [predictions], "01")
     assert (same.value, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_the_difference_changes_sign_with_the_order_of_models():
     truth, scores = tied_scores(2)
     general, medical = diagnosed(truth, scores), diagnosed(truth, tied_scores(2, seed=5)[1])
-    one, other = (compare("diagnosis", "auroc", *pair, "01") for pair in ((general, medical), (medical, general)))
+    one, other = (
+        compare("diagnosis", "auroc", *([one] for one in pair), "01") for pair in ((general, medical), (medical, general))
+    )
     assert one.value == -other.value
     assert (one.low, one.high) == (pytest.approx(-other.high), pytest.approx(-other.low))
     assert one.p_value == other.p_value
@@ -244,7 +247,7 @@ def test_pairing_makes_the_interval_of_two_alike_models_narrower_than_either():
     truth, scores = tied_scores(2, samples=200)
     better = np.where(np.arange(200)[:, None] < 10, np.eye(2)[truth], scores)
     general, medical = diagnosed(truth, better), diagnosed(truth, scores)
-    paired = compare("diagnosis", "accuracy", general, medical, "01")
+    paired = compare("diagnosis", "accuracy", [general], [medical], "01")
     alone = measure("diagnosis", medical, "01")["accuracy"]
     assert paired.high - paired.low < (alone.high - alone.low) / 2
 
@@ -253,12 +256,12 @@ def test_only_the_same_samples_in_the_same_order_are_compared():
     predictions = diagnosed(*tied_scores(2))
     for other in (predictions[::-1], predictions[1:], [replace(predictions[0], truth="1"), *predictions[1:]]):
         with pytest.raises(MedrivalError, match="same samples"):
-            compare("diagnosis", "auroc", predictions, other, "01")
+            compare("diagnosis", "auroc", [predictions], [other], "01")
 
 
 def test_an_unknown_metric_is_named_with_those_there_are():
     with pytest.raises(UnknownName, match=r"'auc'.*auroc"):
-        compare("diagnosis", "auc", (), ())
+        compare("diagnosis", "auc", [()], [()])
 
 
 def test_the_deciding_metric_falls_back_to_accuracy_where_nothing_is_closed():

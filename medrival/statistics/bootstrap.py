@@ -1,24 +1,21 @@
-"""Intervals, paired comparisons and verdicts by the cluster bootstrap.
+"""The cluster bootstrap: whole groups (patients) are drawn with replacement.
 
-Whole groups (patients) are drawn with replacement, because samples of one patient resemble each other and are no
-independent evidence. A resample is a row of weights: how often each sample was drawn.
+Samples of one patient resemble each other and are no independent evidence. A resample is a row of weights: how often
+each sample was drawn.
 
-Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 (percentile interval) and 15-16
-(tests); Field & Welsh, Bootstrapping clustered data (2007); Davison & Hinkley, Bootstrap Methods and their Application
-(1997) for the +1 in the p-value.
+Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13 (percentile interval); Field & Welsh,
+Bootstrapping clustered data (2007).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Verdict = Literal["general wins", "medical wins", "equivalent", "inconclusive"]
 
 LEVEL = 0.95
 WEIGHTS_AT_ONCE = 1_000_000
@@ -49,18 +46,6 @@ class Estimate:
     value: float | None
     low: float | None
     high: float | None
-    n: int
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """First minus second on the same samples, with its 95% interval and two-sided p-value; None where undefined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
     n: int
     reason: str = ""
 
@@ -105,56 +90,16 @@ def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float] | tuple
     return float(low), float(high)
 
 
-def two_sided_p(draws: Floats) -> float | None:
-    """How surprising these resampled differences are if there is none.
-
-    p = min(1, 2 (1 + min(#{d <= 0}, #{d >= 0})) / (B + 1)) over the B differences that are defined; never 0.
-    """
-    defined = draws[np.isfinite(draws)]
-    if not defined.size:
-        return None
-    smaller_tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (1 + smaller_tail) / (defined.size + 1))
-
-
 def estimates(
     statistics: Mapping[str, Statistic], groups: Sequence[str], *, seed: int = 0, resamples: int = 1000
 ) -> dict[str, Estimate]:
     """Each statistic with its interval, all from the same resamples. `groups` names the cluster of each sample."""
-    draws = _draws(list(statistics.values()), groups, seed, resamples)
-    return {name: _estimate(statistic, row) for (name, statistic), row in zip(statistics.items(), draws, strict=True)}
+    drawn = draws(list(statistics.values()), groups, seed, resamples)
+    return {name: _estimate(statistic, row) for (name, statistic), row in zip(statistics.items(), drawn, strict=True)}
 
 
-def difference(
-    first: Statistic, second: Statistic, groups: Sequence[str], *, seed: int = 0, resamples: int = 1000
-) -> Difference:
-    """First minus second, both under the same weights in every resample: what varies in common cancels."""
-    n, reason = min(first.n, second.n), first.undefined or second.undefined
-    if reason:
-        return Difference(None, None, None, None, n, reason)
-    draws = _draws([first, second], groups, seed, resamples)
-    gaps = draws[0] - draws[1]
-    low, high = interval(gaps)
-    return Difference(first.point - second.point, low, high, two_sided_p(gaps), n, _why_no_interval(low))
-
-
-def verdict(difference: Difference, margin: float) -> Verdict:
-    """Who wins, where the difference is general minus medical.
-
-    Equivalence is asked first: the whole interval inside (-margin, margin). Otherwise the sign of an interval that
-    excludes zero decides, and without one nothing is concluded.
-    """
-    low, high = difference.low, difference.high
-    if low is None or high is None:
-        return "inconclusive"
-    if -margin < low and high < margin:
-        return "equivalent"
-    if low > 0:
-        return "general wins"
-    return "medical wins" if high < 0 else "inconclusive"
-
-
-def _draws(statistics: Sequence[Statistic], groups: Sequence[str], seed: int, resamples: int) -> Floats:
+def draws(statistics: Sequence[Statistic], groups: Sequence[str], seed: int, resamples: int) -> Floats:
+    """The statistics [statistics, resamples] under the same resamples; none where there is but one group."""
     if resamples < 1 or len(set(groups)) < 2:  # one group drawn again and again varies in nothing: no interval
         return np.empty((len(statistics), 0))
     chunks = resample(groups, resamples, seed)
@@ -165,8 +110,9 @@ def _estimate(statistic: Statistic, draws: Floats) -> Estimate:
     if statistic.undefined:
         return Estimate(None, None, None, statistic.n, statistic.undefined)
     low, high = interval(draws)
-    return Estimate(float(statistic.point), low, high, statistic.n, _why_no_interval(low))
+    return Estimate(float(statistic.point), low, high, statistic.n, why_no_interval(low))
 
 
-def _why_no_interval(low: float | None) -> str:
+def why_no_interval(low: float | None) -> str:
+    """The reason that goes with an interval that could not be had."""
     return "no interval: too few groups of samples" if low is None else ""
