@@ -10,6 +10,7 @@ from medrival.statistics.bootstrap import (
     mean_of,
     resample,
 )
+from medrival.statistics.delong import auroc_influence
 from medrival.statistics.margins import Verdict, verdict
 from medrival.statistics.paired import Difference, difference, two_sided_p
 
@@ -20,6 +21,7 @@ __all__ = [
     "Floats",
     "Statistic",
     "Verdict",
+    "auroc_influence",
     "difference",
     "estimates",
     "interval",

@@ -31,12 +31,17 @@ class Statistic:
         resampled: weights [resamples, samples] -> its value under each row [resamples], NaN where undefined.
         n: how many samples it is computed from.
         undefined: why `point` is NaN, or "".
+        influence: [samples], such that the statistic under weights is about point + sum of weights * influence; for a mean
+            (value - mean) / n. None where nobody worked it out.
+        bounds: the range of the statistic, (0, 1) for a share or an area; None where it has none.
     """
 
     point: float
     resampled: Callable[[Floats], Floats]
     n: int
     undefined: str = ""
+    influence: Floats | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
