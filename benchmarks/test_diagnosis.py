@@ -5,5 +5,5 @@ import pytest
 pytestmark = pytest.mark.diagnosis
 
 
-def test_diagnosis(outcome, record):
-    record(outcome)
+def test_diagnosis(outcome, gate):
+    gate.hold(outcome)

@@ -9,5 +9,5 @@ import pytest
 pytestmark = pytest.mark.rivalry
 
 
-def test_rivalry(general, medical, compare, record):
-    record(compare(general, medical))
+def test_rivalry(general, medical, compare, gate):
+    gate.hold(compare(general, medical))

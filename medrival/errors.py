@@ -50,5 +50,17 @@ class ReportNotWritten(MedrivalError):
     """The report folder cannot be written. What was measured stays in the store."""
 
 
+class BrokenGates(MedrivalError):
+    """A gate file that cannot be used."""
+
+
+class BrokenBaseline(MedrivalError):
+    """A report of an earlier run that is missing, damaged or incomplete."""
+
+
+class GateFailed(MedrivalError):
+    """What was measured breaks a rule of --gate. The case stays measured."""
+
+
 class MedrivalWarning(UserWarning):
     """Something the user should know that changes no number."""

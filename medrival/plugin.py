@@ -15,17 +15,19 @@ import platformdirs
 import pytest
 
 from medrival import catalog
+from medrival.catalog import Catalog
 from medrival.errors import MedrivalError
+from medrival.gates import Baseline, Gates
 from medrival.plan import Plan, Selection, identity, ours
 from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
-from medrival.session import PLAN, PROGRESS, STARTED, STORE
+from medrival.session import GATES, PLAN, PROGRESS, STARTED, STORE
 from medrival.store import Store
 from medrival.workers import ByModel, limit_threads
 
 KINDS = ("diagnosis", "vqa")
 
-pytest_plugins = ["medrival.fixtures.cases"]
+pytest_plugins = ["medrival.fixtures.cases", "medrival.fixtures.gate"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +69,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="of prediction, halved where memory runs out (default: 64)",
     )
+    add("--gate", type=Path, metavar="FILE", help="TOML file of rules that cases and pairs must meet, or the run fails")
+    add("--baseline", type=Path, metavar="FILE", help="an earlier run's report.json, for gates against regression")
+    add("--update-baseline", action="store_true", help="write this run's report and predictions to the --baseline file")
     add("--report-dir", type=Path, default=Path("reports/latest"), metavar="DIR", help="default: reports/latest")
     add("--no-resume", action="store_true", help="measure anew what the store already has")
     add("--store", type=Path, metavar="DIR", help="where outcomes are kept (default: the user's cache folder)")
@@ -85,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         rows = catalog.load(config.getoption("--catalog"))
         config.stash[PLAN] = plan = Plan.of(rows, _selection(config))
+        config.stash[GATES] = gates = _gates(config, plan, rows)
     except MedrivalError as error:
         raise pytest.UsageError(str(error)) from None
     for marker in plan.markers:
@@ -93,7 +99,27 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[STORE] = store = Store(config.getoption("--store") or platformdirs.user_cache_path("medrival"))
     config.stash[PROGRESS] = progress = Progress.of(config)
     config.pluginmanager.register(progress, "medrival-progress")
-    config.pluginmanager.register(Recorder(config, plan, store), "medrival-recorder")
+    config.pluginmanager.register(Recorder(config, plan, store, gates), "medrival-recorder")
+
+
+def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
+    """The run's gates, or None; a baseline that cannot serve ends the run before it begins."""
+    path, file, update = (config.getoption(name) for name in ("--gate", "--baseline", "--update-baseline"))
+    if update and file is None:
+        raise pytest.UsageError("--update-baseline needs --baseline FILE: where to write")
+    if file is not None and file.resolve().parent == config.getoption("--report-dir").resolve():
+        raise pytest.UsageError(
+            f"--baseline {file}: this run's report goes there; keep a baseline in a folder of its own"
+        )
+    baseline = None if file is None or (update and not file.exists()) else Baseline.read(file)
+    if path is None:
+        return None
+    gates = Gates.of(path, plan, rows, baseline, config.getoption("--limit"))
+    if baseline is None and gates.compared and not update:
+        raise pytest.UsageError(f"--gate {path}: a gate against regression needs --baseline FILE, an earlier report.json")
+    if not hasattr(config, "workerinput"):
+        gates.check_baseline()
+    return gates
 
 
 def _check(config: pytest.Config) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from medrival.gates import Gates
 from medrival.plan import Plan
 from medrival.reports.progress import Progress
 from medrival.store import Store
 
 PLAN = pytest.StashKey[Plan]()
 STORE = pytest.StashKey[Store]()
+GATES = pytest.StashKey[Gates | None]()
 PROGRESS = pytest.StashKey[Progress]()
 STARTED = pytest.StashKey[float]()
 """When the session began, in seconds since 1970, the same in every worker."""

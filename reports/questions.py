@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
+
+from medrival.statistics import Verdict
 
 if TYPE_CHECKING:
     from medrival.case import Question
+    from medrival.catalog import Domain
     from medrival.reports.record import PairRecord
-    from medrival.statistics import Verdict
 
 QUESTIONS: Mapping[Question, tuple[str, str]] = {
     1: ("Off the shelf, in-domain", "Both off the shelf, in-domain"),
@@ -20,11 +22,16 @@ QUESTIONS: Mapping[Question, tuple[str, str]] = {
 }
 
 
+DOMAINS: Mapping[Question, Domain] = {1: "in", 2: "in", 3: "ood"}
+"""Where each question is asked: in the medical model's domain or out of it."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the pairs say to one question.
 
     Attributes:
+        family: whose pairs these are; None for all of them.
         label: the question in at most 24 characters; `title` in full.
         verdicts: how many measured pairs ended so.
         differences: general minus medical of each measured pair where it is defined.
@@ -33,6 +40,7 @@ class Answer:
     """
 
     question: Question
+    family: str | None
     label: str
     title: str
     verdicts: Mapping[Verdict, int]
@@ -78,16 +86,39 @@ class Answer:
         return f"{self.word}: {self.counts}" if self.measured else self.word
 
 
-def answers(pairs: Iterable[PairRecord]) -> tuple[Answer, ...]:
-    """One answer a question, in the order of the questions, measured or not."""
-    pairs = tuple(pairs)
-    return tuple(_answer(question, [p for p in pairs if p.question == question]) for question in QUESTIONS)
+def answers(pairs: Iterable[PairRecord], family: str | None = None) -> tuple[Answer, ...]:
+    """One answer a question, in the order of the questions, measured or not: of all pairs, or of one family's."""
+    chosen = [pair for pair in pairs if family in (None, pair.family)]
+    return tuple(_answer(question, family, [p for p in chosen if p.question == question]) for question in QUESTIONS)
 
 
-def _answer(question: Question, pairs: list[PairRecord]) -> Answer:
+def families(pairs: Iterable[PairRecord]) -> list[str]:
+    """The families that the pairs are of, in order."""
+    return list(dict.fromkeys(pair.family for pair in pairs))
+
+
+def questions(pairs: Sequence[PairRecord]) -> list[dict[str, Any]]:
+    """What report.json says to each question: overall first, then by family."""
+    return [
+        {
+            "question": answer.question,
+            "title": answer.title,
+            "domain": DOMAINS[answer.question],
+            "family": answer.family,
+            "verdicts": {verdict: answer.verdicts[verdict] for verdict in get_args(Verdict)},
+            "missing": answer.missing,
+            "sentence": answer.sentence,
+        }
+        for family in (None, *families(pairs))
+        for answer in answers(pairs, family)
+    ]
+
+
+def _answer(question: Question, family: str | None, pairs: list[PairRecord]) -> Answer:
     measured = [p for p in pairs if p.status == "measured" and p.verdict]
     return Answer(
         question,
+        family,
         *QUESTIONS[question],
         verdicts=Counter(p.verdict for p in measured if p.verdict),
         differences=tuple(p.difference for p in measured if p.difference is not None and isfinite(p.difference)),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from medrival.reports.questions import questions
 
 if TYPE_CHECKING:
     from medrival.case import Question
     from medrival.catalog import Domain
     from medrival.contracts import Prediction, TaskKind
+    from medrival.gates import Judgement
     from medrival.statistics import Verdict
 
 Kind = Literal["general", "medical"]
@@ -84,6 +87,7 @@ class PairRecord:
         difference: general minus medical, in units of `metric`; None where it is undefined or the pair not measured.
         low: lower end of the difference's 95% interval; `high` its upper end.
         verdict: None where the pair was not measured.
+        p_adjusted: the p-value after Holm's correction across the run's measured pairs.
         seeds: how many seeds of training the general and the medical model have.
         margin: differences smaller than this count as equivalent.
     """
@@ -93,6 +97,7 @@ class PairRecord:
     medical: str
     task: str
     task_kind: TaskKind
+    family: str
     domain: Domain
     question: Question
     regimes: tuple[str, str]
@@ -107,6 +112,7 @@ class PairRecord:
     seeds: tuple[int, int]
     status: Status
     reason: str = ""
+    p_adjusted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,17 @@ class Run:
     cases: tuple[CaseRecord, ...]
     pairs: tuple[PairRecord, ...]
     report_dir: Path
+    gates: tuple[Judgement, ...] = ()
+
+
+def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
+    """The pairs with p-values after Holm's correction, across those that were measured."""
+    from medrival import statistics
+
+    if not hasattr(statistics, "holm"):
+        return tuple(pairs)
+    adjusted = statistics.holm([pair.p_value if pair.status == "measured" else None for pair in pairs])
+    return tuple(replace(pair, p_adjusted=p) for pair, p in zip(pairs, adjusted, strict=True))
 
 
 def document(run: Run, environment: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +154,8 @@ def document(run: Run, environment: Mapping[str, Any]) -> dict[str, Any]:
             "run": about | dict(environment),
             "cases": [_case(case) for case in run.cases],
             "pairs": [_pair(pair) for pair in run.pairs],
-            "gates": [],
+            "questions": questions(run.pairs),
+            "gates": [vars(judgement) for judgement in run.gates],
             "published": [],
         }
     )
@@ -169,5 +187,5 @@ def _case(case: CaseRecord) -> dict[str, Any]:
 
 def _pair(pair: PairRecord) -> dict[str, Any]:
     """A pair that was not measured is listed, with its reason, and states nothing."""
-    nothing = dict.fromkeys(("difference", "low", "high", "p_value", "verdict"))
+    nothing = dict.fromkeys(("difference", "low", "high", "p_value", "p_adjusted", "verdict"))
     return vars(pair) | ({} if pair.status == "measured" else nothing)

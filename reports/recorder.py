@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,27 +15,32 @@ import pytest
 from medrival.case import Case, Comparison, Outcome, Pair
 from medrival.catalog import imported
 from medrival.contracts import Sample
-from medrival.errors import MedrivalError
+from medrival.errors import GateFailed, MedrivalError
+from medrival.gates import Gates, Judgement
 from medrival.plan import Plan, identity, ours
-from medrival.reports.record import CaseRecord, PairRecord, Run, Status
+from medrival.reports.record import CaseRecord, PairRecord, Run, Status, corrected
 from medrival.reports.summary import summary
 from medrival.store import Store, outcome_from
 
 if TYPE_CHECKING:
     from PIL import Image as PIL
 
+PASSABLE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 NOT_REACHED = "not reached: the run was stopped before"
 COMPARED = pytest.StashKey[Mapping[str, Outcome]]()
 MEASURED = pytest.StashKey[Outcome | Comparison]()
+JUDGED = pytest.StashKey[Sequence[Judgement]]()
 
 
 class Recorder:
     """Attaches measurements to test reports where cases run; turns all test reports into the run's reports."""
 
-    def __init__(self, config: pytest.Config, plan: Plan, store: Store) -> None:
+    def __init__(self, config: pytest.Config, plan: Plan, store: Store, gates: Gates | None) -> None:
         self._config = config
         self._plan = plan
         self._store = store
+        self._gates = gates
+        self._judged: list[Judgement] = []
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._cases: dict[str, CaseRecord] = {}
@@ -58,6 +63,8 @@ class Recorder:
         attached = self._portable(measured) if call.when == "call" and measured is not None else {}
         compared = item.stash.get(COMPARED, {}) if attached else {}
         attached["cases"] = {name: self._portable(outcome) for name, outcome in compared.items()}
+        attached["gates"] = [asdict(judgement) for judgement in item.stash.get(JUDGED, ())] if call.when == "call" else []
+        attached["broken"] = call.excinfo is not None and isinstance(call.excinfo.value, GateFailed)
         report.medrival = attached  # type: ignore[attr-defined]  # xdist carries a report's attributes to the controller
         return report
 
@@ -74,12 +81,14 @@ class Recorder:
         """In the process that reports: note what became of the case. A crashed worker's case arrives here as failed."""
         crashed = report.when not in ("setup", "call", "teardown")
         measured = getattr(report, "medrival", {} if crashed else None)
-        status: Status = "measured" if report.passed else "skipped" if report.skipped else "failed"
+        held = report.passed or (measured or {}).get("broken", False)  # a case that breaks a gate was measured
+        status: Status = "measured" if held else "skipped" if report.skipped else "failed"
         if measured is None or (status == "measured" and not any(measured.values())):
             return
         for case, outcome in measured.get("cases", {}).items():  # a pair that runs alone brings its cases along
             if case in self._plan.cases and case not in self._cases:
                 self._cases[case] = self._case(self._plan.cases[case], "measured", "", outcome)
+        self._judged += [Judgement(**judgement) for judgement in measured.get("gates", ())]
         name = identity(report.nodeid)
         reason = "" if status == "measured" else _reason(report)
         if name in self._plan.cases:
@@ -89,14 +98,18 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the reports; where that fails, the run fails."""
-        if hasattr(self._config, "workerinput") or not (self._cases or self._pairs):
+        """Settle the gates and write the reports; where a gate does not hold or a report cannot be written, the run fails."""
+        idle = not (self._cases or self._pairs or self._gates) or self._config.option.collectonly
+        if idle or hasattr(self._config, "workerinput"):
             return
         from medrival.reports.html import write_html
         from medrival.reports.json_report import write_json
 
         self._note_what_was_not_reached()
-        run = self._run(int(exitstatus))
+        judgements = self._settled()
+        if exitstatus in PASSABLE and not all(judgement.holds for judgement in judgements):
+            session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
+        run = self._run(int(exitstatus), judgements)
         self._lines = summary(run, verbose=self._config.get_verbosity() > 0)
         if self._from_before:
             self._lines.insert(1, f"  {len(self._from_before)} of them were in the store from an earlier run")
@@ -176,6 +189,7 @@ class Recorder:
             medical=pair.medical[0].model.name,
             task=pair.task.name,
             task_kind=pair.task.kind,
+            family=pair.medical[0].model.family,
             domain=pair.domain,
             question=pair.question,
             regimes=(pair.general[0].regime.name, pair.medical[0].regime.name),
@@ -192,7 +206,12 @@ class Recorder:
             reason=reason,
         )
 
-    def _run(self, exit_status: int) -> Run:
+    def _settled(self) -> tuple[Judgement, ...]:
+        records: list[CaseRecord | PairRecord] = [*self._cases.values(), *self._pairs.values()]
+        fates = {record.id: (record.status, record.reason) for record in records}
+        return self._gates.settle(self._judged, fates) if self._gates else ()
+
+    def _run(self, exit_status: int, gates: tuple[Judgement, ...]) -> Run:
         return Run(
             started=self._started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - self._clock,
@@ -200,8 +219,9 @@ class Recorder:
             argv=tuple(self._config.invocation_params.args),
             exit_status=exit_status,
             cases=tuple(self._cases[name] for name in self._plan.cases if name in self._cases),
-            pairs=tuple(self._pairs[name] for name in self._plan.pairs if name in self._pairs),
+            pairs=corrected([self._pairs[name] for name in self._plan.pairs if name in self._pairs]),
             report_dir=self._config.getoption("--report-dir"),
+            gates=gates,
         )
 
     def _image(self, task: str, sample: str) -> PIL.Image | None:

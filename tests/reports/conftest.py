@@ -84,6 +84,7 @@ def _pair(question: Question, general: CaseRecord, medical: CaseRecord) -> PairR
         medical=medical.model,
         task=general.task,
         task_kind=general.task_kind,
+        family="pocket-clip" if general.task_kind == "diagnosis" else "pocket-llava",
         domain=medical.domain,
         question=question,
         regimes=(general.regime, medical.regime),

@@ -1,0 +1,216 @@
+"""The gates of a run: which cases and pairs each is about, what it says of them, and what became of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from medrival.case import Case, Comparison, Outcome
+from medrival.catalog import Catalog, imported, unknown
+from medrival.errors import BrokenGates, MedrivalError
+from medrival.gates.baseline import Baseline
+from medrival.gates.judgement import Finding, Judgement, failed
+from medrival.gates.reading import Gate, read
+from medrival.gates.rules import Evidence, MetricBound, NoRegression, NotWorseThan, Required, VerdictIn
+from medrival.plan import Plan
+
+NOT_ALONE = ("judge_", "medvlmbench_")
+"""Metrics that no gate may rest on alone: another model's opinion, and paper A's substring matching."""
+
+SCORED = ("judge_", "bertscore")
+"""Metrics that an option of the run adds to answers; they have intervals, but no paired differences."""
+
+Fate = tuple[str, str]
+"""What became of a case or pair: measured, failed or skipped, and why."""
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The gates of a run.
+
+    Attributes:
+        rivals: by gate name and case id, the case that a `not-worse-than` compares with.
+        limit: of `--limit`; under one nothing passes.
+    """
+
+    gates: tuple[Gate, ...]
+    plan: Plan
+    rivals: Mapping[tuple[str, str], Case]
+    baseline: Baseline | None = None
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, path: Path, plan: Plan, rows: Catalog, baseline: Baseline | None, limit: int | None) -> Gates:
+        """Read a gate file for a run.
+
+        Raises:
+            BrokenGates: for what cannot be judged: an unknown metric, a rival that there is not, a judge's word alone.
+        """
+        gates = read(path)
+        chosen = {gate.name: [plan.cases[one] for one in subjects(gate, plan) if one in plan.cases] for gate in gates}
+        for gate in gates:
+            _check_metric(f"{path}: gate {gate.name!r}", gate, chosen[gate.name])
+        _check_company(path, gates, chosen)
+        rivals = {
+            (gate.name, case.id): _rival(f"{path}: gate {gate.name!r}", case, gate.rule, rows)
+            for gate in gates
+            if isinstance(gate.rule, NotWorseThan)
+            for case in chosen[gate.name]
+        }
+        return cls(gates, plan, rivals, baseline, limit)
+
+    @property
+    def idle(self) -> list[str]:
+        """The gates that match nothing in this run, and will fail for it."""
+        return [gate.name for gate in self.gates if not subjects(gate, self.plan)]
+
+    @property
+    def compared(self) -> list[str]:
+        """The cases whose baseline is asked for."""
+        chosen = (subjects(gate, self.plan) for gate in self.gates if isinstance(gate.rule, NoRegression))
+        return sorted({case for cases in chosen for case in cases})
+
+    def check_baseline(self) -> None:
+        """Read every file of the baseline that a gate will ask for.
+
+        Raises:
+            BrokenBaseline: for the first that is missing or damaged.
+        """
+        for case in self.compared if self.baseline else ():
+            if self.baseline.cases.get(case, {}).get("status") == "measured":
+                self.baseline.predictions(case)
+
+    def judge(
+        self, subject: str, measured: Outcome | Comparison, evaluate: Callable[[Case], Outcome]
+    ) -> tuple[Judgement, ...]:
+        """What every gate that is about a case or pair says of what it measured."""
+        evidence = Evidence(self.rivals, self.baseline, evaluate)
+        chosen = (gate for gate in self.gates if gate.about != "required" and subject in subjects(gate, self.plan))
+        return tuple(self._judgement(gate, subject, self._finding(gate, subject, measured, evidence)) for gate in chosen)
+
+    def settle(self, judged: Iterable[Judgement], fates: Mapping[str, Fate]) -> tuple[Judgement, ...]:
+        """All judgements of a run, in the order of gates and cases, once it is over.
+
+        A gate counts only where its case was measured; a case that failed, was skipped or was not reached fails it.
+        """
+        known = {(one.name, one.subject): one for one in judged}
+        return tuple(one for gate in self.gates for one in self._settled(gate, known, fates))
+
+    def _settled(
+        self, gate: Gate, known: Mapping[tuple[str, str], Judgement], fates: Mapping[str, Fate]
+    ) -> Iterator[Judgement]:
+        chosen = subjects(gate, self.plan)
+        if gate.about == "required":
+            yield self._judgement(gate, "", self._all_there(gate, chosen, fates))
+        elif not chosen:
+            globs = ", ".join(map(repr, gate.globs))
+            yield self._judgement(gate, "", failed(f"none of the {gate.about} of this run matches {globs}"))
+        else:
+            for subject in chosen:
+                state, why = fates.get(subject, ("missing", "it was not selected"))
+                judgement = known.get((gate.name, subject))
+                if state != "measured":
+                    yield self._judgement(gate, subject, failed(f"{subject} was not measured ({state}): {why}"))
+                elif judgement is None:
+                    yield self._judgement(gate, subject, failed(f"{subject} was measured, but no test held it to its gates"))
+                else:
+                    yield judgement
+
+    def _all_there(self, gate: Gate, chosen: Sequence[str], fates: Mapping[str, Fate]) -> Finding:
+        absent = [f"{glob} (matches nothing in this run)" for glob in gate.globs if not _matching(glob, chosen)]
+        for subject in chosen:
+            state, why = fates.get(subject, ("missing", "not selected"))
+            if state != "measured":
+                absent.append(f"{subject} ({state}: {why})")
+        there = sum(fates.get(subject, ("missing", ""))[0] == "measured" for subject in chosen)
+        figures = f"{there:,} of {there + len(absent):,} required cases and pairs were measured"
+        if self.limit and there:
+            return failed(f"{figures}, on at most {self.limit:,} samples of each split: a --limit run never passes")
+        if not absent:
+            return Finding("passed", figures, there, there)
+        rest = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+        return Finding("failed", f"{figures}; missing: {'; '.join(absent[:5])}{rest}", there, there + len(absent))
+
+    def _finding(self, gate: Gate, subject: str, measured: Outcome | Comparison, evidence: Evidence) -> Finding:
+        if self.limit:
+            return failed(f"it was measured on at most {self.limit:,} samples of each split: a --limit run never passes")
+        try:
+            if isinstance(measured, Outcome):
+                assert not isinstance(gate.rule, VerdictIn | Required)
+                return gate.rule.judge(gate.name, self.plan.cases[subject], measured, evidence)
+            assert isinstance(gate.rule, VerdictIn)
+            return gate.rule.judge(measured)
+        except MedrivalError as error:  # a rival that cannot be measured, a baseline that was deleted
+            return failed(f"it cannot be judged: {error}")
+
+    def _judgement(self, gate: Gate, subject: str, finding: Finding) -> Judgement:
+        return Judgement(
+            name=gate.name,
+            case=subject if subject in self.plan.cases else None,
+            pair=subject if subject in self.plan.pairs else None,
+            status=finding.status,
+            holds=finding.status == "passed" or (gate.lenient and finding.status == "inconclusive"),
+            measured=finding.measured,
+            required=finding.required,
+            explanation=finding.explanation,
+        )
+
+
+def subjects(gate: Gate, plan: Plan) -> list[str]:
+    """The ids of the cases and pairs that a gate is about, in the order they run in."""
+    ids = {"cases": [*plan.cases], "pairs": [*plan.pairs], "required": [*plan.cases, *plan.pairs]}[gate.about]
+    return [one for one in ids if any(fnmatchcase(one, glob) for glob in gate.globs)]
+
+
+def _matching(glob: str, ids: Iterable[str]) -> bool:
+    return any(fnmatchcase(one, glob) for one in ids)
+
+
+def _check_metric(where: str, gate: Gate, cases: Iterable[Case]) -> None:
+    """A metric that a case cannot have would fail the gate only after hours."""
+    from medrival.tasks.metrics import METRICS
+
+    metric = getattr(gate.rule, "metric", "")
+    for case in cases if metric else ():
+        known = METRICS[case.task.kind]
+        if metric not in known:
+            imported(case.task.data)  # a third party's metrics are defined beside its loader
+        later = case.task.kind == "vqa" and metric.startswith(SCORED) and isinstance(gate.rule, MetricBound)
+        if metric not in known and not later:
+            near = get_close_matches(metric, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise BrokenGates(
+                f"{where}: {case.id} has no metric {metric!r} to go by.{hint} A {case.task.kind} case has {', '.join(known)}; "
+                "narrow `cases` where it is another kind's"
+            )
+
+
+def _check_company(path: Path, gates: Sequence[Gate], chosen: Mapping[str, Sequence[Case]]) -> None:
+    """No release rests on a judge, or on a metric that counts wrong answers as right, alone."""
+    rested = [gate for gate in gates if getattr(gate.rule, "metric", "").startswith(NOT_ALONE)]
+    quality = [gate for gate in gates if hasattr(gate.rule, "metric") and gate not in rested]
+    accompanied = {case.id for gate in quality for case in chosen[gate.name]}
+    for gate in rested:
+        if alone := [case.id for case in chosen[gate.name] if case.id not in accompanied]:
+            raise BrokenGates(
+                f"{path}: gate {gate.name!r} would rest on {gate.rule.metric} alone for {alone[0]}; "  # type: ignore[union-attr]
+                "add a gate on another metric for the same cases"
+            )
+
+
+def _rival(where: str, case: Case, rule: NotWorseThan, rows: Catalog) -> Case:
+    """The case that another one must not be worse than: the same task and seed."""
+    for axis, name in (("models", rule.model), ("regimes", rule.regime or case.regime.name)):
+        if name not in rows.axes[axis]:
+            raise BrokenGates(f"{where}: {unknown(axis, name, rows.axes[axis])}")
+    model, regime = rows.models[rule.model], rows.regimes[rule.regime or case.regime.name].given(rows.models[rule.model].budget)
+    rival = Case(model, case.task, regime, case.seed if regime.seeded else 0)
+    if rival.id == case.id:
+        raise BrokenGates(f"{where}: it would compare {case.id} with itself; narrow `cases`")
+    if regime.runner(case.task, model) is None:
+        raise BrokenGates(f"{where}: {regime.name} adapts no {model.type} such as {model.name} to {case.task.name}")
+    return rival
+

@@ -1,0 +1,71 @@
+"""Non-inferiority of a case: to a rival, or to what an earlier run measured, on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medrival.case import Case, Outcome
+from medrival.contracts import Prediction
+from medrival.gates.judgement import Finding, Status, amount, decimals, failed, reading, spread
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How much worse still counts as not worse, in units of the metric, and how sure one must be of that."""
+
+    width: float
+    confidence: float = 0.95
+
+    @property
+    def level(self) -> float:
+        """Of the two-sided interval whose ends are the one-sided bounds at this confidence."""
+        return 2 * self.confidence - 1
+
+
+def beside(
+    case: Case, metric: str, outcome: Outcome, theirs: Sequence[Prediction], other: str, margin: Margin
+) -> Finding:
+    """Judge an outcome against other predictions of the same samples, called `other` in the explanation.
+
+    Passed where the lower bound of the paired difference lies above minus the margin, failed where the upper bound lies
+    below it. Of a metric that is better when lower, the difference counts the other way round.
+    """
+    from medrival.tasks.metrics import compare, lower_is_better
+
+    estimate = outcome.metrics.get(metric)
+    if estimate is None:
+        return failed(f"there is no metric {metric!r}; there are {', '.join(outcome.metrics)}")
+    if unlike := _unlike(outcome.predictions, theirs):
+        return failed(f"{metric} cannot be compared with {other}: {unlike}")
+    kind = case.task.kind
+    gap = compare(kind, metric, [outcome.predictions], [theirs], outcome.classes, level=margin.level)
+    if gap.value is None or gap.low is None or gap.high is None:
+        return failed(f"{reading(metric, estimate)} cannot be compared with {other}: {gap.reason}")
+    sign = -1 if lower_is_better(kind, metric) else 1
+    low, high = sorted((sign * gap.low, sign * gap.high))
+    status: Status = "passed" if low > -margin.width else "failed" if high < -margin.width else "inconclusive"
+    digits = decimals(-margin.width, sign * gap.value, low, high)
+    explanation = (
+        f"{reading(metric, estimate)} is {_apart(gap.value, digits)} {other} (margin {amount(margin.width)}; "
+        f"{amount(100 * margin.level)}% interval of the difference {spread(gap.low, gap.high, digits, '+')})"
+    )
+    ends = {"passed": "", "failed": ": worse by more than the margin", "inconclusive": ": not shown to be within the margin"}
+    return Finding(status, explanation + ends[status], sign * gap.value, -margin.width)
+
+
+def _apart(difference: float, digits: int) -> str:
+    if difference == 0:
+        return "level with"
+    return f"{abs(difference):.{digits}f} {'above' if difference > 0 else 'below'}"
+
+
+def _unlike(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> str:
+    """Why two lists of predictions are not of the same samples, or ""."""
+    if len(ours) != len(theirs):
+        return f"it has {len(theirs):,} samples, this run {len(ours):,}"
+    for mine, other in zip(ours, theirs, strict=True):
+        for what in ("id", "truth", "group"):
+            if getattr(mine, what) != getattr(other, what):
+                return f"the {what} of sample {mine.id!r} is {getattr(mine, what)!r} here and {getattr(other, what)!r} there"
+    return ""
