@@ -31,7 +31,7 @@ def beside(
     Passed where the lower bound of the paired difference lies above minus the margin, failed where the upper bound lies
     below it. Of a metric that is better when lower, the difference counts the other way round.
     """
-    from medrival.tasks.metrics import compare, lower_is_better
+    from medrival.tasks.metrics import METRICS, compare
 
     estimate = outcome.metrics.get(metric)
     if estimate is None:
@@ -42,7 +42,7 @@ def beside(
     gap = compare(kind, metric, [outcome.predictions], [theirs], outcome.classes, level=margin.level)
     if gap.value is None or gap.low is None or gap.high is None:
         return failed(f"{reading(metric, estimate)} cannot be compared with {other}: {gap.reason}")
-    sign = -1 if lower_is_better(kind, metric) else 1
+    sign = -1 if METRICS[kind][metric].lower_is_better else 1
     low, high = sorted((sign * gap.low, sign * gap.high))
     status: Status = "passed" if low > -margin.width else "failed" if high < -margin.width else "inconclusive"
     digits = decimals(-margin.width, sign * gap.value, low, high)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medrival.statistics.bootstrap import Floats, Statistic, draws, interval, why_no_interval
+from medrival.statistics.bootstrap import LEVEL, Floats, Statistic, draws, interval, why_no_interval
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,13 @@ def two_sided_p(draws: Floats) -> float | None:
 
 
 def difference(
-    first: Sequence[Statistic], second: Sequence[Statistic], groups: Sequence[str], *, seed: int = 0, resamples: int = 1000
+    first: Sequence[Statistic],
+    second: Sequence[Statistic],
+    groups: Sequence[str],
+    *,
+    level: float = LEVEL,
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> Difference:
     """First minus second, both under the same weights in every resample: what varies in common cancels.
 
@@ -53,7 +59,7 @@ def difference(
     drawn = draws(every, groups, seed, resamples)
     dice = np.random.default_rng([seed, len(every)])
     gaps = _over_seeds(drawn[: len(first)], dice) - _over_seeds(drawn[len(first) :], dice)
-    low, high = interval(gaps)
+    low, high = interval(gaps, level)
     value = float(np.mean([s.point for s in first]) - np.mean([s.point for s in second]))
     return Difference(value, low, high, two_sided_p(gaps), n, why_no_interval(low))
 
