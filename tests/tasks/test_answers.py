@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
-from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrival.tasks.answers import normalise, parse_choice, parse_yes_no, read, same
 
-ORACLE = Path(__file__).parents[3] / "shared" / "data" / "oracles" / "mumc_vqa_rad" / "compare.json"
 FINDINGS = ("Pneumonia", "Pleural effusion", "Normal", "Atelectasis")
 
 
@@ -69,74 +66,182 @@ def test_an_answer_without_a_word_equals_nothing():
         ("No.", "no"),
         ("**Yes**", "yes"),
         (" YES!\n", "yes"),
+        ("\uff39\uff25\uff33\u3002", "yes"),  # full-width letters and full stop
         ("Yes, there is no evidence of a fracture.", "yes"),
-        ("No, yes would be wrong", None),
-        ("There is no pleural effusion.", "no"),
+        ("Yes. No other abnormality is seen.", "yes"),
+        ("No, yes would be wrong", "no"),
+        ("No evidence of pneumothorax", "no"),
+        ("I would say no.", "no"),
+        ("I believe yes, as the heart is enlarged", "yes"),
+        ("Is the heart enlarged? No", "no"),
+        ("**Answer:** No", "no"),
+        ("The final answer is: yes", "yes"),
+        ("Please answer yes or no.\nYes", "yes"),
         ("I believe the answer is yes, there is no doubt.", "yes"),
         ("There is no opacity on the left, so one may say yes. Answer: no", "no"),
-        (r"No fracture is seen and yes, it is normal. \boxed{\text{yes}}", "no"),
+        ("Yes, at first sight. But the answer is no.", "no"),
+        (r"No fracture is seen and yes, it is normal. \boxed{\text{yes}}", "yes"),
         (r"One may say yes or no. \boxed{\text{yes}}", "yes"),
+        (r"$\boxed{\mathbf{\text{No}}}$", "no"),
+        ("<think>Is there a mass? No... wait, yes.</think>\n\nNo", "no"),
+        ("Thinking that was cut off in front: no.</think>Yes", "yes"),
+        ("<answer>yes</answer>", "yes"),
+        ("I cannot determine the size, but the answer is yes.", "yes"),
+        # a finding that is denied: yes to "Is the lung clear?", no to "Is there an effusion?"
+        ("There is no pleural effusion.", None),
+        ("There is no cardiomegaly", None),
+        ("The heart shows no enlargement and no effusion is seen.", None),
+        # both
         ("yes and no", None),
+        ("Yes and no: yes on the left, no on the right", None),
         ("Yes or no?", None),
         ("yes/no", None),
+        ("Yes, no.", None),
         ("I cannot say yes or no.", None),
         ("The answer is yes or no", None),
+        # nothing
         ("It is not yes", None),
         ("maybe", None),
+        ("The No. 3 rib", None),
+        ("No-contrast CT", None),
+        ("<think>Yes, there seems to be", None),
+        (r"\boxed{}", None),
         ("", None),
         ("   ", None),
+        # refusals
+        ("I cannot determine whether there is a fracture.", None),
+        ("No, I cannot determine that from this image.", None),
+        ("I'm sorry, as an AI I can\u2019t say yes.", None),
+        ("I am unable to tell; please consult a radiologist", None),
+        ("No image was provided.", None),
+        ("I'm sorry, no.", None),
+        # other languages: the prompt asks for yes or no
+        ("ja", None),
+        ("Nein, kein Pleuraerguss.", None),
+        ("\u662f", None),
+        ("\u4e0d\u662f", None),
     ],
 )
 def test_yes_or_no_is_what_the_answer_states(text, said):
     assert parse_yes_no(text) == said
 
 
-@pytest.mark.parametrize("word", ["abnormal", "know", "notice", "normal", "not", "none", "nodule", "eyes", "yesterday"])
+@pytest.mark.parametrize(
+    "word", ["abnormal", "know", "notice", "normal", "not", "none", "nodule", "eyes", "yesterday", "non-specific"]
+)
 def test_no_is_not_found_inside_abnormal(word):
     assert parse_yes_no(word) is None
     assert parse_yes_no(f"The image looks {word} to me") is None
 
 
 @pytest.mark.parametrize(
-    ("text", "option"),
+    ("text", "letter"),
     [
-        ("B", "Pleural effusion"),
-        ("b", "Pleural effusion"),
-        ("(B)", "Pleural effusion"),
-        ("(b) is right", "Pleural effusion"),
-        ("B.", "Pleural effusion"),
-        ("b) effusion", "Pleural effusion"),
-        ("B: Pleural effusion", "Pleural effusion"),
-        ("**B**", "Pleural effusion"),
-        ("A", "Pneumonia"),
-        ("A.", "Pneumonia"),
-        ("I think it is B", "Pleural effusion"),
-        ("answer: B", "Pleural effusion"),
-        ("The correct answer is (b).", "Pleural effusion"),
-        (r"\boxed{B}", "Pleural effusion"),
-        (r"So A fails. $\boxed{\text{B}}$", "Pleural effusion"),
-        ("The answer is pleural effusion", "Pleural effusion"),
-        ("It shows a pleural effusion.", "Pleural effusion"),
-        ("A pleural effusion is seen", "Pleural effusion"),
-        ("The answer is a pleural effusion", "Pleural effusion"),
-        ("A and B come to mind. C is wrong. The answer is D", "Atelectasis"),
-        ("The answer is A. No, wait: the answer is B.", "Pleural effusion"),
-        ("not pneumonia but atelectasis", "Atelectasis"),
+        ("B", "B"),
+        ("b", "B"),
+        ("(B)", "B"),
+        ("(b) is right", "B"),
+        ("(c)", "C"),
+        ("c.", "C"),
+        ("C)", "C"),
+        ("[D]", "D"),
+        ("B.", "B"),
+        ("b) effusion", "B"),
+        ("B: Pleural effusion", "B"),
+        ("**B**", "B"),
+        ("__C__", "C"),
+        ("A", "A"),
+        ("a", "A"),
+        ("A.", "A"),
+        ("\uff22", "B"),  # full-width B
+        ("\uff08\uff23\uff09", "C"),  # full-width (C)
+        ("Option C", "C"),
+        ("option c", "C"),
+        ("I think it is B", "B"),
+        ("this is a chest x-ray; C is right", "C"),
+        ("answer: B", "B"),
+        ("**Answer: C**", "C"),
+        ("The correct answer is (b).", "B"),
+        ("The answer is: a", "A"),
+        (r"\boxed{B}", "B"),
+        (r"So A fails. $\boxed{\text{B}}$", "B"),
+        (r"A, B, C or D? \[\boxed{\mathbf{\text{(C)}}}\]", "C"),
+        (r"First \boxed{A}; after a second look \boxed{D}", "D"),
+        (r"\boxed{\text{Pleural effusion}}", "B"),
+        (r"\boxed{D", "D"),
+        ("<answer>C</answer>", "C"),
+        ("<think>A? Yes, A. Or B.</think>The picture fits D.", "D"),
+        ("The answer is pleural effusion", "B"),
+        ("It shows a pleural effusion.", "B"),
+        ("PLEURAL EFFUSION", "B"),
+        ("A pleural effusion is seen", "B"),
+        ("The answer is a pleural effusion", "B"),
+        ("A and B come to mind. C is wrong. The answer is D", "D"),
+        ("A is unlikely. B is excluded. C is not right. So D.", "D"),
+        ("Let us see.\nA. Pneumonia: no.\nB. Pleural effusion: no.\nC. Normal: no.\n\nD", "D"),
+        ("A shows consolidation, B a meniscus, C clear lungs, D volume loss.\nAnswer: D", "D"),
+        ("B\n\nA would show consolidation and D volume loss.", "B"),
+        ("The answer is A. No, wait: the answer is B.", "B"),
+        ("not pneumonia but atelectasis", "D"),
+        ("pneumonia without pleural effusion", "A"),
+        ("I cannot give a diagnosis, but the image fits C.", "C"),
+        # two
         ("A and B", None),
+        ("A and C", None),
+        ("A) and C)", None),
+        ("A/B", None),
         ("The answer is A or B", None),
+        ("The answer is pneumonia or atelectasis", None),
         ("Either pneumonia or atelectasis", None),
         ("B. Pneumonia", None),
+        ("Answer: B. Pneumonia", None),
+        (r"\boxed{A, C}", None),
+        ("A. Pneumonia: consolidation. B. Pleural effusion: meniscus. C. Normal: clear. D. Atelectasis: collapse.", None),
+        # none
         ("E", None),
         ("The answer is not B", None),
+        ("B is wrong.", None),
+        ("There is no pneumonia.", None),
         ("A fracture is seen", None),
+        ("this is a chest x-ray", None),
         ("Abnormal", None),
         ("vitamin B12", None),
+        ("The patient has hepatitis B.", None),
         ("none of them", None),
+        ("I cannot determine whether it is A.", None),
+        ("I'm sorry, as an AI I cannot tell A from B.", None),
+        ("<think>It must be A", None),
         ("", None),
+        # German with umlauts, and Chinese: only the options' own words count
+        ("Es handelt sich um einen Pleuraerguß", None),
+        ("\u80f8\u8154\u79ef\u6db2", None),
     ],
 )
-def test_a_choice_is_the_one_option_that_is_named(text, option):
-    assert parse_choice(text, FINDINGS) == option
+def test_a_choice_is_the_one_option_that_is_named(text, letter):
+    assert parse_choice(text, FINDINGS) == (letter and FINDINGS["ABCD".index(letter)])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "option"),
+    [
+        ("Es ist die rechte Niere.", ("Rechte Niere", "Milz"), "Rechte Niere"),
+        ("Ödem der Lunge", ("ÖDEM", "Erguss"), "ÖDEM"),
+        ("O\u0308dem", ("\u00d6dem", "Erguss"), "\u00d6dem"),  # a combining umlaut
+        ("\u662f\u3002", ("\u662f", "\u5426"), "\u662f"),  # SLAKE's Chinese yes and no
+        ("\u5426", ("\u662f", "\u5426"), "\u5426"),
+        ("\u4e0d\u662f", ("\u662f", "\u5426"), None),
+        ("There is no fracture.", ("fracture", "no fracture"), "no fracture"),
+        ("T2", ("T1", "T2"), "T2"),
+        ("1.5 cm", ("5 cm", "1.5 cm"), "1.5 cm"),
+        ("posterior anterior", ("PA", "AP"), None),
+    ],
+)
+def test_options_in_other_words_are_found_as_whole_words(text, options, option):
+    assert parse_choice(text, options) == option
+
+
+def test_pa_is_not_posterior_anterior():
+    assert not same("pa", "posterior anterior")
 
 
 def test_the_longer_option_is_not_taken_for_the_shorter_one_inside_it():
@@ -162,27 +267,39 @@ def test_whatever_the_text_the_result_is_an_option_or_none(text):
 def test_a_question_without_options_takes_the_whole_answer():
     assert read("Axial plane", ()) == "Axial plane"
     assert read("...", ()) is None
+    assert read("<think>A sagittal one?</think>Axial", ()) == "Axial"
 
 
 def test_yes_and_no_as_options_are_read_as_such_whatever_their_case():
-    assert read("There is no mass", ("Yes", "No")) == "no"
+    assert read("No mass is seen", ("Yes", "No")) == "no"
+    assert read("A", ("Yes", "No")) is None
 
 
 @pytest.mark.parametrize(
-    "piece",
-    ["answer ", "answer" + " " * 60, "A ", "A" + " " * 60, "((", "\\boxed {", "not ", "yes and ", "1,000", "....", "a\t"],
+    ("text", "option"),
+    [("B", "No"), ("A. Yes", "Yes"), ("No", "No"), ("The answer is no.", "No"), ("A. No", None), ("There is no mass.", None)],
 )
-def test_an_answer_of_ten_thousand_characters_does_not_hang_the_reader(piece):
-    text = (piece * 10_000)[:10_000]
+def test_yes_and_no_with_letters_are_read_by_letter_or_word(text, option):
+    assert read(text, ("Yes", "No"), lettered=True) == option
+
+
+PIECES = (
+    *"answer |answer is |A |A| |((|\\boxed{|}|not |yes and |yes|no|,|1,000|...|\n|a\t|<think>|</think>|<answer>".split("|"),
+    *"I cannot say |as an AI |but |*|B. |pneumonia |or |\u00d6|\u662f|is not |rules out |. |/|vitamin ".split("|"),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4))
+def test_an_answer_of_ten_thousand_characters_is_read_whatever_repeats_in_it(pieces):
+    piece = "".join(pieces)
+    text = (piece * (10_000 // len(piece) + 1))[:10_000]
     assert parse_choice(text, FINDINGS) in (*FINDINGS, None)
     assert parse_yes_no(text) in ("yes", "no", None)
 
 
-@pytest.mark.skipif(not ORACLE.is_file(), reason="the published predictions are not beside this checkout")
-@pytest.mark.parametrize(("kind", "published"), [(None, 74.06), ("close", 84.56), ("open", 58.10)])
-def test_published_predictions_score_what_their_authors_report(kind, published):
-    rows = [row for row in json.loads(ORACLE.read_text()).values() if kind in (None, row["type"])]
-    assert 100 * sum(row["gt"].lower() == row["pred"].lower() for row in rows) / len(rows) == pytest.approx(
-        published, abs=0.005
-    )
-    assert 100 * sum(same(row["pred"], row["gt"]) for row in rows) / len(rows) == pytest.approx(published, abs=0.005)
+@settings(deadline=None)
+@given(st.text(max_size=10_000))
+def test_a_statement_behind_any_length_of_thought_is_what_counts(thought):
+    text = f"<think>{thought}</think>\nAnswer: B"
+    assert parse_choice(text, FINDINGS) == FINDINGS[1]
