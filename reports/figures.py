@@ -49,3 +49,8 @@ def large(value: float | None, unit: str = "") -> str:
 def count(n: int, noun: str) -> str:
     """Such as "1 case" and "1,811 cases"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def visible(text: str) -> str:
+    """The text without what could steer a terminal: control characters, escapes, changes of direction."""
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -20,10 +20,11 @@ def write_json(run: Run) -> Path:
     """
     for case in run.cases:
         if case.predictions_file:
-            write(run.report_dir / case.predictions_file, _lines(case))
+            write(run.report_dir / case.predictions_file, sample_lines(case))
     report = document(run, environment())
     return write(run.report_dir / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
-def _lines(case: CaseRecord) -> str:
+def sample_lines(case: CaseRecord) -> str:
+    """What a case's model said, one sample a line."""
     return "".join(json.dumps(plain(vars(prediction)), allow_nan=False) + "\n" for prediction in case.predictions)

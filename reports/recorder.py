@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +20,7 @@ from medrival.contracts import Sample
 from medrival.errors import GateFailed, MedrivalError
 from medrival.gates import Gates, Judgement
 from medrival.plan import Plan, identity, ours
+from medrival.reports.github import append_summary
 from medrival.reports.record import CaseRecord, PairRecord, Run, Status, corrected
 from medrival.reports.summary import summary
 from medrival.store import Store, outcome_from
@@ -119,6 +122,9 @@ class Recorder:
         except MedrivalError as error:
             self._lines[-1] = f"ERROR: {error}"  # there is no report to point to
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        if self._config.getoption("--update-baseline") and not self._new_baseline(run):
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+        self._summarise_job(run)
         with suppress(OSError):
             self._store.prune()
 
@@ -126,6 +132,28 @@ class Recorder:
         """End with the answer."""
         for line in self._lines:
             terminalreporter.write_line(line)
+
+    def _new_baseline(self, run: Run) -> bool:
+        """Write the baseline that was asked for; False where that cannot be."""
+        from medrival.reports.baseline import write_baseline
+
+        path = self._config.getoption("--baseline")
+        try:
+            write_baseline(path, run, self._plan.cases)
+        except MedrivalError as error:
+            self._lines.append(f"ERROR: {error}")
+            return False
+        self._lines.append(f"baseline: {path}")
+        return True
+
+    def _summarise_job(self, run: Run) -> None:
+        """Add to the page of a GitHub job where this is one; that page lost is no result lost."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if path:
+            try:
+                append_summary(Path(path), run)
+            except OSError as error:
+                self._lines.append(f"the job summary {path} cannot be written: {error.strerror or error}")
 
     def _note_what_was_not_reached(self) -> None:
         """A run that was stopped must not read like a whole one."""

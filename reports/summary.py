@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from statistics import fmean
 from textwrap import shorten, wrap
 
-from medrival.reports.figures import count, duration, estimate, signed
-from medrival.reports.questions import Answer, answers
+from medrival.reports.figures import count, duration, estimate, p_value, signed, visible
+from medrival.reports.gates import gate_lines
+from medrival.reports.questions import Answer, answers, families
 from medrival.reports.record import CaseRecord, PairRecord, Run
 
 WIDTH = 80
@@ -20,7 +21,7 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
 
     Args:
         run: what was measured.
-        verbose: add one line a measured case with its primary metric.
+        verbose: add one line a measured case with its primary metric, and one a pair with its verdict.
     """
     states = Counter(case.status for case in run.cases)
     lines = [
@@ -31,11 +32,13 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
         lines.append(f"  limited to {limit:,} samples of each split: a quick look, not a result")
     if verbose:
         lines += [_case(case) for case in run.cases if case.status == "measured"]
+        lines += [_pair(pair) for pair in run.pairs if pair.status == "measured"]
     lines += _rivalry(run.pairs)
     lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
     if lost := sum(len(case.failed) for case in run.cases):
         lines.append(f"  {count(lost, 'sample')} failed and counted as wrong; the report lists them")
-    return [*lines, f"report: {_visible(str(run.report_dir / 'report.html'))}"]
+    lines += gate_lines(run.gates, WIDTH)
+    return [*lines, f"report: {visible(str(run.report_dir / 'report.html'))}"]
 
 
 def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
@@ -49,25 +52,37 @@ def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
             subsequent_indent="    ",
         )
     lines = ["Does the general model rival the medical one? (general - medical: mean, range)"]
-    for answer in said:
-        lines += _answer(answer)
+    known = families(pairs)
+    by_family = [answers(pairs, family) for family in known] if len(known) > 1 else []
+    for answer, *parts in zip(said, *by_family, strict=True):
+        lines += _answer(answer, f"  {answer.label:<24}  ")
+        for part in parts:
+            if part.measured or part.missing:
+                lines += _answer(part, f"    {shorten(visible(str(part.family)), 22, placeholder='...'):<22}  ")
     return lines
 
 
-def _answer(answer: Answer) -> list[str]:
+def _answer(answer: Answer, indent: str) -> list[str]:
     """One line, or two where the counts and the difference do not fit one; the difference stays in one piece."""
     text = answer.sentence.replace(" in ", "\xa0in\xa0")
     if answer.differences:
         mean, low, high = (signed(f(answer.differences), 2) for f in (fmean, min, max))
         spread = f" ({low} to {high})" if len(answer.differences) > 1 else ""
         text += f"; {mean}{spread}".replace(" ", "\xa0").replace("\xa0", " ", 1)
-    lines = wrap(text, WIDTH, initial_indent=f"  {answer.label:<24}  ", subsequent_indent=" " * 28, break_on_hyphens=False)
+    lines = wrap(text, WIDTH, initial_indent=indent, subsequent_indent=" " * 28, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 
 
 def _case(case: CaseRecord) -> str:
     result = case.metrics.get(case.primary, {})
-    return f"  {_visible(case.id)}  {case.primary} {estimate(result)}  n={result.get('n', len(case.predictions)):,}"
+    return f"  {visible(case.id)}  {case.primary} {estimate(result)}  n={result.get('n', len(case.predictions)):,}"
+
+
+def _pair(pair: PairRecord) -> str:
+    """The verdict with what it rests on: the margin, the interval, and p after Holm's correction across the run's pairs."""
+    span = f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
+    about = f"margin {pair.margin:g}, corrected p {p_value(pair.p_adjusted)}, n={pair.n:,}"
+    return f"  {visible(pair.id)}  {pair.verdict}: {pair.metric} {span}, {about}"
 
 
 def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord]) -> list[str]:
@@ -75,12 +90,7 @@ def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord]) -> list[str]
     reasons = Counter((record.status, record.reason) for record in records if record.status != "measured")
     lines = []
     for (status, reason), n in reasons.most_common(REASONS):
-        text = shorten(_visible(reason) or "no reason given", 400, placeholder=" ...")
+        text = shorten(visible(reason) or "no reason given", 400, placeholder=" ...")
         lines += wrap(f"  {count(n, noun)} {status}: {text}", WIDTH, subsequent_indent="    ")
     hidden = sum(reasons.values()) - sum(n for _, n in reasons.most_common(REASONS))
     return lines + ([f"  {count(hidden, noun)} more not measured, for other reasons: see the report"] if hidden else [])
-
-
-def _visible(text: str) -> str:
-    """The text without what could steer a terminal: control characters, escapes, changes of direction."""
-    return "".join(char if char.isprintable() else " " for char in text)

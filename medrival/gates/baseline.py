@@ -52,6 +52,11 @@ class Baseline:
             raise BrokenBaseline(f"--baseline {path}: its schema is {report['schema']!r}; this medrival reads schema '1'")
         return cls(path, started, cases)
 
+    @staticmethod
+    def names(file: str) -> bool:
+        """Whether a report may call a file so: it stays in the folder predictions/."""
+        return PREDICTIONS.fullmatch(file) is not None
+
     def predictions(self, case: str) -> tuple[Prediction, ...]:
         """What that run's model said about each test sample of a case that it measured.
 
@@ -60,11 +65,11 @@ class Baseline:
         """
         row = self.cases[case]
         name = row.get("predictions")
-        if not isinstance(name, str) or not PREDICTIONS.fullmatch(name):
+        if not isinstance(name, str) or not self.names(name):
             raise BrokenBaseline(f"--baseline {self.path}: {case} names no file of predictions")
         file = self.path.parent / name
         try:
-            found = tuple(_prediction(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines())
+            found = tuple(_prediction(json.loads(line)) for line in file.read_bytes().splitlines())
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrokenBaseline(
                 f"--baseline {self.path}: the predictions of {case} cannot be read from {file} ({error}); "

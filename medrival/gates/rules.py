@@ -152,6 +152,8 @@ class SubgroupGap:
         if unknown := [name for name, estimate in groups.groups.items() if estimate.value is None]:
             status = "failed" if status == "failed" else "inconclusive"
             demand += f", and {', '.join(unknown)} cannot be measured"
+        elif status == "inconclusive":
+            demand += ", and its interval leaves that open"
         return Finding(status, begins if status == "passed" else f"{begins}; it {demand}", gap.value, self.at_most)
 
 

@@ -1,0 +1,45 @@
+"""What the gates decided, as the terminal says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from textwrap import wrap
+
+from medrival.gates import Judgement
+from medrival.reports.figures import count, visible
+
+INTERVAL = re.compile(r"\[([^][ ]*,) ([^][ ]*)\]")  # stays in one piece
+SHOWN = 4  # failures told of a gate; the report has them all
+
+
+def gate_lines(judgements: Sequence[Judgement], width: int) -> list[str]:
+    """One line a gate that holds, and each failure of one that does not in its own sentence."""
+    names = list(dict.fromkeys(judgement.name for judgement in judgements))
+    chosen = {name: [one for one in judgements if one.name == name] for name in names}
+    held = sum(all(one.holds for one in every) for every in chosen.values())
+    said = [f"Gates: {held:,} of {len(names):,} hold"] if names else []
+    for name, every in chosen.items():
+        broken = [one for one in every if not one.holds]
+        if not broken:
+            said += _wrapped(f"  passed  {visible(name)}{_extent(every)}", width)
+        for one in broken[:SHOWN]:
+            about = f", {one.subject}" if one.subject else ""
+            text = f"  FAILED  {visible(name)}{visible(about)}: {visible(one.explanation)}"
+            said += [line.replace("\xa0", " ") for line in _wrapped(INTERVAL.sub("[\\1\xa0\\2]", text), width)]
+        if len(broken) > SHOWN:
+            said.append(f"          and {len(broken) - SHOWN:,} more: see the report")
+    return said
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, width, subsequent_indent=" " * 10, break_on_hyphens=False)
+
+
+def _extent(judgements: Sequence[Judgement]) -> str:
+    """Such as " (6 cases, 1 of them inconclusive)"."""
+    if not judgements[0].subject:
+        return ""
+    noun = "case" if judgements[0].case else "pair"
+    undecided = sum(judgement.status == "inconclusive" for judgement in judgements)
+    return f" ({count(len(judgements), noun)}{f', {undecided:,} inconclusive' if undecided else ''})"
