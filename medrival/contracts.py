@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 TaskKind = Literal["diagnosis", "vqa"]
 ModelType = Literal["dual-encoder", "generator"]
-Form = Literal["label", "closed", "choice", "open"]
+Form = Literal["label", "findings", "closed", "choice", "open"]
 
 
 class Image(Protocol):
@@ -46,10 +46,12 @@ class Sample:
         id: unique within its task.
         image: decoded on demand.
         group: the patient (or, where patients are unknown, the image): the cluster of the bootstrap.
-        truth: the class name (diagnosis) or the reference answer (vqa).
+        truth: the class name (diagnosis); names joined by "|" where the form is "findings", "" for none of them; the
+            reference answer (vqa).
         prompt: what a generator is asked, in full; empty for a diagnosis.
         question: the question alone, for display.
-        form: "label" (diagnosis), "closed" (yes or no, or one of few words), "choice" (lettered options), "open".
+        form: "label" (a diagnosis of one class), "findings" (a diagnosis whose classes are independent: several, one or
+            none), "closed" (yes or no, or one of few words), "choice" (lettered options), "open".
         options: what may be answered: the two words of a yes/no question, the option texts of a choice.
         skill: "understanding", "reasoning" or unknown ("").
         attributes: subgroups such as {"sex": "female", "age": "40-59"}.
@@ -69,7 +71,12 @@ class Sample:
     @property
     def reply(self) -> str:
         """What the prompt asks for, in the form it asks for: the letter of a choice, else the truth."""
-        return ascii_uppercase[self.options.index(self.truth)] if self.form == "choice" else self.truth
+        return self.replies[self.options.index(self.truth)] if self.form == "choice" else self.truth
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """What the prompt lets be answered, one an option: the letters of a choice, else the options themselves."""
+        return tuple(ascii_uppercase[: len(self.options)]) if self.form == "choice" else self.options
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ class Prediction:
     """What a model said about one sample, with all that is needed to score it later without the data.
 
     Attributes:
-        scores: probability of each class, in the order of the task's classes (diagnosis).
+        scores: probability of each class, in the order of the task's classes (diagnosis); of each option, in their order, by
+            the likelihood of its reply, where the model gives that (vqa).
         answer: the model's words (vqa).
         error: why the sample failed, or "". A failed sample counts as wrong.
     """
@@ -140,6 +148,9 @@ class DualEncoder:
     scale: float
 
 
+Likelihoods = Callable[["Sequence[PIL.Image]", "Sequence[str]", "Sequence[Sequence[str]]"], "list[tuple[float, ...]]"]
+
+
 @dataclass(frozen=True)
 class Generator:
     """What every model that answers in words can do.
@@ -150,6 +161,9 @@ class Generator:
         asked_by: "chat template" or "plain prompt", for the record.
         answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt.
         teach: images, prompts and wished-for answers -> model inputs with labels on the answer's tokens only.
+        loglikelihood: images, prompts and candidate replies to each -> the log-likelihood of each: the sum of the (float32)
+            log-probabilities of the reply's tokens, as `teach` writes them, given image and prompt. The token that closes a
+            reply does not count (as in EleutherAI's lm-evaluation-harness). None where the model does not give it.
     """
 
     module: torch.nn.Module
@@ -157,6 +171,7 @@ class Generator:
     asked_by: str
     answer: Callable[[Sequence[PIL.Image], Sequence[str], int], list[str]]
     teach: Callable[[Sequence[PIL.Image], Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
+    loglikelihood: Likelihoods | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +181,15 @@ class Failed:
     reason: str
 
 
-Answer = tuple[float, ...] | str | Failed
+@dataclass(frozen=True)
+class Said:
+    """An answer in words, with the probability of each option where the question has options and the model gives it."""
+
+    text: str
+    scores: tuple[float, ...] = ()
+
+
+Answer = tuple[float, ...] | Said | Failed
 """What a model says about a sample: class probabilities (diagnosis), words (vqa), or why it could not."""
 
 
@@ -209,6 +232,9 @@ class Workbench(Protocol):
     device: str
     batch_size: int
     max_new_tokens: int
+
+    def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
+        """The full prompt for a question, worded as the question tasks word theirs."""
 
     def features(self, samples: Sequence[Sample]) -> Features:
         """Frozen image features of the case's model, from the store where they are known."""

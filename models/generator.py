@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from medrival.models.checkpoint import linear_layers, load_module, load_processo
 IMAGE_TOWER = r"(^|\.)(vision|visual|image|vit)(_?(tower|model|encoder))?(\.|$)"
 PROJECTOR = r"(^|\.)(merger|\w*projector|\w*connector|\w*mm_projection\w*)(\.|$)"
 """How the families of transformers name their parts: a projector may lie inside the image tower, as Qwen-VL's merger."""
+
+Tokens = tuple[int, ...]
 
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
@@ -72,8 +75,24 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
 
     def teach(images: Sequence[PIL.Image], prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)
-        wished = [[*tokenizer(text, add_special_tokens=False)["input_ids"], closing] for text in answers]
-        return _followed_by(inputs, wished, tokenizer.pad_token_id)
+        return _followed_by(inputs, [(*_tokens(tokenizer, text), closing) for text in answers], tokenizer.pad_token_id)
+
+    @torch.inference_mode()
+    def loglikelihood(
+        images: Sequence[PIL.Image], prompts: Sequence[str], replies: Sequence[Sequence[str]]
+    ) -> list[tuple[float, ...]]:
+        wanted = [[_tokens(tokenizer, reply) for reply in candidates] for candidates in replies]
+        rows = [(i, head) for i, candidates in enumerate(wanted) for head in _heads(candidates)]
+        found: list[dict[Tokens, float]] = [{} for _ in images]
+        for start in range(0, len(rows), len(images)):  # no more at a time than the caller thought would fit
+            chunk = rows[start : start + len(images)]
+            inputs = ask([images[i] for i, _ in chunk], [prompts[i] for i, _ in chunk])
+            heads = [head for _, head in chunk]
+            for (i, head), logits in zip(chunk, _next_tokens(module, inputs, heads, tokenizer.pad_token_id), strict=True):
+                for reply in wanted[i]:
+                    if head[: len(reply) - 1] == reply[:-1]:
+                        found[i][reply] = sum(logits[place, token].item() for place, token in enumerate(reply))
+        return [tuple(known[reply] for reply in candidates) for known, candidates in zip(found, wanted, strict=True)]
 
     return Generator(
         module=module,
@@ -81,6 +100,7 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
         asked_by="chat template" if template else "plain prompt",
         answer=answer,
         teach=teach,
+        loglikelihood=loglikelihood,
     )
 
 
@@ -94,14 +114,46 @@ def _asked(processor: Any, template: str | None, image: PIL.Image, prompt: str) 
     return text
 
 
-def _followed_by(inputs: Mapping[str, torch.Tensor], answers: Sequence[Sequence[int]], pad: int) -> dict[str, torch.Tensor]:
+def _tokens(tokenizer: Any, reply: str) -> Tokens:
+    """A reply as it is taught and scored, without the token that closes it.
+
+    Raises:
+        ValueError: for a reply without a token.
+    """
+    tokens = tuple(tokenizer(reply, add_special_tokens=False)["input_ids"])
+    if not tokens:
+        raise ValueError(f"the reply {reply!r} has no token")
+    return tokens
+
+
+def _heads(replies: Sequence[Tokens]) -> list[Tokens]:
+    """The fewest continuations of a prompt behind which every reply's tokens are foretold: one for single letters."""
+    heads = dict.fromkeys(reply[:-1] for reply in replies)
+    return [head for head in heads if not any(len(other) > len(head) == _shared(head, other) for other in heads)]
+
+
+def _shared(one: Tokens, other: Tokens) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _next_tokens(module: Any, inputs: Mapping[str, torch.Tensor], heads: Sequence[Tokens], pad: int) -> torch.Tensor:
+    """Log-probabilities [rows, 1 + longest head, vocabulary], float32, of the token behind each prompt and each of its head."""
+    told = _followed_by(inputs, heads, pad)
+    del told["labels"]
+    places = 1 + max(map(len, heads))
+    kept = {"logits_to_keep": places} if "logits_to_keep" in inspect.signature(module.forward).parameters else {}
+    logits = module(**told, use_cache=False, **kept).logits[:, -places:]
+    return logits.float().log_softmax(dim=-1).cpu()
+
+
+def _followed_by(inputs: Mapping[str, torch.Tensor], answers: Sequence[Tokens], pad: int) -> dict[str, torch.Tensor]:
     """Prompts (padded left) and answers (padded right) side by side, with labels on the answers alone."""
     prompts = inputs["input_ids"]
     width = max(len(answer) for answer in answers)
     tokens = torch.full((len(answers), width), pad, dtype=prompts.dtype, device=prompts.device)
     labels = torch.full_like(tokens, -100)
     for row, answer in enumerate(answers):
-        tokens[row, : len(answer)] = labels[row, : len(answer)] = torch.tensor(answer, device=prompts.device)
+        tokens[row, : len(answer)] = labels[row, : len(answer)] = torch.tensor(answer).to(prompts)
     taught = {name: _extended(value, prompts, width) for name, value in inputs.items()}
     taught["input_ids"] = torch.cat([prompts, tokens], dim=1)
     taught["attention_mask"] = torch.cat([inputs["attention_mask"], (labels != -100).to(inputs["attention_mask"])], dim=1)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medrival.batches import in_batches
-from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Sample, Task, Workbench
+from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Said, Sample, Task, Workbench
+from medrival.errors import AdaptationFailed
 
 if TYPE_CHECKING:
     from PIL import Image as PIL
+
+WHICH = "Which description fits the image?"
+"""What a generator is asked where a dual encoder compares the image with the same descriptions."""
 
 
 def classify(model: DualEncoder, task: Task, _: Mapping[str, Any], bench: Workbench) -> Adapted:
@@ -33,22 +38,68 @@ def classify(model: DualEncoder, task: Task, _: Mapping[str, Any], bench: Workbe
     return Adapted(predict)
 
 
+def choose(model: Generator, task: Task, _: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """A diagnosis as a multiple choice among the class prompts; softmax over the log-likelihoods of their letters.
+
+    Letters, not the descriptions themselves: a long description is unlikely for its length alone.
+
+    Raises:
+        AdaptationFailed: the model gives no likelihoods, or the classes are more than the letters.
+    """
+    likelihoods = model.loglikelihood
+    if likelihoods is None:
+        raise AdaptationFailed(f"{task.name}: a diagnosis needs the likelihood of each class, and this generator gives none")
+    if len(task.prompts) > len(ascii_uppercase):
+        raise AdaptationFailed(f"{task.name}: {len(task.prompts)} classes; a generator can choose among {len(ascii_uppercase)}")
+    prompt, letters = bench.ask("choice", WHICH, task.prompts), ascii_uppercase[: len(task.prompts)]
+
+    def work(images: list[PIL.Image], batch: list[Sample]) -> list[Answer]:
+        return as_answers(np.array(likelihoods(images, [prompt] * len(batch), [letters] * len(batch))), {})
+
+    def predict(samples: Sequence[Sample]) -> list[Answer]:
+        return in_batches(samples, work, bench.batch_size, bench.progress, "choices")
+
+    return Adapted(predict, notes={"asked": prompt})
+
+
 def answer(model: Generator, _: Task, __: Mapping[str, Any], bench: Workbench) -> Adapted:
     """Greedy answers to the task's prompts."""
     return Adapted(lambda samples: answers(model, samples, bench))
 
 
 def answers(model: Generator, samples: Sequence[Sample], bench: Workbench) -> list[Answer]:
-    """What a generator answers to each sample, in batches."""
+    """What a generator answers to each sample, in batches, and how probable it finds each option of those that have any.
 
-    def work(images: list[PIL.Image], batch: list[Sample]) -> Sequence[Answer]:
-        return model.answer(images, [sample.prompt for sample in batch], bench.max_new_tokens)
+    The options of a question cost one more pass over its prompt, where their replies differ in their last token only.
+    """
+
+    def work(images: list[PIL.Image], batch: list[Sample]) -> list[Answer]:
+        said = model.answer(images, [sample.prompt for sample in batch], bench.max_new_tokens)
+        return [Said(text, scores) for text, scores in zip(said, _scores(model, images, batch), strict=True)]
 
     return in_batches(samples, work, bench.batch_size, bench.progress, "answers")
 
 
+def _scores(model: Generator, images: Sequence[PIL.Image], batch: Sequence[Sample]) -> list[tuple[float, ...]]:
+    """The probability of each option of each sample, by softmax over the log-likelihoods of its replies."""
+    scores: list[tuple[float, ...]] = [()] * len(batch)
+    chosen = [i for i, sample in enumerate(batch) if sample.options]
+    if model.loglikelihood is None or not chosen:
+        return scores
+    rows = model.loglikelihood(
+        [images[i] for i in chosen], [batch[i].prompt for i in chosen], [batch[i].replies for i in chosen]
+    )
+    for i, row in zip(chosen, rows, strict=True):
+        scores[i] = tuple(softmax(np.array([row]))[0].tolist())
+    return scores
+
+
 def as_answers(logits: np.ndarray, failed: Mapping[int, str]) -> list[Answer]:
     """Class probabilities by softmax of logits [samples, classes]; `Failed` where a row has no features."""
+    return [Failed(failed[i]) if i in failed else tuple(row) for i, row in enumerate(softmax(logits).tolist())]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits [rows, columns], in each row."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-    return [Failed(failed[i]) if i in failed else tuple(row) for i, row in enumerate(probabilities.tolist())]
+    return shifted / shifted.sum(axis=1, keepdims=True)

@@ -1,6 +1,6 @@
 """The metrics of both kinds of task, and what measures and compares predictions with them."""
 
-from medrival.tasks.metrics import diagnosis, vqa
+from medrival.tasks.metrics import diagnosis, likelihood, vqa
 from medrival.tasks.metrics.registry import METRICS, Metric, metric
 from medrival.tasks.metrics.scoring import compare, measure, primary
 
