@@ -16,10 +16,23 @@ from medrival import fingerprints, memory
 from medrival.batches import Progress, in_batches, out_of_memory
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
-from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Features, Generator, Prediction, Sample, Task
+from medrival.contracts import (
+    Adapted,
+    Answer,
+    DualEncoder,
+    Failed,
+    Features,
+    Form,
+    Generator,
+    Prediction,
+    Said,
+    Sample,
+    Task,
+)
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.limit import limited
 from medrival.store import Store, key_of
+from medrival.tasks.prompts import ask
 from medrival.weights import locate
 from medrival.workers import repeatable_cuda
 
@@ -283,6 +296,10 @@ class Bench:
         """Since the start, as if every stored feature had been computed now: a cost does not depend on what ran before."""
         return time.perf_counter() - self._started
 
+    def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
+        """The full prompt for a question, worded as the question tasks word theirs."""
+        return ask(form, question, options)
+
     def features(self, samples: Sequence[Sample]) -> Features:
         """Frozen image features of the case's model."""
         asked = time.perf_counter()
@@ -304,8 +321,8 @@ def _prediction(sample: Sample, answer: Answer) -> Prediction:
         id=sample.id,
         group=sample.group,
         truth=sample.truth,
-        scores=answer if isinstance(answer, tuple) else (),
-        answer=answer if isinstance(answer, str) else "",
+        scores=answer.scores if isinstance(answer, Said) else answer if isinstance(answer, tuple) else (),
+        answer=answer.text if isinstance(answer, Said) else "",
         error=answer.reason if isinstance(answer, Failed) else "",
         question=sample.question,
         form=sample.form,
