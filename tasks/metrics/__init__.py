@@ -1,7 +1,20 @@
 """The metrics of both kinds of task, and what measures and compares predictions with them."""
 
-from medrival.tasks.metrics import diagnosis, likelihood, vqa
+from medrival.tasks.metrics import calibration, diagnosis, legacy, likelihood, ranking, vqa
 from medrival.tasks.metrics.registry import METRICS, Metric, metric
-from medrival.tasks.metrics.scoring import compare, measure, primary
+from medrival.tasks.metrics.scoring import Measured, compare, measure, primary
 
-__all__ = ["METRICS", "Metric", "compare", "diagnosis", "measure", "metric", "primary", "vqa"]
+__all__ = [
+    "METRICS",
+    "Measured",
+    "Metric",
+    "calibration",
+    "compare",
+    "diagnosis",
+    "likelihood",
+    "measure",
+    "metric",
+    "primary",
+    "ranking",
+    "vqa",
+]

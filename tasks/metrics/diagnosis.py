@@ -1,71 +1,64 @@
-"""Metrics of a diagnosis."""
+"""Metrics of the class that a diagnosis decides for. How it ranks is in `ranking`, how sure it may be in `calibration`."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from medrival.statistics import Floats, mean_of
-from medrival.tasks.metrics.registry import NAN, Labels, metric
+from medrival.statistics import Floats, Statistic, mean_of
+from medrival.tasks.metrics import ranking  # noqa: F401  # ranking leads the report
+from medrival.tasks.metrics.diagnosed import Diagnosed
+from medrival.tasks.metrics.registry import NAN, metric
 
 
-def _hits(truth: Labels, scores: Floats) -> Floats:
-    hits: Floats = (scores.argmax(axis=1) == truth).astype(np.float64)
-    return hits
-
-
-def _columns(scores: Floats) -> list[int]:
-    """The classes that are ranked against the rest: the last of two, each of more."""
-    return [1] if scores.shape[1] == 2 else list(range(scores.shape[1]))
-
-
-def _resampled_auroc(truth: Labels, scores: Floats, weights: Floats) -> Floats:
-    """Weighted Mann-Whitney statistic; a tie counts one half."""
-    areas = np.zeros(len(weights))
-    for column in _columns(scores):
-        order = np.argsort(scores[:, column], kind="stable")
-        score, positive, drawn = scores[order, column], truth[order] == column, weights[:, order]
-        ties = np.flatnonzero(np.r_[True, score[1:] != score[:-1]])
-        positives, negatives = (np.add.reduceat(drawn * of, ties, axis=1) for of in (positive, ~positive))
-        below = np.cumsum(negatives, axis=1) - negatives / 2
-        with np.errstate(invalid="ignore"):
-            areas += (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
-    return areas / len(_columns(scores))
-
-
-def _resampled_accuracy(truth: Labels, scores: Floats, weights: Floats) -> Floats:
-    return mean_of(_hits(truth, scores)).resampled(weights)
-
-
-def _resampled_balanced_accuracy(truth: Labels, scores: Floats, weights: Floats) -> Floats:
-    members = np.eye(scores.shape[1])[truth]
-    with np.errstate(invalid="ignore"):
-        recalls = (weights @ (members * _hits(truth, scores)[:, None])) / (weights @ members)
-    mean: Floats = np.nanmean(recalls, axis=1)
-    return mean
-
-
-@metric("auroc", of="diagnosis", resampled=_resampled_auroc)
-def auroc(truth: Labels, scores: Floats) -> float:
-    """Area under the ROC curve of the last of two classes; of more, the mean of each against the rest (sklearn)."""
-    from sklearn.metrics import roc_auc_score
-
-    if len(np.unique(truth)) < max(scores.shape[1], 2):
-        return NAN
-    return float(np.mean([roc_auc_score(truth == column, scores[:, column]) for column in _columns(scores)]))
-
-
-@metric("accuracy", of="diagnosis", resampled=_resampled_accuracy)
-def diagnosis_accuracy(truth: Labels, scores: Floats) -> float:
+@metric("accuracy", of="diagnosis")
+def accuracy(samples: Diagnosed) -> Statistic:
     """Share of samples whose most probable class is the true one (scikit-learn)."""
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(truth, scores.argmax(axis=1)))
+    return mean_of(samples.hits)
 
 
-@metric("balanced_accuracy", of="diagnosis", resampled=_resampled_balanced_accuracy)
-def balanced_accuracy(truth: Labels, scores: Floats) -> float:
-    """Mean recall over the classes that occur, chance = 1 / classes (scikit-learn's definition)."""
-    from sklearn.metrics import recall_score
+@metric("balanced_accuracy", of="diagnosis")
+def balanced_accuracy(samples: Diagnosed) -> Statistic:
+    """Mean recall over the classes that occur, chance = 1 / classes (scikit-learn)."""
+    right = samples.members * samples.hits[:, None]
+    return _mean_ratio(right, samples.members.astype(np.float64))
 
-    occurring = np.unique(truth)
-    return float(recall_score(truth, scores.argmax(axis=1), labels=occurring, average="macro", zero_division=0.0))
+
+@metric("macro_f1", of="diagnosis")
+def macro_f1(samples: Diagnosed) -> Statistic:
+    """Mean over classes of 2 right / (true + called); a class that neither occurs nor is called is none (scikit-learn)."""
+    right = samples.members * samples.hits[:, None]
+    called = np.eye(len(samples.classes))[samples.scores.argmax(axis=1)]
+    return _mean_ratio(2 * right, samples.members + called)
+
+
+@metric("sensitivity", of="diagnosis")
+def sensitivity(samples: Diagnosed) -> Statistic:
+    """Share of positives (the last of two classes) that are called so, at the threshold chosen on validation.
+
+    The interval takes the threshold as given.
+    """
+    return mean_of(np.where(samples.positive, samples.called, NAN))
+
+
+@metric("specificity", of="diagnosis")
+def specificity(samples: Diagnosed) -> Statistic:
+    """Share of negatives (the first of two classes) that are not called positive, at the threshold chosen on validation."""
+    return mean_of(np.where(samples.positive, NAN, ~samples.called))
+
+
+def _mean_ratio(over: Floats, under: Floats) -> Statistic:
+    """Sum of `over` / sum of `under` [samples, classes], averaged over the classes in which there is something under."""
+    occur = under.any(axis=0)
+    over, under = over[:, occur], under[:, occur]
+    ratios = over.sum(axis=0) / under.sum(axis=0)
+    influence = ((over - ratios * under) / under.sum(axis=0)).mean(axis=1)
+    return Statistic(float(ratios.mean()), partial(_resampled_ratio, over, under), len(over), "", influence, (0.0, 1.0))
+
+
+def _resampled_ratio(over: Floats, under: Floats, weights: Floats) -> Floats:
+    above, below = weights @ over, weights @ under
+    ratios = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    mean: Floats = ratios.sum(axis=1) / (below > 0).sum(axis=1)
+    return mean

@@ -6,20 +6,41 @@ empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from medrival.case import Subgroups
 from medrival.contracts import Prediction, TaskKind
-from medrival.errors import BrokenData, MedrivalError, UnknownName
-from medrival.statistics import Difference, Estimate, Floats, Statistic, difference, estimates, mean_of
-from medrival.tasks.metrics.registry import METRICS, NAN, Labels, Metric
+from medrival.errors import MedrivalError, UnknownName
+from medrival.statistics import LEVEL, Difference, Estimate, Floats, Statistic, difference, estimates, mean_of
+from medrival.tasks.metrics.diagnosed import Diagnosed, diagnosed, finite
+from medrival.tasks.metrics.ranking import OneVersusRest
+from medrival.tasks.metrics.registry import METRICS, NAN, Metric, Undefined, undefined
+from medrival.tasks.metrics.subgroups import subgroups
 from medrival.tasks.metrics.vqa import CLOSED
 
 PRIMARY = {"diagnosis": "auroc", "vqa": "closed_accuracy"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured on some predictions; intervals are 95%, clustered by the predictions' group.
+
+    Attributes:
+        metrics: every metric of the kind of task; the value None, with a reason, where it is undefined.
+        per_class: the metrics that rank a class against the rest, by metric and class (diagnosis).
+        subgroups: the primary metric by attribute and group.
+        notes: the decision threshold, where one could be chosen (diagnosis of two classes).
+    """
+
+    metrics: Mapping[str, Estimate]
+    per_class: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    subgroups: Mapping[str, Subgroups] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def measure(
@@ -27,18 +48,40 @@ def measure(
     predictions: Sequence[Prediction],
     classes: Sequence[str] = (),
     *,
+    validation: Sequence[Prediction] = (),
     seed: int = 0,
     resamples: int = 1000,
-) -> dict[str, Estimate]:
-    """Every metric of this kind of task, with 95% intervals clustered by the predictions' group.
+) -> Measured:
+    """Every metric of this kind of task.
 
-    A metric that is undefined on these predictions has the value None and a reason.
+    Args:
+        kind: "diagnosis" or "vqa".
+        predictions: what is measured.
+        classes: in the order of scores (diagnosis).
+        validation: predictions of other samples, on which thresholds are chosen (diagnosis).
+        seed: of the resamples.
+        resamples: how many.
 
     Raises:
-        BrokenData: a diagnosis whose truth is none of the classes, or whose scores are not one a class.
+        BrokenData: a diagnosis whose truth is none of the classes, or whose scores are not one a class; scores that are not
+            finite. The sample is named.
     """
-    statistics = _statistics(kind, predictions, classes, tuple(METRICS[kind]))
-    return estimates(statistics, [p.group for p in predictions], seed=seed, resamples=resamples)
+    statistics = partial(_statistics, kind, classes=classes, validation=validation)
+    with_intervals = partial(estimates, groups=[p.group for p in predictions], seed=seed, resamples=resamples)
+    decides = primary(kind, predictions)
+    samples = diagnosed(predictions, classes, validation) if kind == "diagnosis" else None
+    return Measured(
+        metrics=with_intervals(statistics(predictions, names=METRICS[kind])),
+        per_class={name: with_intervals(each) for name, each in _per_class(samples).items()} if samples else {},
+        subgroups=subgroups(
+            decides,
+            lambda some: statistics(some, names=[decides])[decides],
+            predictions,
+            seed=seed,
+            resamples=resamples,
+        ),
+        notes=_chosen(samples) if samples else {},
+    )
 
 
 def compare(
@@ -48,22 +91,30 @@ def compare(
     second: Sequence[Sequence[Prediction]],
     classes: Sequence[str] = (),
     *,
+    validation: tuple[Sequence[Sequence[Prediction]], Sequence[Sequence[Prediction]]] | None = None,
+    level: float = LEVEL,
     seed: int = 0,
     resamples: int = 2000,
 ) -> Difference:
     """First minus second in one metric, on the same samples under the same resamples (paired, clustered by group).
 
-    Either side is a list of predictions a seed of training; seeds are resampled along with the groups.
+    Either side is a list of predictions a seed of training; seeds are resampled along with the groups. `validation` holds
+    either side's validation predictions, for a metric that needs a threshold. `level` is the interval's.
 
     Raises:
         UnknownName: there is no such metric.
         MedrivalError: the predictions are not of the same samples in the same order.
+        BrokenData: as `measure`.
     """
     asked = [[(p.id, p.group, p.truth) for p in one] for one in (*first, *second)]
     if any(other != asked[0] for other in asked[1:]):
         raise MedrivalError("only predictions of the same samples in the same order can be compared; measure both anew")
-    left, right = ([_statistics(kind, p, classes, (metric,))[metric] for p in side] for side in (first, second))
-    return difference(left, right, [p.group for p in first[0]], seed=seed, resamples=resamples)
+    known = validation or ([()] * len(first), [()] * len(second))
+    left, right = (
+        [_statistics(kind, p, classes, [metric], tuned)[metric] for p, tuned in zip(side, tuning, strict=True)]
+        for side, tuning in zip((first, second), known, strict=True)
+    )
+    return difference(left, right, [p.group for p in first[0]], level=level, seed=seed, resamples=resamples)
 
 
 def primary(kind: TaskKind, predictions: Sequence[Prediction]) -> str:
@@ -74,16 +125,22 @@ def primary(kind: TaskKind, predictions: Sequence[Prediction]) -> str:
 
 
 def _statistics(
-    kind: TaskKind, predictions: Sequence[Prediction], classes: Sequence[str], names: Sequence[str]
+    kind: TaskKind,
+    predictions: Sequence[Prediction],
+    classes: Sequence[str],
+    names: Iterable[str],
+    validation: Sequence[Prediction] = (),
 ) -> dict[str, Statistic]:
     if unknown := sorted(set(names) - set(METRICS[kind])):
         raise UnknownName(f"unknown metric {unknown[0]!r}; those of {kind} are {', '.join(METRICS[kind])}")
     chosen = {name: METRICS[kind][name] for name in names}
     if kind == "vqa":
+        for p in predictions:
+            finite(p)
         said = [replace(p, answer="") if p.error else p for p in predictions]
         return {name: _per_answer(one, said) for name, one in chosen.items()}
-    truth, scores = _scored(predictions, classes)
-    return {name: _over_scores(one, truth, scores, classes) for name, one in chosen.items()}
+    samples = diagnosed(predictions, classes, validation)
+    return {name: _over_samples(one, samples) for name, one in chosen.items()}
 
 
 def _per_answer(metric: Metric, predictions: Sequence[Prediction]) -> Statistic:
@@ -91,30 +148,32 @@ def _per_answer(metric: Metric, predictions: Sequence[Prediction]) -> Statistic:
     return replace(statistic, undefined="no question of the kind it is about") if statistic.undefined else statistic
 
 
-def _over_scores(metric: Metric, truth: Labels, scores: Floats, classes: Sequence[str]) -> Statistic:
-    point = metric.compute(truth, scores) if len(truth) else NAN
-    present = [classes[i] for i in np.unique(truth)]
-    undefined = f"undefined where samples are of {' and '.join(present) or 'no class'} only" if np.isnan(point) else ""
-    resampled: Any = partial(metric.resampled or partial(_one_by_one, metric.compute), truth, scores)
-    return Statistic(point, resampled, len(truth), undefined)
+def _over_samples(metric: Metric, samples: Diagnosed) -> Statistic:
+    if not len(samples):
+        return undefined(0, "no samples")
+    try:
+        found = metric.compute(samples)
+    except Undefined as reason:
+        return undefined(len(samples), str(reason))
+    if isinstance(found, Statistic):
+        return found
+    if np.isnan(found):
+        return undefined(len(samples), "undefined on these samples")
+    return Statistic(found, partial(_one_by_one, metric, samples), len(samples))
 
 
-def _one_by_one(compute: Callable[..., float], truth: Labels, scores: Floats, weights: Floats) -> Floats:
-    times = weights.astype(np.intp)
-    return np.array([compute(np.repeat(truth, row), np.repeat(scores, row, axis=0)) for row in times])
+def _one_by_one(metric: Metric, samples: Diagnosed, weights: Floats) -> Floats:
+    drawn = (_over_samples(metric, samples.drawn(row)) for row in weights.astype(np.intp))
+    return np.array([NAN if one.undefined else one.point for one in drawn])
 
 
-def _scored(predictions: Sequence[Prediction], classes: Sequence[str]) -> tuple[Labels, Floats]:
-    index = {name: i for i, name in enumerate(classes)}
-    truth, scores = np.empty(len(predictions), np.intp), np.empty((len(predictions), len(classes)))
-    for row, p in enumerate(predictions):
-        if p.truth not in index:
-            raise BrokenData(f"sample {p.id!r}: its class {p.truth!r} is none of {', '.join(classes)}")
-        if not p.error and len(p.scores) != len(classes):
-            raise BrokenData(f"sample {p.id!r}: {len(p.scores)} scores for {len(classes)} classes")
-        truth[row] = index[p.truth]
-        failed = bool(p.error) or not np.isfinite(p.scores).all()
-        scores[row] = 1 / max(len(classes) - 1, 1) if failed else p.scores
-        if failed:
-            scores[row, truth[row]] = 0.0
-    return truth, scores
+def _per_class(samples: Diagnosed) -> dict[str, dict[str, Statistic]]:
+    ranks = {name: one.compute for name, one in METRICS["diagnosis"].items()}
+    return {name: rank.each(samples) for name, rank in ranks.items() if isinstance(rank, OneVersusRest)}
+
+
+def _chosen(samples: Diagnosed) -> dict[str, float]:
+    try:
+        return {"decision_threshold": samples.threshold}
+    except Undefined:
+        return {}

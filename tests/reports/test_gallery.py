@@ -34,7 +34,7 @@ def test_right_and_wrong_add_up_to_the_accuracy(run: Run) -> None:
     assert METRICS
     for case in (run.cases[0], run.cases[-1]):
         predictions = (replace(case.predictions[0], error="unreadable"), *case.predictions[1:])
-        expected = measure(case.task_kind, predictions, case.classes, resamples=10)["accuracy"].value
+        expected = measure(case.task_kind, predictions, case.classes, resamples=10).metrics["accuracy"].value
         right = [correct(prediction, case.classes) for prediction in predictions]
         assert sum(right) / len(right) == pytest.approx(expected)
 
