@@ -201,9 +201,18 @@ class Lab:
             peak_memory_bytes=memory.peak(self.settings.device),
             samples_per_second=len(predictions) / max(seconds - adapting, 1e-9),
         )
-        notes = {**task.notes, **self._about(task), **self._about_run(case, model), **adapted.notes}
-        metrics = measure(task.kind, predictions, task.classes)
-        return Outcome(key, task.classes, metrics, predictions, cost, notes, validation)
+        measured = measure(task.kind, predictions, task.classes, validation=validation)
+        return Outcome(
+            key=key,
+            classes=task.classes,
+            metrics=measured.metrics,
+            predictions=predictions,
+            cost=cost,
+            notes={**task.notes, **self._about(task), **self._about_run(case, model), **adapted.notes, **measured.notes},
+            validation=validation,
+            per_class=measured.per_class,
+            subgroups=measured.subgroups,
+        )
 
     def _about(self, task: Task) -> Mapping[str, int]:
         """Sizes of the splits that were used, and how many of the test images are also among the training images."""
@@ -313,7 +322,13 @@ class Bench:
 
 
 def _predictions(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Prediction, ...]:
-    return tuple(_prediction(sample, answer) for sample, answer in zip(samples, answers, strict=True))
+    return tuple(_prediction(sample, _finite(answer)) for sample, answer in zip(samples, answers, strict=True))
+
+
+def _finite(answer: Answer) -> Answer:
+    """The answer, or a failure where its scores are no numbers: a model that overflows must not end the case."""
+    scores = answer.scores if isinstance(answer, Said) else answer if isinstance(answer, tuple) else ()
+    return answer if np.isfinite(scores).all() else Failed("the model's scores are not finite")
 
 
 def _prediction(sample: Sample, answer: Answer) -> Prediction:
