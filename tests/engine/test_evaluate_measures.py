@@ -1,0 +1,84 @@
+"""What evaluate measures besides the metrics: classes, subgroups, thresholds, and scores that are no numbers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medrival import evaluate
+from medrival.case import Case
+from medrival.contracts import Failed, Said
+from medrival.tasks.metrics import measure
+
+
+@pytest.fixture
+def asked(rows):
+    def case(model="pocket-clip", task="phantom-histology", regime="zero-shot"):
+        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given(rows.models[model].budget))
+
+    return case
+
+
+def test_an_outcome_holds_what_its_own_predictions_measure(new_lab, asked):
+    outcome = new_lab().evaluate(asked(task="phantom-chest"))
+    again = measure("diagnosis", outcome.predictions, outcome.classes, validation=outcome.validation)
+    assert (outcome.metrics, outcome.per_class, outcome.subgroups) == (again.metrics, again.per_class, again.subgroups)
+    assert set(outcome.per_class) == {"auroc", "average_precision"}
+    assert all(tuple(each) == outcome.classes for each in outcome.per_class.values())
+    assert set(outcome.subgroups) == {"sex", "age"}
+    assert {one.metric for one in outcome.subgroups.values()} == {"auroc"}
+
+
+def test_the_threshold_comes_from_the_validation_split_alone(new_lab, asked, monkeypatch):
+    case = asked(task="phantom-chest")
+    first = new_lab().evaluate(case)
+    assert len(first.classes) == 2, "a threshold takes two classes"
+    assert first.notes["decision_threshold"] in [p.scores[1] for p in first.validation]
+    lab = new_lab()
+    task = lab.task(case.task)
+    lab._tasks[case.task.name] = replace(task, test=task.test[:12], fingerprint="half")
+    assert lab.evaluate(case).notes["decision_threshold"] == first.notes["decision_threshold"]
+
+
+def test_questions_have_subgroups_of_the_metric_that_decides(new_lab, asked):
+    outcome = new_lab().evaluate(asked("pocket-llava", "phantom-chest-vqa"))
+    assert set(outcome.subgroups) == {"sex", "age"}
+    assert {one.metric for one in outcome.subgroups.values()} == {"closed_accuracy"}
+    assert outcome.per_class == {}
+
+
+def test_an_outcome_survives_the_store(new_lab, asked):
+    outcome = new_lab().evaluate(asked())
+    assert new_lab().store.outcome(outcome.key) == outcome
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_sample_whose_scores_are_no_numbers_fails_and_counts_as_wrong(new_lab, asked, monkeypatch, broken):
+    case, imported = asked(), evaluate.imported
+
+    def spoiled(*arguments):
+        adapted = imported(case.runner)(*arguments)
+
+        def predict(samples):
+            first, *rest = adapted.predict(samples)
+            return [(broken, *first[1:]), *rest]
+
+        return replace(adapted, predict=predict)
+
+    monkeypatch.setattr(evaluate, "imported", lambda place: spoiled if place == case.runner else imported(place))
+    lab = new_lab()
+    outcome = lab.evaluate(case)
+    assert [p.error for p in outcome.predictions] == ["the model's scores are not finite"] + [""] * 23
+    assert outcome.predictions[0].scores == ()
+    assert outcome.metrics["accuracy"].n == 24
+    right = sum(outcome.classes[int(np.argmax(p.scores))] == p.truth for p in outcome.predictions[1:])
+    assert outcome.metrics["accuracy"].value == pytest.approx(right / 24)
+    assert lab.store.outcome(outcome.key) == outcome
+
+
+def test_words_with_scores_that_are_no_numbers_fail_too():
+    from medrival.evaluate import _finite
+
+    assert _finite(Said("yes", (float("nan"), 0.5))) == Failed("the model's scores are not finite")
+    for fine in (Said("yes", (0.5, 0.5)), Said("yes"), (0.25, 0.75), Failed("no image")):
+        assert _finite(fine) == fine
