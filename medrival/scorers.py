@@ -1,0 +1,95 @@
+"""Scorers: metrics of answers that need more than the answers, such as an encoder, a judge or learned labels.
+
+They are no part of an outcome as it is stored: they are computed from its predictions each time it is asked for, and
+keep in a cache of their own what is dear.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from medrival.case import Outcome
+from medrival.contracts import Prediction
+from medrival.errors import MedrivalWarning
+from medrival.files import write_atomically
+from medrival.statistics import Estimate, Floats, estimates, mean_of
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a scorer says about predictions.
+
+    Attributes:
+        values: by metric, a value a sample (NaN where it does not apply), or why the metric is undefined.
+        notes: how the values came about, for the record.
+    """
+
+    values: Mapping[str, Floats | str]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Scorer(Protocol):
+    """Scores the predictions of a vqa task."""
+
+    def __call__(self, predictions: Sequence[Prediction]) -> Scores: ...  # noqa: D102
+
+
+def scored(outcome: Outcome, scorers: Sequence[Scorer]) -> Outcome:
+    """The outcome with what the scorers add: means with 95% intervals clustered by group, and notes."""
+    for scorer in scorers:
+        scores = scorer(outcome.predictions)
+        groups = [p.group for p in outcome.predictions]
+        means = estimates({name: mean_of(v) for name, v in scores.values.items() if not isinstance(v, str)}, groups)
+        known = {name: _explained(estimate) for name, estimate in means.items()}
+        lacking = {name: Estimate(None, None, None, 0, v) for name, v in scores.values.items() if isinstance(v, str)}
+        outcome = replace(outcome, metrics={**outcome.metrics, **known, **lacking}, notes={**outcome.notes, **scores.notes})
+    return outcome
+
+
+def _explained(estimate: Estimate) -> Estimate:
+    return replace(estimate, reason="no question of the kind it is about") if estimate.n == 0 else estimate
+
+
+@dataclass(frozen=True)
+class Cache:
+    """JSON objects on disk, each under a hash of all that decides it.
+
+    Attributes:
+        newer_than: what was kept before (seconds since 1970) is not used.
+    """
+
+    folder: Path
+    newer_than: float = 0.0
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """What was kept under the key, or None where there is nothing, nothing new enough, or nothing whole."""
+        path = self._path(key)
+        try:
+            kept_at = path.stat().st_mtime
+            kept = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        if kept_at < self.newer_than or not isinstance(kept, dict):
+            return None
+        with suppress(OSError):
+            os.utime(path, (time.time(), kept_at))  # used now: the store deletes what was used longest ago
+        return kept
+
+    def keep(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep an object; where the disk is full or read-only, the next run has to compute it again."""
+        content = json.dumps(value, allow_nan=False).encode()
+        try:
+            write_atomically(self._path(key), lambda stream: stream.write(content))
+        except OSError as error:
+            warnings.warn(f"{self.folder} cannot be written ({error}); scores are not kept", MedrivalWarning, stacklevel=2)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.json"
