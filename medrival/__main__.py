@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import platformdirs
 
 from medrival import catalog
 from medrival.errors import MedrivalError
+from medrival.files import write_atomically
 from medrival.store import DEFAULT_LIMIT_BYTES, Store
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -34,9 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prune.add_argument(
         "--keep-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="how much may stay (default: %(default)s)"
     )
+    skills = verbs.add_parser("skills", help="the classifier that tells understanding from reasoning")
+    train = skills.add_subparsers(dest="action", required=True).add_parser("train", help="train it on MedXpertQA's labels")
+    train.add_argument("--medxpertqa", type=Path, required=True, metavar="FILE", help="MM/test.jsonl, or .json or .parquet")
+    train.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file for pytest's --skills")
     options = parser.parse_args(arguments)
     try:
-        print("\n".join(_pruned(options) if options.verb == "prune" else _table(options.verb, options.catalog)))
+        print("\n".join(DOES.get(options.verb, _table)(options)))
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 1
@@ -52,15 +57,32 @@ def _pruned(options: argparse.Namespace) -> list[str]:
     return [f"{store.folder}: {freed / 2**20:.1f} MiB freed"]
 
 
-def _table(axis: str, files: Sequence[Path]) -> list[str]:
-    columns = COLUMNS[axis]
-    rows = [columns, *([_cell(getattr(row, column)) for column in columns] for row in catalog.load(files).axes[axis].values())]
+def _trained(options: argparse.Namespace) -> list[str]:
+    from medrival.tasks.skills.recipe import train
+
+    classifier = train(options.medxpertqa)
+    content = classifier.text().encode()
+    try:
+        write_atomically(options.out, lambda stream: stream.write(content))
+    except OSError as error:
+        raise MedrivalError(f"{options.out}: it cannot be written ({error})") from error
+    measured = [f"  {name.replace('_', ' ')}: {value:.4g}" for name, value in classifier.cross_validation.items()]
+    return [f"{options.out}: {len(classifier.terms)} terms; cross-validated on {classifier.trained_on['data']}:", *measured]
+
+
+def _table(options: argparse.Namespace) -> list[str]:
+    columns, known = COLUMNS[options.verb], catalog.load(options.catalog).axes[options.verb]
+    rows = [columns, *([_cell(getattr(row, column)) for column in columns] for row in known.values())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _cell(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+DOES: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {"prune": _pruned, "skills": _trained}
+"""What a verb does where it does not list an axis."""
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from medrival.contracts import (
 )
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.limit import limited
+from medrival.scorers import Scorer, scored
 from medrival.store import Store, key_of
 from medrival.tasks.prompts import ask
 from medrival.weights import locate
@@ -66,10 +67,11 @@ class Settings:
 class Lab:
     """Evaluates cases and keeps what the next case may need: the tasks, and one model, as cases come sorted by model."""
 
-    def __init__(self, settings: Settings, store: Store, progress: Progress) -> None:
+    def __init__(self, settings: Settings, store: Store, progress: Progress, scorers: Sequence[Scorer] = ()) -> None:
         self.settings = settings
         self.store = store
         self.progress = progress
+        self._scorers = scorers
         self._tasks: dict[str, Task] = {}
         self._warned = False
         # What the store cannot tell again: cases that failed, and outcomes it could not keep.
@@ -77,13 +79,18 @@ class Lab:
         self._loaded: tuple[ModelCard, DualEncoder | Generator] | None = None
 
     def evaluate(self, case: Case) -> Outcome:
-        """The case's outcome: asked for before, known in the store, or measured now.
+        """The case's outcome, and what the scorers say of its answers where it is one of questions.
 
         Raises:
             MissingAsset: weights or data are not on this machine.
             OutOfMemory: the case does not fit.
             MedrivalError: any other expected failure. A case that fails stores nothing, and fails again when asked for again.
         """
+        outcome = self._outcome(case)
+        return scored(outcome, self._scorers) if case.task.kind == "vqa" else outcome
+
+    def _outcome(self, case: Case) -> Outcome:
+        """Asked for before, known in the store, or measured now."""
         answered = self._answered.get(case.id)
         if isinstance(answered, MedrivalError):
             raise answered

@@ -27,7 +27,7 @@ from medrival.workers import ByModel, limit_threads
 
 KINDS = ("diagnosis", "vqa")
 
-pytest_plugins = ["medrival.fixtures.cases", "medrival.fixtures.gate"]
+pytest_plugins = ["medrival.fixtures.scorers", "medrival.fixtures.cases", "medrival.fixtures.gate"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
