@@ -51,6 +51,7 @@ class ModelCard:
         lora: regular expression of the layers that LoRA adapts; "" for every linear layer of a dual encoder's image tower,
             or of a generator's language model and projector.
         source: where the row's claims come from.
+        published: the model's name among the published figures (reports/published.csv), where it is one of theirs.
     """
 
     name: str
@@ -66,13 +67,17 @@ class ModelCard:
     lora: str = ""
     licence: str = ""
     source: str = ""
+    published: str = ""
     folder: str = ""
     """Where the row was written: relative paths in it start there."""
 
 
 @dataclass(frozen=True)
 class TaskCard:
-    """A row of the task axis; `options` are the keys that only its loader understands."""
+    """A row of the task axis; `options` are the keys that only its loader understands.
+
+    `published` is the data set's name among the published figures (reports/published.csv), where it is one of theirs.
+    """
 
     name: str
     kind: TaskKind
@@ -80,6 +85,7 @@ class TaskCard:
     data: str
     licence: str = ""
     source: str = ""
+    published: str = ""
     folder: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

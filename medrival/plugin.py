@@ -19,6 +19,7 @@ from medrival.catalog import Catalog
 from medrival.errors import MedrivalError
 from medrival.gates import Baseline, Gates
 from medrival.plan import Plan, Selection, identity, ours
+from medrival.reports import published
 from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
 from medrival.session import GATES, PLAN, PROGRESS, STARTED, STORE
@@ -90,6 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         rows = catalog.load(config.getoption("--catalog"))
         config.stash[PLAN] = plan = Plan.of(rows, _selection(config))
+        published.check(plan.cases.values())
         config.stash[GATES] = gates = _gates(config, plan, rows)
     except MedrivalError as error:
         raise pytest.UsageError(str(error)) from None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medrival.catalog import Domain
     from medrival.contracts import Prediction, TaskKind
     from medrival.gates import Judgement
+    from medrival.reports.published import Published
     from medrival.statistics import Verdict
 
 Kind = Literal["general", "medical"]
@@ -128,6 +129,7 @@ class Run:
     pairs: tuple[PairRecord, ...]
     report_dir: Path
     gates: tuple[Judgement, ...] = ()
+    published: tuple[Published, ...] = ()
 
 
 def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
@@ -156,7 +158,7 @@ def document(run: Run, environment: Mapping[str, Any]) -> dict[str, Any]:
             "pairs": [_pair(pair) for pair in run.pairs],
             "questions": questions(run.pairs),
             "gates": [vars(judgement) for judgement in run.gates],
-            "published": [],
+            "published": [vars(figure) for figure in run.published],
         }
     )
     return report

@@ -20,6 +20,7 @@ from medrival.contracts import Sample
 from medrival.errors import GateFailed, MedrivalError
 from medrival.gates import Gates, Judgement
 from medrival.plan import Plan, identity, ours
+from medrival.reports import published
 from medrival.reports.github import append_summary
 from medrival.reports.record import CaseRecord, PairRecord, Run, Status, corrected
 from medrival.reports.summary import summary
@@ -240,16 +241,18 @@ class Recorder:
         return self._gates.settle(self._judged, fates) if self._gates else ()
 
     def _run(self, exit_status: int, gates: tuple[Judgement, ...]) -> Run:
+        cases = tuple(self._cases[name] for name in self._plan.cases if name in self._cases)
         return Run(
             started=self._started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - self._clock,
             suite=self._plan.suite.name,
             argv=tuple(self._config.invocation_params.args),
             exit_status=exit_status,
-            cases=tuple(self._cases[name] for name in self._plan.cases if name in self._cases),
+            cases=cases,
             pairs=corrected([self._pairs[name] for name in self._plan.pairs if name in self._pairs]),
             report_dir=self._config.getoption("--report-dir"),
             gates=gates,
+            published=published.beside(cases, self._plan.cases),
         )
 
     def _image(self, task: str, sample: str) -> PIL.Image | None:

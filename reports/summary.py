@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from statistics import fmean
 from textwrap import shorten, wrap
 
+from medrival.reports import published
 from medrival.reports.figures import count, duration, estimate, p_value, signed, visible
 from medrival.reports.gates import gate_lines
 from medrival.reports.questions import Answer, answers, families
@@ -37,6 +38,8 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
     lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
     if lost := sum(len(case.failed) for case in run.cases):
         lines.append(f"  {count(lost, 'sample')} failed and counted as wrong; the report lists them")
+    if compared := published.line(run.published):
+        lines.append(f"  {compared}")
     lines += gate_lines(run.gates, WIDTH)
     return [*lines, f"report: {visible(str(run.report_dir / 'report.html'))}"]
 

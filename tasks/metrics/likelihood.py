@@ -15,6 +15,5 @@ def choice_likelihood_accuracy(p: Prediction) -> float:
     """
     if p.form not in CLOSED or not p.scores:
         return NAN
-    best = max(p.scores)
-    likeliest = [option for option, score in zip(p.options, p.scores, strict=True) if score == best]
-    return float(likeliest == [p.truth])
+    likeliest = [option for option, score in zip(p.options, p.scores, strict=True) if score == max(p.scores)]
+    return float(likeliest == [p.truth] and not p.error)

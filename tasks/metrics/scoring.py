@@ -137,10 +137,16 @@ def _statistics(
     if kind == "vqa":
         for p in predictions:
             finite(p)
-        said = [replace(p, answer="") if p.error else p for p in predictions]
+        said = _counted(predictions)
         return {name: _per_answer(one, said) for name, one in chosen.items()}
     samples = diagnosed(predictions, classes, validation)
     return {name: _over_samples(one, samples) for name, one in chosen.items()}
+
+
+def _counted(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Failed samples with an empty answer and, where the model gives probabilities of options, with 0 for each of theirs."""
+    scored = any(p.scores for p in predictions)
+    return [replace(p, answer="", scores=(0.0,) * (len(p.options) * scored)) if p.error else p for p in predictions]
 
 
 def _per_answer(metric: Metric, predictions: Sequence[Prediction]) -> Statistic:
