@@ -110,9 +110,7 @@ def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
     if update and file is None:
         raise pytest.UsageError("--update-baseline needs --baseline FILE: where to write")
     if file is not None and file.resolve().parent == config.getoption("--report-dir").resolve():
-        raise pytest.UsageError(
-            f"--baseline {file}: this run's report goes there; keep a baseline in a folder of its own"
-        )
+        raise pytest.UsageError(f"--baseline {file}: this run's report goes there; keep a baseline in a folder of its own")
     baseline = None if file is None or (update and not file.exists()) else Baseline.read(file)
     if path is None:
         return None
@@ -149,6 +147,12 @@ def _selection(config: pytest.Config) -> Selection:
     )
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say at the beginning which gates will fail at the end, for they are about nothing in this run."""
+    gates = config.stash[GATES]
+    return [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a benchmark its cases: `outcome` those of the kind it is marked with, `general` and `medical` the pairs."""
     plan = metafunc.config.stash[PLAN]
@@ -179,12 +183,17 @@ def _marks(names: Sequence[str]) -> list[pytest.MarkDecorator]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort cases by model, pairs last; drop the placeholders pytest makes where nothing is selected."""
-    plan = config.stash[PLAN]
+    """Sort cases by model, then those that a gate holds against a rival, pairs last; drop pytest's placeholders for nothing."""
+    plan, gates = config.stash[PLAN], config.stash[GATES]
     if placeholders := [item for item in items if ours(item) and identity(item.nodeid) == "NOTSET"]:
         config.hook.pytest_deselected(items=placeholders)
         items[:] = [item for item in items if item not in placeholders]
-    items.sort(key=lambda item: plan.rank(identity(item.nodeid)) if ours(item) else -1)
+
+    def order(item: pytest.Item) -> tuple[bool, bool, int]:
+        name = identity(item.nodeid) if ours(item) else ""
+        return name in plan.pairs, gates is not None and gates.waits(name), plan.rank(name)
+
+    items.sort(key=order)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -67,6 +67,10 @@ class Gates:
         """The gates that match nothing in this run, and will fail for it."""
         return [gate.name for gate in self.gates if not subjects(gate, self.plan)]
 
+    def waits(self, subject: str) -> bool:
+        """Whether a case is judged beside a rival, and better runs after it: then each model is loaded once."""
+        return any(case == subject for _, case in self.rivals)
+
     @property
     def compared(self) -> list[str]:
         """The cases whose baseline is asked for."""
@@ -79,13 +83,13 @@ class Gates:
         Raises:
             BrokenBaseline: for the first that is missing or damaged.
         """
-        for case in self.compared if self.baseline else ():
+        if self.baseline is None:
+            return
+        for case in self.compared:
             if self.baseline.cases.get(case, {}).get("status") == "measured":
                 self.baseline.predictions(case)
 
-    def judge(
-        self, subject: str, measured: Outcome | Comparison, evaluate: Callable[[Case], Outcome]
-    ) -> tuple[Judgement, ...]:
+    def judge(self, subject: str, measured: Outcome | Comparison, evaluate: Callable[[Case], Outcome]) -> tuple[Judgement, ...]:
         """What every gate that is about a case or pair says of what it measured."""
         evidence = Evidence(self.rivals, self.baseline, evaluate)
         chosen = (gate for gate in self.gates if gate.about != "required" and subject in subjects(gate, self.plan))
@@ -153,10 +157,15 @@ class Gates:
             pair=subject if subject in self.plan.pairs else None,
             status=finding.status,
             holds=finding.status == "passed" or (gate.lenient and finding.status == "inconclusive"),
-            measured=finding.measured,
-            required=finding.required,
+            measured=_number(finding.measured),
+            required=_number(finding.required),
             explanation=finding.explanation,
         )
+
+
+def _number(value: float | None) -> float | None:
+    """Python's own: xdist carries no numpy scalar."""
+    return None if value is None else float(value)
 
 
 def subjects(gate: Gate, plan: Plan) -> list[str]:
@@ -213,4 +222,3 @@ def _rival(where: str, case: Case, rule: NotWorseThan, rows: Catalog) -> Case:
     if regime.runner(case.task, model) is None:
         raise BrokenGates(f"{where}: {regime.name} adapts no {model.type} such as {model.name} to {case.task.name}")
     return rival
-

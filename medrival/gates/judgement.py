@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from medrival.statistics import Estimate
+from medrival.statistics import Difference, Estimate, samples_needed
 
 Status = Literal["passed", "failed", "inconclusive"]
 Side = Literal["least", "most"]
@@ -92,3 +92,20 @@ def reading(metric: str, estimate: Estimate, digits: int = 3) -> str:
     unknown = estimate.low is None or estimate.high is None
     interval = "" if unknown else f" {spread(estimate.low, estimate.high, digits)}"
     return f"{metric} {figures}{interval} on {estimate.n:,} samples"
+
+
+def open_question(measured: Estimate | Difference, bound: float) -> str:
+    """How an inconclusive sentence ends: with the number of samples that would settle it, where one would."""
+    needed = samples_needed(measured, bound)
+    return "its interval leaves that open" + (f"; about {rounded(needed):,} samples would settle it" if needed else "")
+
+
+def rounded(samples: int) -> int:
+    """A number of samples to two digits, upwards: it is a forecast."""
+    step = 10 ** max(len(str(samples)) - 2, 0)
+    return -(-samples // step) * step
+
+
+def cautioned(measured: Estimate | Difference) -> str:
+    """What must be known of an interval before it decides, in brackets, or ""."""
+    return f" (mind: {measured.caution})" if measured.caution else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medrival.case import Case, Outcome
 from medrival.contracts import Prediction
-from medrival.gates.judgement import Finding, Status, amount, decimals, failed, reading, spread
+from medrival.gates.judgement import Finding, Status, amount, cautioned, decimals, failed, open_question, reading, spread
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,23 @@ class Margin:
         return 2 * self.confidence - 1
 
 
-def beside(
-    case: Case, metric: str, outcome: Outcome, theirs: Sequence[Prediction], other: str, margin: Margin
-) -> Finding:
-    """Judge an outcome against other predictions of the same samples, called `other` in the explanation.
+@dataclass(frozen=True)
+class Other:
+    """What an outcome is held against.
+
+    Attributes:
+        name: what the explanation calls it.
+        predictions: of the same samples.
+        validation: of the validation samples, for a metric that needs a threshold.
+    """
+
+    name: str
+    predictions: Sequence[Prediction]
+    validation: Sequence[Prediction] = ()
+
+
+def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Margin) -> Finding:
+    """Judge an outcome against other predictions of the same samples.
 
     Passed where the lower bound of the paired difference lies above minus the margin, failed where the upper bound lies
     below it. Of a metric that is better when lower, the difference counts the other way round.
@@ -36,22 +49,26 @@ def beside(
     estimate = outcome.metrics.get(metric)
     if estimate is None:
         return failed(f"there is no metric {metric!r}; there are {', '.join(outcome.metrics)}")
-    if unlike := _unlike(outcome.predictions, theirs):
-        return failed(f"{metric} cannot be compared with {other}: {unlike}")
-    kind = case.task.kind
-    gap = compare(kind, metric, [outcome.predictions], [theirs], outcome.classes, level=margin.level)
+    if unlike := _unlike(outcome.predictions, other.predictions):
+        return failed(f"{metric} cannot be compared with {other.name}: {unlike}")
+    sides, tuning = ([outcome.predictions], [other.predictions]), ([outcome.validation], [other.validation])
+    gap = compare(case.task.kind, metric, *sides, outcome.classes, validation=tuning, level=margin.level)
     if gap.value is None or gap.low is None or gap.high is None:
-        return failed(f"{reading(metric, estimate)} cannot be compared with {other}: {gap.reason}")
-    sign = -1 if METRICS[kind][metric].lower_is_better else 1
+        return failed(f"{reading(metric, estimate)} cannot be compared with {other.name}: {gap.reason}")
+    sign = -1 if METRICS[case.task.kind][metric].lower_is_better else 1
     low, high = sorted((sign * gap.low, sign * gap.high))
     status: Status = "passed" if low > -margin.width else "failed" if high < -margin.width else "inconclusive"
     digits = decimals(-margin.width, sign * gap.value, low, high)
     explanation = (
-        f"{reading(metric, estimate)} is {_apart(gap.value, digits)} {other} (margin {amount(margin.width)}; "
+        f"{reading(metric, estimate)} is {_apart(gap.value, digits)} {other.name} (margin {amount(margin.width)}; "
         f"{amount(100 * margin.level)}% interval of the difference {spread(gap.low, gap.high, digits, '+')})"
     )
-    ends = {"passed": "", "failed": ": worse by more than the margin", "inconclusive": ": not shown to be within the margin"}
-    return Finding(status, explanation + ends[status], sign * gap.value, -margin.width)
+    ends = {
+        "passed": "",
+        "failed": ": worse by more than the margin",
+        "inconclusive": f": {open_question(gap, -sign * margin.width)}",
+    }
+    return Finding(status, explanation + ends[status] + cautioned(gap), sign * gap.value, -margin.width)
 
 
 def _apart(difference: float, digits: int) -> str:

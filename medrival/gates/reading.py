@@ -69,12 +69,13 @@ class Table:
     def text(self, key: str, default: str | None = None) -> str:
         """A text that is not empty; required where it has no default."""
         value = self._take(key, default)
-        return value if value is default else self._checked(key, value, isinstance(value, str) and bool(value), "a text")
+        good = isinstance(value, str) and (value != "" or value == default)
+        return str(self._checked(key, value, good, "a text"))
 
     def one_of(self, key: str, words: Iterable[str], default: str | None = None) -> str:
         """One of few words."""
         value = self.text(key, default)
-        return self._checked(key, value, value in (*words, default), f"one of {', '.join(words)}")
+        return str(self._checked(key, value, value in words, f"one of {', '.join(words)}"))
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A text or a list of texts, at least one."""
@@ -88,7 +89,7 @@ class Table:
         value = self._take(key, default)
         good = type(value) in (int, float) and low < value < high
         between = "" if math.isinf(low) else f" above {low:g}" if math.isinf(high) else f" between {low:g} and {high:g}"
-        return self._checked(key, value, good, f"a number{between}")
+        return float(self._checked(key, value, good, f"a number{between}"))
 
     def table(self, key: str) -> Table:
         """A table in this one."""

@@ -14,9 +14,22 @@ from typing import Protocol
 
 from medrival.case import Case, Comparison, Outcome
 from medrival.gates.baseline import Baseline
-from medrival.gates.judgement import Finding, Side, against, amount, decimals, failed, reading, spread
-from medrival.gates.margins import Margin, beside
-from medrival.statistics import Verdict
+from medrival.gates.judgement import (
+    Finding,
+    Side,
+    Status,
+    against,
+    amount,
+    cautioned,
+    decimals,
+    failed,
+    open_question,
+    reading,
+    rounded,
+    spread,
+)
+from medrival.gates.margins import Margin, Other, beside
+from medrival.statistics import Verdict, samples_needed
 
 
 @dataclass(frozen=True)
@@ -63,9 +76,9 @@ class MetricBound:
         ends = {
             "passed": f"is {demand}",
             "failed": f"must be {demand}, and its whole interval is {'below' if self.side == 'least' else 'above'} that",
-            "inconclusive": f"must be {demand}, and its interval leaves that open",
+            "inconclusive": f"must be {demand}, and {open_question(estimate, self.bound)}",
         }
-        return Finding(status, begins + ends[status], estimate.value, self.bound)
+        return Finding(status, begins + ends[status] + cautioned(estimate), estimate.value, self.bound)
 
 
 @dataclass(frozen=True)
@@ -100,8 +113,9 @@ class NotWorseThan:
         """Whether the one-sided bound of the difference to the rival stays within the margin."""
         rival = evidence.rivals[gate, case.id]
         theirs = evidence.evaluate(rival)
-        other = self.model if rival.regime == case.regime else f"{self.model} {rival.regime.name}"
-        return beside(case, self.metric or primary(case, outcome), outcome, theirs.predictions, other, self.margin)
+        name = self.model if rival.regime.name == case.regime.name else f"{self.model} {rival.regime.name}"
+        other = Other(name, theirs.predictions, theirs.validation)
+        return beside(case, self.metric or primary(case, outcome), outcome, other, self.margin)
 
 
 @dataclass(frozen=True)
@@ -120,9 +134,8 @@ class NoRegression:
             return failed(f"the baseline {evidence.baseline.path} has not measured {case.id}")
         if tuple(before.get("classes", ())) != outcome.classes:
             return failed(f"the baseline {evidence.baseline.path} has other classes for {case.task.name}")
-        theirs = evidence.baseline.predictions(case.id)
-        name = self.metric or primary(case, outcome)
-        return beside(case, name, outcome, theirs, f"the baseline of {evidence.baseline.started[:10]}", self.margin)
+        other = Other(f"the baseline of {evidence.baseline.started[:10]}", evidence.baseline.predictions(case.id))
+        return beside(case, self.metric or primary(case, outcome), outcome, other, self.margin)
 
 
 @dataclass(frozen=True)
@@ -153,8 +166,9 @@ class SubgroupGap:
             status = "failed" if status == "failed" else "inconclusive"
             demand += f", and {', '.join(unknown)} cannot be measured"
         elif status == "inconclusive":
-            demand += ", and its interval leaves that open"
-        return Finding(status, begins if status == "passed" else f"{begins}; it {demand}", gap.value, self.at_most)
+            demand += f", and {open_question(gap, self.at_most)}"
+        ends = "" if status == "passed" else f"; it {demand}"
+        return Finding(status, begins + ends + cautioned(gap), gap.value, self.at_most)
 
 
 @dataclass(frozen=True)
@@ -173,9 +187,11 @@ class VerdictIn:
             f"on {gap.n:,} samples (general minus medical, margin {amount(comparison.margin)})"
         )
         if comparison.verdict in self.allowed:
-            return Finding("passed", begins, gap.value)
-        status = "inconclusive" if comparison.verdict == "inconclusive" else "failed"
-        return Finding(status, f"{begins}; the verdict must be {wanted}", gap.value)
+            return Finding("passed", begins + cautioned(gap), gap.value)
+        status: Status = "inconclusive" if comparison.verdict == "inconclusive" else "failed"
+        needed = _samples_for_a_verdict(comparison) if status == "inconclusive" else None
+        settles = f"; about {rounded(needed):,} samples would settle it" if needed else ""
+        return Finding(status, f"{begins}; the verdict must be {wanted}{settles}{cautioned(gap)}", gap.value)
 
 
 @dataclass(frozen=True)
@@ -184,6 +200,14 @@ class Required:
 
 
 Rule = MetricBound | CostBound | NotWorseThan | NoRegression | SubgroupGap | VerdictIn | Required
+
+
+def _samples_for_a_verdict(comparison: Comparison) -> int | None:
+    """How many samples would end in a win of either, or in equivalence, whichever takes fewer."""
+    gap, margin = comparison.difference, comparison.margin
+    equivalence = [samples_needed(gap, margin), samples_needed(gap, -margin)] if abs(gap.value or 0) < margin else [None]
+    enough = [samples_needed(gap, 0.0), None if None in equivalence else max(n or 0 for n in equivalence)]
+    return min((n for n in enough if n), default=None)
 
 
 def primary(case: Case, outcome: Outcome) -> str:
