@@ -11,6 +11,7 @@ __all__ = [
     "calibration",
     "compare",
     "diagnosis",
+    "legacy",
     "likelihood",
     "measure",
     "metric",
