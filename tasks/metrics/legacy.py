@@ -16,7 +16,7 @@ from functools import lru_cache
 from medrival.contracts import Prediction
 from medrival.tasks.answers import ARTICLES
 from medrival.tasks.metrics.registry import metric
-from medrival.tasks.metrics.vqa import only
+from medrival.tasks.metrics.vqa import CACHED, only
 
 RIGHT_FROM = 0.75
 """The recall from which paper A calls an open answer right."""
@@ -97,7 +97,7 @@ def _words(text: str) -> Counter[str]:
     return Counter(normalise(text.lower()).split())
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=CACHED)
 def normalise(text: str) -> str:
     """A lower-cased text as paper A compares it: the VQA evaluation's normalisation with the slips it came with.
 

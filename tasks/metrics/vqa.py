@@ -10,14 +10,18 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from types import SimpleNamespace
 from typing import Any
 
 from medrival.contracts import Form, Prediction
 from medrival.tasks.answers import conclusion, normalise, read, same
 from medrival.tasks.metrics.registry import NAN, metric
 
+CACHED = 20_000
+"""Texts of which the words are kept: more than a case has, for one metric after the other goes through all of them."""
 CLOSED: tuple[Form, ...] = ("closed", "choice")
 
+Words = tuple[str, ...]
 Compute = Callable[[Prediction], float]
 
 
@@ -111,8 +115,8 @@ def bleu_4(p: Prediction) -> float:
 @only("open")
 def rouge_l(p: Prediction) -> float:
     """F-measure of the longest common subsequence of open answers (Lin 2004; package rouge-score on our words)."""
-    scores = _rouge().score(normalise(p.truth), normalise(conclusion(p.answer)))
-    return float(scores["rougeL"].fmeasure)
+    truth, said = _words(p)
+    return float(_rouge().score(" ".join(truth), " ".join(said))["rougeL"].fmeasure)
 
 
 @metric("meteor", of="vqa")
@@ -193,16 +197,21 @@ def _rouge() -> Any:
 def _stemmer() -> Any:
     from nltk.stem.porter import PorterStemmer
 
-    return PorterStemmer()
+    return SimpleNamespace(stem=lru_cache(maxsize=CACHED)(PorterStemmer().stem))
 
 
 def _stated(p: Prediction) -> str | None:
     return read(p.answer, () if p.form == "open" else p.options, lettered=p.form == "choice")
 
 
-def _words(p: Prediction) -> tuple[list[str], list[str]]:
+def _words(p: Prediction) -> tuple[Words, Words]:
     """The reference's words and the answer's."""
-    return normalise(p.truth).split(), normalise(conclusion(p.answer)).split()
+    return _split(p.truth), _split(conclusion(p.answer))
+
+
+@lru_cache(maxsize=CACHED)
+def _split(text: str) -> Words:
+    return tuple(normalise(text).split())
 
 
 def _shared(p: Prediction) -> tuple[int, int, int]:
