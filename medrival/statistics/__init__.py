@@ -1,32 +1,44 @@
 """Intervals, paired tests and margins: pure functions on arrays."""
 
-from medrival.statistics.bootstrap import (
-    LEVEL,
-    Estimate,
-    Floats,
-    Statistic,
-    estimates,
-    interval,
-    mean_of,
-    resample,
+from medrival.statistics.bootstrap import two_sided_p
+from medrival.statistics.delong import auroc_covariance, auroc_influence, delong_test
+from medrival.statistics.estimate import LEVEL, Estimate, estimates
+from medrival.statistics.margins import (
+    Verdict,
+    detectable_difference,
+    equivalent,
+    non_inferior,
+    samples_needed,
+    superior,
+    verdict,
 )
-from medrival.statistics.delong import auroc_influence
-from medrival.statistics.margins import Verdict, verdict
-from medrival.statistics.paired import Difference, difference, two_sided_p
+from medrival.statistics.mcnemar import mcnemar_exact, mcnemar_mid_p
+from medrival.statistics.multiplicity import holm
+from medrival.statistics.paired import Difference, difference
+from medrival.statistics.statistic import UNCOUNTED, Floats, Statistic, mean_of
 
 __all__ = [
     "LEVEL",
+    "UNCOUNTED",
     "Difference",
     "Estimate",
     "Floats",
     "Statistic",
     "Verdict",
+    "auroc_covariance",
     "auroc_influence",
+    "delong_test",
+    "detectable_difference",
     "difference",
+    "equivalent",
     "estimates",
-    "interval",
+    "holm",
+    "mcnemar_exact",
+    "mcnemar_mid_p",
     "mean_of",
-    "resample",
+    "non_inferior",
+    "samples_needed",
+    "superior",
     "two_sided_p",
     "verdict",
 ]

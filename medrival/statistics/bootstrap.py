@@ -3,90 +3,77 @@
 Samples of one patient resemble each other and are no independent evidence. A resample is a row of weights: how often
 each sample was drawn.
 
-Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13 (percentile interval); Field & Welsh,
-Bootstrapping clustered data (2007).
+Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 (percentile interval), 14 (BCa) and 15-16
+(tests); Field & Welsh, Bootstrapping clustered data (2007); Davison & Hinkley, Bootstrap Methods and their Application (1997)
+for the +1 in the p-value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from medrival.statistics.clusters import Clusters
+from medrival.statistics.statistic import Floats, Statistic, quotient
 
-LEVEL = 0.95
 WEIGHTS_AT_ONCE = 1_000_000
 """Entries of the weight matrix held in memory at a time: 8 MB."""
 
-
-@dataclass(frozen=True)
-class Statistic:
-    """A number computed from samples, now and under any weights of the samples.
-
-    Attributes:
-        point: its value on the samples as they are; NaN where it is undefined.
-        resampled: weights [resamples, samples] -> its value under each row [resamples], NaN where undefined.
-        n: how many samples it is computed from.
-        undefined: why `point` is NaN, or "".
-        influence: [samples], such that the statistic under weights is about point + sum of weights * influence; for a mean
-            (value - mean) / n. None where nobody worked it out.
-        bounds: the range of the statistic, (0, 1) for a share or an area; None where it has none.
-    """
-
-    point: float
-    resampled: Callable[[Floats], Floats]
-    n: int
-    undefined: str = ""
-    influence: Floats | None = None
-    bounds: tuple[float, float] | None = None
+Limits = tuple[float, float] | tuple[None, None]
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95% interval; None where undefined, with the reason."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    reason: str = ""
-
-
-def mean_of(values: Floats) -> Statistic:
-    """The mean over the samples that have a value; NaN marks those that have none."""
-    known = ~np.isnan(values)
-    filled = np.where(known, values, 0.0)
-    point = float(values[known].mean()) if known.any() else np.nan
-
-    def resampled(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            mean: Floats = (weights @ filled) / (weights @ known.astype(float))
-        return mean
-
-    return Statistic(point, resampled, int(known.sum()), "" if known.any() else "no sample has a value")
-
-
-def resample(groups: Sequence[str], resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each sample is drawn when whole groups are drawn with replacement.
+def resample(clusters: Clusters, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each cluster is drawn when as many as there are are drawn with replacement.
 
     Yields:
-        Weights [rows, samples], a few rows at a time, `resamples` rows in all; a group's do not depend on the order of
-        samples.
+        Weights [rows, clusters], a few rows at a time, `resamples` rows in all.
     """
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    count, rows = len(names), max(1, WEIGHTS_AT_ONCE // max(len(groups), 1))
+    count, rows = clusters.count, max(1, WEIGHTS_AT_ONCE // max(len(clusters.member), 1))
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, rows):
         drawn = generator.integers(count, size=(min(rows, resamples - start), count))
-        cells = drawn + count * np.arange(len(drawn))[:, None]
-        times = np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        yield times[:, member].astype(np.float64)
+        times = np.empty(drawn.shape)
+        for row, picks in enumerate(drawn):  # a row at a time: its counters stay in the processor's cache
+            times[row] = np.bincount(picks, minlength=count)
+        yield times
 
 
-def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float] | tuple[None, None]:
+def draws(statistics: Sequence[Statistic], clusters: Clusters, seed: int, resamples: int) -> Floats:
+    """The statistics [statistics, resamples] under the same resamples; none where there is but one group.
+
+    Ratios of sums are summed over each cluster first and resampled in one matrix product.
+    """
+    if not statistics or resamples < 1 or clusters.count < 2:  # one group drawn again and again varies in nothing: no interval
+        return np.empty((len(statistics), 0))
+    ratios = [i for i, one in enumerate(statistics) if one.ratio is not None]
+    others = [i for i, one in enumerate(statistics) if one.ratio is None]
+    sums = np.concatenate([clusters.sums(one.ratio) for one in statistics if one.ratio is not None]).T if ratios else None
+    found, start = np.empty((len(statistics), resamples)), 0
+    for times in resample(clusters, resamples, seed):
+        stop = start + len(times)
+        if sums is not None:
+            totals = (times @ sums).T
+            found[ratios, start:stop] = quotient(totals[::2], totals[1::2])
+        if others:
+            weights = times[:, clusters.member]
+            for i in others:
+                found[i, start:stop] = statistics[i].resampled(weights)
+        start = stop
+    return found
+
+
+def without_each(statistic: Statistic, clusters: Clusters) -> Floats:
+    """The statistic without each cluster in turn [clusters]: the jackknife."""
+    if statistic.ratio is not None:
+        above, below = statistic.ratio.sum(axis=1, keepdims=True) - clusters.sums(statistic.ratio)
+        return quotient(above, below)
+    rows = max(1, WEIGHTS_AT_ONCE // max(len(clusters.member), 1))
+    left_out = [np.arange(start, min(start + rows, clusters.count)) for start in range(0, clusters.count, rows)]
+    return np.concatenate([statistic.resampled((clusters.member != out[:, None]).astype(np.float64)) for out in left_out])
+
+
+def interval(draws: Floats, level: float) -> Limits:
     """The percentile interval of the resampled values that are defined; (None, None) where none is."""
     defined = draws[np.isfinite(draws)]
     if not defined.size:
@@ -95,29 +82,33 @@ def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float] | tuple
     return float(low), float(high)
 
 
-def estimates(
-    statistics: Mapping[str, Statistic], groups: Sequence[str], *, seed: int = 0, resamples: int = 1000
-) -> dict[str, Estimate]:
-    """Each statistic with its interval, all from the same resamples. `groups` names the cluster of each sample."""
-    drawn = draws(list(statistics.values()), groups, seed, resamples)
-    return {name: _estimate(statistic, row) for (name, statistic), row in zip(statistics.items(), drawn, strict=True)}
+def bca_interval(point: float, draws: Floats, jackknife: Floats, level: float) -> Limits:
+    """The bias-corrected and accelerated interval of the resampled values that are defined; (None, None) where none is.
+
+    Where all of them lie on one side of the point, or no cluster moves it, the correction is unknown: the percentile interval.
+    """
+    from scipy.special import ndtr, ndtri
+
+    defined = draws[np.isfinite(draws)]
+    if not defined.size:
+        return None, None
+    bias = ndtri(((defined < point).mean() + (defined <= point).mean()) / 2)
+    pulls = np.nanmean(jackknife) - jackknife[np.isfinite(jackknife)]
+    scale = 6 * (pulls**2).sum() ** 1.5
+    if not np.isfinite(bias) or scale == 0:
+        return interval(draws, level)
+    ends = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    low, high = np.quantile(defined, ndtr(bias + ends / (1 - (pulls**3).sum() / scale * ends)))
+    return float(low), float(high)
 
 
-def draws(statistics: Sequence[Statistic], groups: Sequence[str], seed: int, resamples: int) -> Floats:
-    """The statistics [statistics, resamples] under the same resamples; none where there is but one group."""
-    if resamples < 1 or len(set(groups)) < 2:  # one group drawn again and again varies in nothing: no interval
-        return np.empty((len(statistics), 0))
-    chunks = resample(groups, resamples, seed)
-    return np.concatenate([np.stack([s.resampled(weights) for s in statistics]) for weights in chunks], axis=1)
+def two_sided_p(draws: Floats) -> float | None:
+    """How surprising these resampled differences are if there is none.
 
-
-def _estimate(statistic: Statistic, draws: Floats) -> Estimate:
-    if statistic.undefined:
-        return Estimate(None, None, None, statistic.n, statistic.undefined)
-    low, high = interval(draws)
-    return Estimate(float(statistic.point), low, high, statistic.n, why_no_interval(low))
-
-
-def why_no_interval(low: float | None) -> str:
-    """The reason that goes with an interval that could not be had."""
-    return "no interval: too few groups of samples" if low is None else ""
+    p = min(1, 2 (1 + min(#{d <= 0}, #{d >= 0})) / (B + 1)) over the B differences that are defined; never 0.
+    """
+    defined = draws[np.isfinite(draws)]
+    if not defined.size:
+        return None
+    smaller_tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (1 + smaller_tail) / (defined.size + 1))
