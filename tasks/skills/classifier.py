@@ -62,7 +62,8 @@ class Classifier:
             if record.pop("format") != FORMAT:
                 raise ValueError
             fingerprint = record.pop("fingerprint")
-            classifier = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+            record |= {name: tuple(value) for name, value in record.items() if isinstance(value, list)}
+            classifier = cls(**record)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise BrokenData(f"{path}: it is no readable file of a skill classifier; {advice}") from None
         if classifier.fingerprint != fingerprint:

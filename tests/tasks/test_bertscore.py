@@ -19,13 +19,14 @@ from medrival.scorers import Cache
 from medrival.tasks.metrics import bertscore
 from medrival.tasks.metrics.bertscore import BertScore, Encoder
 from medrival.weights import locate
+from tests.stand_ins import save_encoder
 
-WORDS = "the heart is enlarged no lung opacity left right of effusion pleural in lobe chest x ray yes there a".split()
+WORDS = ["the", "heart", "is", "enlarged", "no", "lung", "opacity", "left", "right", "of", "effusion", "pleural", "in", "lobe"]
 PAIRS = [
     ("the heart is enlarged", "heart enlarged"),
     ("no", "lung opacity in the left lobe"),
     ("right pleural effusion", "pleural effusion"),
-    ("there is a left pleural effusion in the chest x ray of the right lung", "effusion"),
+    ("there is a left pleural effusion in the lobe of the right lung", "effusion"),
     ("unknownword opacity", "opacity"),
     ("Left Lobe.", "left lobe"),
 ]
@@ -33,16 +34,7 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    """A small BERT with random weights, saved as its users save theirs."""
-    folder = tmp_path_factory.mktemp("encoder")
-    vocabulary = folder / "words.txt"
-    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *WORDS]))
-    tokenizer = BertTokenizerFast(str(vocabulary))
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
-    torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=40, **sizes)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_encoder(tmp_path_factory.mktemp("encoder"), WORDS)
 
 
 def answered(answer, truth="effusion", form="open", **more):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -22,88 +20,16 @@ from medrival.scorers import Cache
 from medrival.tasks.metrics import judge as judging
 from medrival.tasks.metrics.chat import ATTEMPTS, Chat
 from medrival.tasks.metrics.judge import INSTRUCTIONS, Judge, key_from, parse
+from tests.stand_ins import Answers, Endpoint, Reply, said, serving
 
 KEY = "sk-very-secret-0123456789"
-Reply = tuple[int, dict[str, str], str]
 RIGHT, WRONG = '{"correct": true}', '{"correct": false}'
 
 
-def said(content: str) -> Reply:
-    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]})
-
-
-@dataclass
-class Endpoint:
-    """A server on this machine, and what it was asked.
-
-    Attributes:
-        reply: (texts of the question, how often it was asked before) -> status, headers, body.
-        most_at_once: requests that were under way at the same time, at most.
-    """
-
-    reply: Callable[[dict[str, str], int], Reply]
-    bodies: list[dict] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    asked: Counter = field(default_factory=Counter)
-    under_way: int = 0
-    most_at_once: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    url: str = ""
-
-    def serve(self, path: str, headers: dict[str, str], body: dict) -> Reply:
-        assert path == "/v1/chat/completions"
-        user = body["messages"][1]["content"]
-        with self.lock:
-            before = self.asked[user]
-            self.asked[user] += 1
-            self.bodies.append(body)
-            self.headers.append(headers)
-            self.under_way += 1
-            self.most_at_once = max(self.most_at_once, self.under_way)
-        try:
-            return self.reply(json.loads(user), before)
-        finally:
-            with self.lock:
-                self.under_way -= 1
-
-
 @pytest.fixture
-def endpoint() -> Iterator[Callable[[Callable[[dict[str, str], int], Reply]], Endpoint]]:
-    servers = []
-
-    def start(reply: Callable[[dict[str, str], int], Reply]) -> Endpoint:
-        served = Endpoint(reply)
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, headers, text = served.serve(self.path, dict(self.headers), body)
-                content = text.encode()
-                try:
-                    self.send_response(status)
-                    for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(content)
-                except OSError:
-                    pass  # the client has hung up
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        servers.append(server)
-        served.url = f"http://127.0.0.1:{server.server_port}/v1"
-        return served
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def endpoint() -> Iterator[Callable[[Answers], Endpoint]]:
+    with ExitStack() as servers:
+        yield lambda reply: servers.enter_context(serving(reply))
 
 
 @pytest.fixture
