@@ -1,10 +1,12 @@
-"""`python -m medrival models`: what there is to choose from. `python -m medrival prune`: keep the store small."""
+"""`python -m medrival models`: what there is to choose from; `score`: a file of predictions; `prune`: keep the store small."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import platformdirs
 from medrival import catalog
 from medrival.errors import MedrivalError
 from medrival.files import write_atomically
+from medrival.predictions import Columns
 from medrival.store import DEFAULT_LIMIT_BYTES, Store
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -24,7 +27,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """List an axis, or prune the store; return the exit status."""
+    """List an axis, score predictions, or prune the store; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m medrival", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for axis in COLUMNS:
@@ -39,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train = skills.add_subparsers(dest="action", required=True).add_parser("train", help="train it on MedXpertQA's labels")
     train.add_argument("--medxpertqa", type=Path, required=True, metavar="FILE", help="MM/test.jsonl, or .json or .parquet")
     train.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file for pytest's --skills")
+    _add_score(verbs.add_parser("score", help="score a file of predictions, without a model"))
     options = parser.parse_args(arguments)
     try:
         print("\n".join(DOES.get(options.verb, _table)(options)))
@@ -51,6 +55,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _add_score(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
+    add("file", type=Path, metavar="FILE", help=".json, .jsonl or .csv, one row a sample")
+    what = verb.add_mutually_exclusive_group(required=True)
+    what.add_argument("--task", metavar="NAME", help="a task of the catalog: truths come from it, rows are joined by id")
+    what.add_argument("--kind", choices=("vqa", "diagnosis"), help="without a task: truths are in the file")
+    add("--classes", default="", metavar="A,B", help="of a diagnosis without a task, in the order of its scores")
+    add("--assets", type=Path, metavar="DIR", help="folder with the task's data")
+    add("--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows")
+    add("--metrics", default="", metavar="NAMES", help="comma-separated (default: all)")
+    add("--json", type=Path, metavar="FILE", help="write the result as data, too")
+    columns = verb.add_argument_group("columns of the file")
+    for column in fields(Columns):
+        columns.add_argument(f"--{column.name}", default=column.default, metavar="COLUMN", help="default: %(default)s")
+
+
+def _scored(options: argparse.Namespace) -> list[str]:
+    from medrival.score import document, lines, score
+
+    columns = Columns(**{column.name: getattr(options, column.name) for column in fields(Columns)})
+    task = None
+    if options.task is not None:
+        (card,) = catalog.load(options.catalog).select("tasks", [options.task])[:1]
+        scratch = Store(platformdirs.user_cache_path("medrival")).scratch
+        task = catalog.imported(card.data)(card, options.assets, scratch)
+    found = score(options.file, task=task, kind=options.kind, classes=_names(options.classes), columns=columns)
+    shown = list(lines(found, _names(options.metrics)))
+    if options.json is not None:
+        content = (json.dumps(document(found, _names(options.metrics)), indent=1, allow_nan=False) + "\n").encode()
+        _write(options.json, content)
+    return [f"{options.file}: {shown[0]}", *shown[1:]]
+
+
+def _names(given: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in given.split(",") if name.strip())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_atomically(path, lambda stream: stream.write(content))
+    except OSError as error:
+        raise MedrivalError(f"{path}: it cannot be written ({error})") from error
+
+
 def _pruned(options: argparse.Namespace) -> list[str]:
     store = Store(options.store or platformdirs.user_cache_path("medrival"))
     freed = store.prune(int(options.keep_gib * 2**30))
@@ -61,11 +109,7 @@ def _trained(options: argparse.Namespace) -> list[str]:
     from medrival.tasks.skills.recipe import train
 
     classifier = train(options.medxpertqa)
-    content = classifier.text().encode()
-    try:
-        write_atomically(options.out, lambda stream: stream.write(content))
-    except OSError as error:
-        raise MedrivalError(f"{options.out}: it cannot be written ({error})") from error
+    _write(options.out, classifier.text().encode())
     measured = [f"  {name.replace('_', ' ')}: {value:.4g}" for name, value in classifier.cross_validation.items()]
     return [f"{options.out}: {len(classifier.terms)} terms; cross-validated on {classifier.trained_on['data']}:", *measured]
 
@@ -81,7 +125,7 @@ def _cell(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-DOES: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {"prune": _pruned, "skills": _trained}
+DOES: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {"prune": _pruned, "score": _scored, "skills": _trained}
 """What a verb does where it does not list an axis."""
 
 

@@ -1,0 +1,291 @@
+"""Files of predictions, from any program: JSON, JSONL or CSV in, `Prediction`s out.
+
+What cannot be read is refused with its row and column; nothing is left out and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, cast
+
+from medrival.contracts import Form, Prediction, Sample, Task, TaskKind
+from medrival.errors import BrokenData
+from medrival.tasks.answers import YES_NO, normalise
+
+Row = Mapping[str, Any]
+
+FORMS: Mapping[str, Form] = {
+    "closed": "closed",
+    "close": "closed",
+    "open": "open",
+    "choice": "choice",
+    "label": "label",
+    "findings": "findings",
+}
+SEPARATOR = "|"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a file has what: column names (CSV) or keys (JSON). The defaults are those of a report's predictions/*.jsonl.
+
+    Attributes:
+        id: unique; the key itself, where a JSON file is an object of objects.
+        truth: the class or the reference answer; not read where a task states it.
+        answer: the model's words.
+        scores: probabilities of the classes or options: a list, numbers joined by "|", or an object by class. A diagnosis
+            may have a column a class instead.
+        form: "closed" (or "close"), "open", "choice"; of a diagnosis "label" or "findings".
+        options: what could be answered: a list, or texts joined by "|".
+        group: patient or image, the cluster of the bootstrap; without it each sample is its own.
+        error: why the sample failed, or empty.
+    """
+
+    id: str = "id"
+    truth: str = "truth"
+    answer: str = "answer"
+    scores: str = "scores"
+    form: str = "form"
+    options: str = "options"
+    group: str = "group"
+    skill: str = "skill"
+    question: str = "question"
+    attributes: str = "attributes"
+    error: str = "error"
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a .json (a list, or an object by id), .jsonl or .csv file.
+
+    Raises:
+        BrokenData: it cannot be read, is of another kind, or holds nothing.
+    """
+    readers = {".json": _json, ".jsonl": _jsonl, ".csv": _csv}
+    if path.suffix.lower() not in readers:
+        raise BrokenData(f"{path}: predictions are read from {', '.join(readers)}")
+    try:
+        rows = readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        raise BrokenData(f"{path}: not a readable {path.suffix[1:]} file of predictions: {error}") from error
+    if not rows:
+        raise BrokenData(f"{path}: it holds no predictions")
+    return rows
+
+
+def stated(
+    rows: Iterable[Row], kind: TaskKind, classes: Sequence[str] = (), columns: Columns | None = None
+) -> list[Prediction]:
+    """Predictions whose truth, form and options are in the rows themselves.
+
+    A question without a form is a choice where it has options, closed where its truth is yes or no, else open. A closed
+    question without options whose truth is yes or no has these two.
+
+    Raises:
+        BrokenData: naming row and column.
+    """
+    names = columns or Columns()
+    found = [_stated(_Cells(f"row {i}", row, names), kind, classes) for i, row in enumerate(rows, 1)]
+    _unique(found)
+    return found
+
+
+def joined(rows: Iterable[Row], task: Task, columns: Columns | None = None) -> list[Prediction]:
+    """One prediction a test sample of the task, which states everything but what the model said.
+
+    A sample that the rows lack has failed.
+
+    Raises:
+        BrokenData: naming row and column, or ids that are twice there or that the test split does not have.
+    """
+    names, samples = columns or Columns(), {sample.id: sample for sample in task.test}
+    found: dict[str, Prediction] = {}
+    unknown = []
+    for i, row in enumerate(rows, 1):
+        cells = _Cells(f"row {i}", row, names)
+        name = cells.text("id")
+        if name in found:
+            raise BrokenData(f"row {i}: the id {name!r} is there twice")
+        if name in samples:
+            found[name] = _said(_asked(samples[name]), cells, task.classes)
+        else:
+            unknown.append(name)
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
+        raise BrokenData(f"{task.name}: {len(unknown)} ids are none of its {len(samples):,} test samples: {shown}")
+    return [found.get(name) or replace(_asked(sample), error="no prediction in the file") for name, sample in samples.items()]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """One row, where it stands, and what its columns are called."""
+
+    where: str
+    row: Row
+    columns: Columns
+
+    def get(self, field: str) -> Any:
+        return self.row.get(getattr(self.columns, field))
+
+    def has(self, field: str) -> bool:
+        return self.get(field) not in (None, "")
+
+    def wrong(self, field: str, expected: str) -> BrokenData:
+        return BrokenData(f"{self.where}: column {getattr(self.columns, field)!r} is {self.get(field)!r}; expected {expected}")
+
+    def require(self, field: str) -> None:
+        if getattr(self.columns, field) not in self.row:
+            raise BrokenData(
+                f"{self.where}: there is no column {getattr(self.columns, field)!r}; name it with --{field} COLUMN. "
+                f"There are {', '.join(map(repr, self.row))}"
+            )
+
+    def text(self, field: str) -> str:
+        """A text that must be there; a number counts as its digits."""
+        self.require(field)
+        if not self.has(field) or not isinstance(self.get(field), (str, int, float)) or isinstance(self.get(field), bool):
+            raise self.wrong(field, "a text")
+        return str(self.get(field)).strip()
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """Several texts, or none."""
+        value = self.get(field) if self.has(field) else []
+        parts = value.split(SEPARATOR) if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+            raise self.wrong(field, f"texts: a list, or joined by {SEPARATOR!r}")
+        return tuple(part.strip() for part in parts)
+
+    def scores(self, classes: Sequence[str]) -> tuple[float, ...]:
+        """The scores that there are: in the column of that name, or a column a class."""
+        value = self.get("scores") if self.has("scores") else []
+        if not value and classes and all(name in self.row for name in classes):
+            value = [self.row[name] for name in classes]
+        if isinstance(value, Mapping):
+            if set(value) != set(classes):
+                raise self.wrong("scores", f"one score for each of {', '.join(classes) or 'the classes (name them)'}")
+            value = [value[name] for name in classes]
+        try:
+            return tuple(map(float, value.split(SEPARATOR) if isinstance(value, str) else value))
+        except (TypeError, ValueError):
+            raise self.wrong("scores", f"numbers: a list, an object by class, or joined by {SEPARATOR!r}") from None
+
+
+def _asked(sample: Sample) -> Prediction:
+    """What a task states of a sample, with nothing said yet."""
+    shared = {f.name for f in fields(Prediction)} & {f.name for f in fields(Sample)}
+    return Prediction(**{name: getattr(sample, name) for name in shared})
+
+
+def _stated(cells: _Cells, kind: TaskKind, classes: Sequence[str]) -> Prediction:
+    name = cells.text("id")
+    form = _form(cells, kind)
+    cells.require("truth")
+    truth = "" if form == "findings" and not cells.has("truth") else cells.text("truth")
+    options = cells.texts("options")
+    if form == "closed" and not options and normalise(truth) in YES_NO:
+        truth, options = normalise(truth), ("yes", "no")
+    if form == "choice":
+        truth = _option(cells, truth, options)
+    attributes = cells.get("attributes") or {}
+    if not isinstance(attributes, Mapping):
+        raise cells.wrong("attributes", "an object, such as {'sex': 'female'}")
+    asked = Prediction(
+        id=name,
+        group=cells.text("group") if cells.has("group") else name,
+        truth=truth,
+        question=str(cells.get("question") or ""),
+        form=form,
+        options=options,
+        skill=str(cells.get("skill") or ""),
+        attributes={str(key): str(value) for key, value in attributes.items()},
+    )
+    return _said(asked, cells, classes)
+
+
+def _form(cells: _Cells, kind: TaskKind) -> Form:
+    if not cells.has("form"):
+        if kind == "diagnosis":
+            return "label"
+        if cells.texts("options"):
+            return "closed" if {normalise(option) for option in cells.texts("options")} == YES_NO else "choice"
+        return "closed" if normalise(str(cells.get("truth"))) in YES_NO else "open"
+    allowed = ("label", "findings") if kind == "diagnosis" else ("closed", "choice", "open")
+    form = FORMS.get(str(cells.get("form")).strip().lower())
+    if form not in allowed:
+        raise cells.wrong("form", f"one of {', '.join(allowed)}")
+    return cast(Form, form)
+
+
+def _option(cells: _Cells, truth: str, options: tuple[str, ...]) -> str:
+    """The truth of a choice as the text of an option, which it may name by its letter."""
+    letters = dict(zip(ascii_uppercase, options, strict=False))
+    if truth not in options and truth not in letters:
+        raise cells.wrong("truth", f"one of the options {', '.join(options) or '(there are none)'}, or its letter")
+    return truth if truth in options else letters[truth]
+
+
+def _said(asked: Prediction, cells: _Cells, classes: Sequence[str]) -> Prediction:
+    """With what the model said; nothing said (null) is a failure, an empty answer is an answer."""
+    if cells.has("error"):
+        return replace(asked, error=str(cells.get("error")))
+    scores = cells.scores(classes)
+    if asked.form in ("label", "findings"):
+        if not scores:
+            cells.require("scores")
+        return replace(asked, scores=scores, error="" if scores else "no scores in the file")
+    if scores and len(scores) != len(asked.options):
+        raise cells.wrong("scores", f"one score for each of {len(asked.options)} options")
+    cells.require("answer")
+    if cells.get("answer") is None:
+        return replace(asked, error="no answer in the file")
+    return replace(asked, answer=cells.text("answer") if cells.has("answer") else "", scores=scores)
+
+
+def _unique(predictions: Iterable[Prediction]) -> None:
+    seen: set[str] = set()
+    for i, prediction in enumerate(predictions, 1):
+        if prediction.id in seen:
+            raise BrokenData(f"row {i}: the id {prediction.id!r} is there twice")
+        seen.add(prediction.id)
+
+
+def _json(text: str) -> list[Row]:
+    document = json.loads(text, object_pairs_hook=_once)
+    if isinstance(document, dict):
+        document = [{"id": key, **value} if isinstance(value, dict) else value for key, value in document.items()]
+    return _objects(document)
+
+
+def _jsonl(text: str) -> list[Row]:
+    return _objects([json.loads(line, object_pairs_hook=_once) for line in text.split("\n") if line.strip()])
+
+
+def _csv(text: str) -> list[Row]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows = list(reader)
+    names = reader.fieldnames or []
+    if len(set(names)) != len(names):
+        raise ValueError("two columns have the same name")
+    for i, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise ValueError(f"row {i} does not have {len(names)} cells")
+    return list(rows)
+
+
+def _objects(found: Any) -> list[Row]:
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise ValueError("expected objects, one a sample")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, _ in pairs if [key for key, _ in pairs].count(name) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found

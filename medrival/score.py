@@ -1,0 +1,123 @@
+"""Scores predictions that any program made, without a model: for a task of the catalog, or as a file states them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medrival.contracts import Prediction, Task, TaskKind
+from medrival.errors import MedrivalError, UnknownName
+from medrival.predictions import Columns, Row, joined, read, stated
+from medrival.reports.figures import count, estimate, visible
+from medrival.reports.record import plain
+from medrival.statistics import Estimate
+
+if TYPE_CHECKING:
+    from medrival.tasks.metrics import Measured
+
+SHOWN = 10
+"""Failed samples that the terminal lists; the JSON has them all."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What some predictions are worth.
+
+    Attributes:
+        predictions: one a sample; those with an error failed, and count as wrong.
+        measured: all metrics with 95% intervals, clustered by group.
+    """
+
+    kind: TaskKind
+    predictions: tuple[Prediction, ...]
+    measured: Measured
+
+    @property
+    def failed(self) -> tuple[Prediction, ...]:
+        """The samples that failed, or that a file lacks; they count as wrong."""
+        return tuple(p for p in self.predictions if p.error)
+
+
+def score(
+    source: Path | Iterable[Row],
+    *,
+    task: Task | None = None,
+    kind: TaskKind | None = None,
+    classes: Sequence[str] = (),
+    columns: Columns | None = None,
+) -> Scored:
+    """Score a file of predictions, or rows of one.
+
+    Args:
+        source: a .json, .jsonl or .csv file, or its rows.
+        task: what states truths, forms, options and groups; predictions are joined to its test samples by id.
+        kind: "diagnosis" or "vqa", where there is no task: the rows state all that themselves.
+        classes: in the order of the scores, for a diagnosis without a task.
+        columns: where the rows have what.
+
+    Raises:
+        BrokenData: naming row and column, or the sample; a score that is no number is refused.
+        MedrivalError: neither a task nor a kind is given, or a diagnosis without a task and without classes.
+    """
+    from medrival.tasks.metrics import measure
+
+    rows = read(source) if isinstance(source, Path) else list(source)
+    if task is not None:
+        kind, classes, predictions = task.kind, task.classes, joined(rows, task, columns)
+    elif kind is None or (kind == "diagnosis" and not classes):
+        raise MedrivalError("predictions are scored for a task, or for a kind: vqa, or diagnosis with the names of its classes")
+    else:
+        predictions = stated(rows, kind, classes, columns)
+    return Scored(kind, tuple(predictions), measure(kind, predictions, classes))
+
+
+def chosen(known: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The names of metrics that were asked for, or all.
+
+    Raises:
+        UnknownName: for one that there is not.
+    """
+    if unknown := sorted(set(names) - set(known)):
+        raise UnknownName(f"unknown metric {unknown[0]!r}; there are {', '.join(known)}")
+    return list(names or known)
+
+
+def lines(scored: Scored, metrics: Sequence[str] = ()) -> Iterator[str]:
+    """For the terminal: each metric with its interval, then the first samples that failed."""
+    names = chosen(scored.measured.metrics, metrics)
+    width = max(map(len, names))
+    yield f"{count(len(scored.predictions), 'sample')}, {len(scored.failed)} failed and counted as wrong"
+    for name in names:
+        yield _line(name, scored.measured.metrics[name], width)
+    for p in scored.failed[:SHOWN]:
+        yield f"failed: {visible(p.id)}: {visible(p.error)}"
+    if hidden := len(scored.failed[SHOWN:]):
+        yield f"and {count(hidden, 'more failed sample')}"
+
+
+def document(scored: Scored, metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """The same as data, with every failed sample, the metrics of each class, and subgroups."""
+    measured = scored.measured
+    names = chosen(measured.metrics, metrics)
+    report: dict[str, Any] = plain(
+        {
+            "kind": scored.kind,
+            "n": len(scored.predictions),
+            "failed_samples": [{"id": p.id, "error": p.error} for p in scored.failed],
+            "metrics": {name: asdict(measured.metrics[name]) for name in names},
+            "per_class": {
+                name: {label: asdict(one) for label, one in classes.items()}
+                for name, classes in measured.per_class.items()
+                if name in names
+            },
+            "subgroups": {name: asdict(groups) for name, groups in measured.subgroups.items() if groups.metric in names},
+        }
+    )
+    return report
+
+
+def _line(name: str, found: Estimate, width: int) -> str:
+    value = estimate(vars(found)) if found.value is not None else f"n/a: {found.reason}"
+    return f"  {name:<{width}}  {value}" + (f"  n={found.n:,}" if found.value is not None else "")
