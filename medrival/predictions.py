@@ -148,9 +148,10 @@ class _Cells:
     def text(self, field: str) -> str:
         """A text that must be there; a number counts as its digits."""
         self.require(field)
-        if not self.has(field) or not isinstance(self.get(field), (str, int, float)) or isinstance(self.get(field), bool):
+        value = self.get(field)
+        if not self.has(field) or type(value) not in (str, int, float) or value != value:  # NaN, a table's empty cell
             raise self.wrong(field, "a text")
-        return str(self.get(field)).strip()
+        return str(value).strip()
 
     def texts(self, field: str) -> tuple[str, ...]:
         """Several texts, or none."""

@@ -179,6 +179,7 @@ def test_a_score_that_is_no_number_is_refused_with_its_sample_or_row(bad):
         ([question("a", truth="")], r"row 1: column 'truth' is ''; expected a text"),
         ([question("a", answer=["yes"])], r"row 1: column 'answer' is \['yes'\]; expected a text"),
         ([question("a", answer=True)], r"row 1: column 'answer' is True; expected a text"),
+        ([question("a", answer=float("nan"))], r"row 1: column 'answer' is nan; expected a text"),
         ([question("a", form="multiple")], r"row 1: column 'form' is 'multiple'; expected one of closed, choice, open"),
         ([question("a", form="choice")], r"row 1: column 'truth' is 'yes'; expected one of the options \(there are none\)"),
         (

@@ -183,3 +183,52 @@ def test_the_reports_show_published_and_measured_side_by_side(case, run, tmp_pat
     assert "0.470 [0.430, 0.510]" in page
     assert "published on 1,811 samples, measured on 9" in page
     assert any("2 published figures" in line for line in summary(shown))
+
+
+MINE = """
+[models.mine]
+kind = "general"
+type = "dual-encoder"
+family = "x"
+adapter = "medrival.models.dual_encoder:transformers"
+weights = "package:medrival.models.pocket/clip"
+published = "{}"
+
+[tasks.chest]
+kind = "diagnosis"
+modality = "phantom chest radiograph"
+data = "medrival.tasks.phantoms:diagnosis"
+anatomy = "chest"
+prompt = "a chest radiograph showing {{}}"
+published = "CheXpert"
+"""
+
+
+def test_a_run_of_rows_that_name_themselves_reports_the_figures_of_the_paper(study, tmp_path):
+    (tmp_path / "my.toml").write_text(MINE.format("CLIP"))
+    asked = (
+        "--catalog",
+        str(tmp_path / "my.toml"),
+        "--models",
+        "mine",
+        "--tasks",
+        "chest",
+        "--regimes",
+        "zero-shot",
+        "--limit",
+        "24",
+    )
+    done = study(*asked)
+    assert done.status == 0, done.output
+    (one,) = done.report["published"]
+    assert (one["case"], one["dataset"], one["model"], one["published"]) == ("mine-chest-zero-shot", "CheXpert", "CLIP", 0.4076)
+    assert one["measured"] == done.report["cases"][0]["metrics"]["auroc"]["value"]
+    assert (one["agrees"], one["why"]) == (None, "published on 234 samples, measured on 24")
+    assert "1 published figure: 1 not judged" in done.output
+
+
+def test_a_run_of_a_row_with_an_unknown_published_name_does_not_begin(study, tmp_path):
+    (tmp_path / "my.toml").write_text(MINE.format("CLIPP"))
+    done = study("--catalog", str(tmp_path / "my.toml"), "--models", "mine", "--tasks", "chest")
+    assert done.status == 4
+    assert "'mine': published = 'CLIPP' is no model of the published figures. Did you mean 'CLIP'" in done.output
