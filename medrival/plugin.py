@@ -191,7 +191,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def order(item: pytest.Item) -> tuple[bool, bool, int]:
         name = identity(item.nodeid) if ours(item) else ""
-        return name in plan.pairs, gates is not None and gates.waits(name), plan.rank(name)
+        return name in plan.pairs, gates is not None and name in gates.waiting, plan.rank(name)
 
     items.sort(key=order)
 

@@ -45,7 +45,7 @@ def _check_whole(path: Path, run: Run, planned: Collection[str]) -> None:
     limit = max((case.notes.get("limit", 0) for case in run.cases), default=0)
     if absent or limit:
         more = f" and {len(absent) - 1:,} more were" if len(absent) > 1 else " was"
-        why = f"{absent[0]}{more} not measured" if absent else f"it is limited to {limit:,} samples of each split"
+        why = f"it is limited to {limit:,} samples of each split" if limit else f"{absent[0]}{more} not measured"
         raise BrokenBaseline(f"--update-baseline: {path} was not written, for this run is not whole: {why}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medrival.reports.questions import questions
+from medrival.statistics import holm
 
 if TYPE_CHECKING:
     from medrival.case import Question
@@ -134,11 +135,7 @@ class Run:
 
 def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
     """The pairs with p-values after Holm's correction, across those that were measured."""
-    from medrival import statistics
-
-    if not hasattr(statistics, "holm"):
-        return tuple(pairs)
-    adjusted = statistics.holm([pair.p_value if pair.status == "measured" else None for pair in pairs])
+    adjusted = holm([pair.p_value if pair.status == "measured" else None for pair in pairs])
     return tuple(replace(pair, p_adjusted=p) for pair, p in zip(pairs, adjusted, strict=True))
 
 

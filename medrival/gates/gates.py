@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 
 from medrival.case import Case, Comparison, Outcome
@@ -25,6 +26,8 @@ SCORED = ("judge_", "bertscore")
 
 Fate = tuple[str, str]
 """What became of a case or pair: measured, failed or skipped, and why."""
+
+NOT_SELECTED: Fate = ("missing", "it was not selected")
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,13 @@ class Gates:
 
     @property
     def idle(self) -> list[str]:
-        """The gates that match nothing in this run, and will fail for it."""
-        return [gate.name for gate in self.gates if not subjects(gate, self.plan)]
+        """The gates of which a glob matches nothing in this run, and which will fail for it."""
+        return [gate.name for gate in self.gates if self._lost_globs(gate)]
 
-    def waits(self, subject: str) -> bool:
-        """Whether a case is judged beside a rival, and better runs after it: then each model is loaded once."""
-        return any(case == subject for _, case in self.rivals)
+    @cached_property
+    def waiting(self) -> frozenset[str]:
+        """The cases that are judged beside a rival and better run after it: then each model is loaded once."""
+        return frozenset(case for _, case in self.rivals)
 
     @property
     def compared(self) -> list[str]:
@@ -92,7 +96,8 @@ class Gates:
     def judge(self, subject: str, measured: Outcome | Comparison, evaluate: Callable[[Case], Outcome]) -> tuple[Judgement, ...]:
         """What every gate that is about a case or pair says of what it measured."""
         evidence = Evidence(self.rivals, self.baseline, evaluate)
-        chosen = (gate for gate in self.gates if gate.about != "required" and subject in subjects(gate, self.plan))
+        kind = "cases" if isinstance(measured, Outcome) else "pairs"
+        chosen = (gate for gate in self.gates if gate.about == kind and _matches(subject, gate.globs))
         return tuple(self._judgement(gate, subject, self._finding(gate, subject, measured, evidence)) for gate in chosen)
 
     def settle(self, judged: Iterable[Judgement], fates: Mapping[str, Fate]) -> tuple[Judgement, ...]:
@@ -106,30 +111,28 @@ class Gates:
     def _settled(
         self, gate: Gate, known: Mapping[tuple[str, str], Judgement], fates: Mapping[str, Fate]
     ) -> Iterator[Judgement]:
-        chosen = subjects(gate, self.plan)
         if gate.about == "required":
-            yield self._judgement(gate, "", self._all_there(gate, chosen, fates))
-        elif not chosen:
-            globs = ", ".join(map(repr, gate.globs))
+            yield self._judgement(gate, "", self._all_there(gate, fates))
+            return
+        if lost := self._lost_globs(gate):
+            globs = " or ".join(map(repr, lost))
             yield self._judgement(gate, "", failed(f"none of the {gate.about} of this run matches {globs}"))
-        else:
-            for subject in chosen:
-                state, why = fates.get(subject, ("missing", "it was not selected"))
-                judgement = known.get((gate.name, subject))
-                if state != "measured":
-                    yield self._judgement(gate, subject, failed(f"{subject} was not measured ({state}): {why}"))
-                elif judgement is None:
-                    yield self._judgement(gate, subject, failed(f"{subject} was measured, but no test held it to its gates"))
-                else:
-                    yield judgement
-
-    def _all_there(self, gate: Gate, chosen: Sequence[str], fates: Mapping[str, Fate]) -> Finding:
-        absent = [f"{glob} (matches nothing in this run)" for glob in gate.globs if not _matching(glob, chosen)]
-        for subject in chosen:
-            state, why = fates.get(subject, ("missing", "not selected"))
+        for subject in subjects(gate, self.plan):
+            state, why = fates.get(subject, NOT_SELECTED)
+            judgement = known.get((gate.name, subject))
             if state != "measured":
-                absent.append(f"{subject} ({state}: {why})")
-        there = sum(fates.get(subject, ("missing", ""))[0] == "measured" for subject in chosen)
+                yield self._judgement(gate, subject, failed(f"it was not measured ({state}): {why}"))
+            elif judgement is None:
+                yield self._judgement(gate, subject, failed("it was measured, but no test held it to its gates"))
+            else:
+                yield judgement
+
+    def _all_there(self, gate: Gate, fates: Mapping[str, Fate]) -> Finding:
+        """What a `required` gate says: counts, and the first of what is missing."""
+        wanted = {subject: fates.get(subject, NOT_SELECTED) for subject in subjects(gate, self.plan)}
+        there = sum(state == "measured" for state, _ in wanted.values())
+        absent = [f"{glob} (matches nothing in this run)" for glob in self._lost_globs(gate)]
+        absent += [f"{subject} ({state}: {why})" for subject, (state, why) in wanted.items() if state != "measured"]
         figures = f"{there:,} of {there + len(absent):,} required cases and pairs were measured"
         if self.limit and there:
             return failed(f"{figures}, on at most {self.limit:,} samples of each split: a --limit run never passes")
@@ -137,6 +140,11 @@ class Gates:
             return Finding("passed", figures, there, there)
         rest = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
         return Finding("failed", f"{figures}; missing: {'; '.join(absent[:5])}{rest}", there, there + len(absent))
+
+    def _lost_globs(self, gate: Gate) -> list[str]:
+        """Those that match nothing in this run: a typing error, or a case that is not run any more."""
+        ids = _ids(gate, self.plan)
+        return [glob for glob in gate.globs if not any(_matches(one, [glob]) for one in ids)]
 
     def _finding(self, gate: Gate, subject: str, measured: Outcome | Comparison, evidence: Evidence) -> Finding:
         if self.limit:
@@ -170,12 +178,15 @@ def _number(value: float | None) -> float | None:
 
 def subjects(gate: Gate, plan: Plan) -> list[str]:
     """The ids of the cases and pairs that a gate is about, in the order they run in."""
-    ids = {"cases": [*plan.cases], "pairs": [*plan.pairs], "required": [*plan.cases, *plan.pairs]}[gate.about]
-    return [one for one in ids if any(fnmatchcase(one, glob) for glob in gate.globs)]
+    return [one for one in _ids(gate, plan) if _matches(one, gate.globs)]
 
 
-def _matching(glob: str, ids: Iterable[str]) -> bool:
-    return any(fnmatchcase(one, glob) for one in ids)
+def _ids(gate: Gate, plan: Plan) -> list[str]:
+    return {"cases": [*plan.cases], "pairs": [*plan.pairs], "required": [*plan.cases, *plan.pairs]}[gate.about]
+
+
+def _matches(subject: str, globs: Iterable[str]) -> bool:
+    return any(fnmatchcase(subject, glob) for glob in globs)
 
 
 def _check_metric(where: str, gate: Gate, cases: Iterable[Case]) -> None:
