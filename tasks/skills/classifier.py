@@ -81,17 +81,20 @@ class Classifier:
 
     def probability(self, question: str) -> float:
         """How probably a question is one of reasoning."""
-        words = _WORD.findall(asked(question).lower())
-        counts = Counter([*words, *map(" ".join, pairwise(words))])
-        known = {self._index[term]: count for term, count in counts.items() if term in self._index}
-        values = {i: count * self.idf[i] for i, count in known.items()}
+        values = {i: count * self.idf[i] for i, count in self._known(question).items()}
         length = math.sqrt(sum(value**2 for value in values.values())) or 1.0
         logit = self.intercept + sum(value * self.weights[i] for i, value in values.items()) / length
         return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
 
     def label(self, question: str) -> str:
-        """The likelier skill."""
-        return SKILLS[self.probability(question) >= 0.5]
+        """The likelier skill, or "" where the question has no word that training has seen."""
+        return SKILLS[self.probability(question) >= 0.5] if self._known(question) else ""
+
+    def _known(self, question: str) -> Mapping[int, int]:
+        """How often each term is in the question."""
+        words = _WORD.findall(asked(question).lower())
+        counts = Counter([*words, *map(" ".join, pairwise(words))])
+        return {self._index[term]: count for term, count in counts.items() if term in self._index}
 
     @cached_property
     def _index(self) -> Mapping[str, int]:
@@ -115,11 +118,12 @@ class LabelledSkills:
         about = {
             "labelled_by": "classifier",
             "labelled": {skill: given[skill] for skill in SKILLS},
+            "unlabelled": given[""],
             "native": len(predictions) - given.total(),
             "classifier": self._classifier.fingerprint,
             "trained_on": dict(self._classifier.trained_on),
             "cross_validation": dict(self._classifier.cross_validation),
-            "caveat": "cross-validated on the questions it was trained on; how often it is right on these is not known",
+            "caveat": "cross-validated on questions of trained_on; how often it is right on this task's is not known",
         }
         return Scores(values, {"skills": about})
 

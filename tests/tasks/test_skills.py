@@ -116,7 +116,16 @@ def test_probabilities_are_scikit_learns_after_a_way_through_the_file(trained, p
     read = Classifier.read(kept(trained, tmp_path))
     for text in [*QUESTIONS, *STRANGE]:
         assert read.probability(text) == pytest.approx(pipeline.predict_proba([text])[0, 1], abs=1e-9)
-        assert read.label(text) == ("reasoning" if pipeline.predict([text])[0] else "understanding")
+        if pipeline[0].transform([text]).nnz:
+            assert read.label(text) == ("reasoning" if pipeline.predict([text])[0] else "understanding")
+
+
+def test_a_question_of_unknown_words_gets_no_label_and_is_counted(trained):
+    predictions = [asked("quo vadis?"), asked("identify the structure at the arrow")]
+    scores = LabelledSkills(trained)(predictions)
+    assert trained.label("quo vadis?") == ""
+    assert all(np.isnan(values[0]) for values in scores.values.values())
+    assert scores.notes["skills"]["unlabelled"] == 1
 
 
 @settings(max_examples=200, deadline=None)
