@@ -16,8 +16,12 @@ from medrival.statistics.statistic import Floats, Statistic
 LEVEL = 0.95
 TOO_FEW = "no interval: too few groups of samples"
 
-Method = Literal["wilson", "t", "bca", "percentile", ""]
-"""How an interval was made; see `spread` for the first two, `bootstrap` for the others. "" where there is none."""
+Method = Literal["wilson", "t", "bca", "percentile", "recovered", "conservative", ""]
+"""How an interval was made; "" where there is none.
+
+See `spread` for the first two, `bootstrap` for the next two; "recovered" is a difference between two groups, "conservative"
+covers at least as often as it says (the metric tells how).
+"""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,14 @@ class Diagnosed:
         return self.members.argmax(axis=1)
 
     @property
+    def strata(self) -> Labels:
+        """[samples], the classes that a metric sets against each other; of findings, the one that fewest have or lack."""
+        if not self.findings:
+            return self.truth
+        having = self.members.sum(axis=0)
+        return self.members[:, np.minimum(having, len(self) - having).argmin()].astype(np.intp)
+
+    @property
     def hits(self) -> Floats:
         """[samples], 1 where the most probable class (the first of equals) is the true one, else 0."""
         hits: Floats = ((self.scores.argmax(axis=1) == self.truth) & ~self.failed).astype(np.float64)

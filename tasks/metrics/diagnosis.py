@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,7 +23,7 @@ def accuracy(samples: Diagnosed) -> Statistic:
 def balanced_accuracy(samples: Diagnosed) -> Statistic:
     """Mean recall over the classes that occur, chance = 1 / classes (scikit-learn)."""
     right = samples.members * samples.hits[:, None]
-    return _mean_ratio(right, samples.members.astype(np.float64))
+    return replace(_mean_ratio(right, samples.members.astype(np.float64)), strata=samples.strata)
 
 
 @metric("macro_f1", of="diagnosis")
@@ -30,7 +31,7 @@ def macro_f1(samples: Diagnosed) -> Statistic:
     """Mean over classes of 2 right / (true + called); a class that neither occurs nor is called is none (scikit-learn)."""
     right = samples.members * samples.hits[:, None]
     called = np.eye(len(samples.classes))[samples.scores.argmax(axis=1)]
-    return _mean_ratio(2 * right, samples.members + called)
+    return replace(_mean_ratio(2 * right, samples.members + called), strata=samples.strata)
 
 
 @metric("sensitivity", of="diagnosis")

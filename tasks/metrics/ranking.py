@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class OneVersusRest:
         decide = samples.classes[1:] if len(each) == 2 and not samples.findings else samples.classes
         if reason := "; ".join(each[name].undefined for name in decide if each[name].undefined):
             raise Undefined(reason)
-        return mean_over([each[name] for name in decide])
+        return replace(mean_over([each[name] for name in decide]), strata=samples.strata)
 
     def each(self, samples: Diagnosed) -> dict[str, Statistic]:
         """The metric of each class against the rest."""
@@ -82,7 +82,7 @@ def auroc(member: Mask, score: Floats) -> Statistic:
             area: Floats = outranked / (weights[:, ours].sum(axis=1) * below[:, -1])
         return area
 
-    return Statistic(_now(resampled, len(score)), resampled, len(score), "", auroc_influence(member, score), (0.0, 1.0))
+    return _of_class(member, resampled, auroc_influence(member, score))
 
 
 @metric("average_precision", of="diagnosis")
@@ -102,23 +102,25 @@ def average_precision(member: Mask, score: Floats) -> Statistic:
             average: Floats = np.einsum("ij,ij->i", gained, precision) / right[:, -1]
         return average
 
-    point = _now(resampled, len(score))
-    return Statistic(point, resampled, len(score), "", _precision_influence(member, score, point), (0.0, 1.0))
+    return _of_class(member, resampled, _precision_influence(member, score))
 
 
-def _precision_influence(member: Mask, score: Floats, average: float) -> Floats:
+def _of_class(member: Mask, resampled: Callable[[Floats], Floats], influence: Floats) -> Statistic:
+    n = len(member)
+    point = float(resampled(np.ones((1, n)))[0])
+    return Statistic(point, resampled, n, influence=influence, bounds=(0.0, 1.0), strata=member.astype(np.intp))
+
+
+def _precision_influence(member: Mask, score: Floats) -> Floats:
     """The derivative by each sample's weight: a member adds its own precision, every sample changes that of lower scores."""
     order = np.argsort(-score, kind="stable")
     ranked, among = -score[order], member[order]
     last = np.searchsorted(ranked, ranked, side="right") - 1
     first = np.searchsorted(ranked, ranked, side="left")
     taken, precision = last + 1, np.cumsum(among)[last] / (last + 1)
+    average = precision[among].mean()
     after = np.cumsum((among / taken)[::-1])[::-1][first]  # over members of the same or a lower score
     lowered = np.cumsum((among * precision / taken)[::-1])[::-1][first]
     influence = np.empty(len(score))
     influence[order] = (among * (precision - average + after) - lowered) / member.sum()
     return influence
-
-
-def _now(resampled: Callable[[Floats], Floats], samples: int) -> float:
-    return float(resampled(np.ones((1, samples)))[0])

@@ -15,9 +15,10 @@ import numpy as np
 
 from medrival.contracts import TaskKind
 from medrival.errors import BrokenCatalog
-from medrival.statistics import Statistic
+from medrival.statistics import Estimate, Statistic
 
 F = TypeVar("F", bound=Callable[..., Any])
+Interval = Callable[..., Estimate]
 
 NAN = float("nan")
 
@@ -33,16 +34,18 @@ class Metric:
     Attributes:
         compute: what the decorated function returns.
         lower_is_better: as of an error; of a share or an area more is better.
+        interval: its own, where the general ones do not hold for it: (samples, groups, seed, resamples) -> its estimate.
     """
 
     compute: Callable[..., Any]
     lower_is_better: bool = False
+    interval: Interval | None = None
 
 
 METRICS: dict[TaskKind, dict[str, Metric]] = {"diagnosis": {}, "vqa": {}}
 
 
-def metric(name: str, of: TaskKind, *, lower_is_better: bool = False) -> Callable[[F], F]:
+def metric(name: str, of: TaskKind, *, lower_is_better: bool = False, interval: Interval | None = None) -> Callable[[F], F]:
     """Register a metric.
 
     A diagnosis metric that returns a plain number is computed anew in each resample, which is slow; one that returns a
@@ -55,7 +58,7 @@ def metric(name: str, of: TaskKind, *, lower_is_better: bool = False) -> Callabl
     def register(compute: F) -> F:
         if name in METRICS[of]:
             raise BrokenCatalog(f"metric {name!r} of {of} is defined twice; give yours another name")
-        METRICS[of][name] = Metric(compute, lower_is_better)
+        METRICS[of][name] = Metric(compute, lower_is_better, interval)
         return compute
 
     return register

@@ -23,6 +23,7 @@ from medrival.tasks.metrics.registry import METRICS, NAN, Metric, Undefined, und
 from medrival.tasks.metrics.subgroups import subgroups
 from medrival.tasks.metrics.vqa import CLOSED
 
+BIASED = "chance adds to this metric, and more where the model is better: the difference is understated"
 PRIMARY = {"diagnosis": "auroc", "vqa": "closed_accuracy"}
 
 
@@ -67,21 +68,20 @@ def measure(
             finite. The sample is named.
     """
     statistics = partial(_statistics, kind, classes=classes, validation=validation)
-    with_intervals = partial(estimates, groups=[p.group for p in predictions], seed=seed, resamples=resamples)
-    decides = primary(kind, predictions)
-    samples = diagnosed(predictions, classes, validation) if kind == "diagnosis" else None
-    return Measured(
-        metrics=with_intervals(statistics(predictions, names=METRICS[kind])),
-        per_class={name: with_intervals(each) for name, each in _per_class(samples).items()} if samples else {},
-        subgroups=subgroups(
-            decides,
-            lambda some: statistics(some, names=[decides])[decides],
-            predictions,
-            seed=seed,
-            resamples=resamples,
-        ),
-        notes=_chosen(samples) if samples else {},
+    groups, decides = [p.group for p in predictions], primary(kind, predictions)
+    with_intervals = partial(estimates, groups=groups, seed=seed, resamples=resamples)
+    metrics = with_intervals(statistics(predictions, names=METRICS[kind]))
+    divided = subgroups(
+        decides, lambda some: statistics(some, names=[decides])[decides], predictions, seed=seed, resamples=resamples
     )
+    if kind == "vqa":
+        return Measured(metrics, subgroups=divided)
+    samples = diagnosed(predictions, classes, validation)
+    for name, one in METRICS[kind].items():
+        if one.interval and metrics[name].value is not None:
+            metrics[name] = one.interval(samples, groups, seed, resamples)
+    per_class = {name: with_intervals(each) for name, each in _per_class(samples).items()}
+    return Measured(metrics, per_class, divided, _chosen(samples))
 
 
 def compare(
@@ -114,7 +114,9 @@ def compare(
         [_statistics(kind, p, classes, [metric], tuned)[metric] for p, tuned in zip(side, tuning, strict=True)]
         for side, tuning in zip((first, second), known, strict=True)
     )
-    return difference(left, right, [p.group for p in first[0]], level=level, seed=seed, resamples=resamples)
+    gap = difference(left, right, [p.group for p in first[0]], level=level, seed=seed, resamples=resamples)
+    biased = METRICS[kind][metric].interval is not None and gap.value is not None
+    return replace(gap, caution="; ".join(filter(None, [gap.caution, BIASED]))) if biased else gap
 
 
 def primary(kind: TaskKind, predictions: Sequence[Prediction]) -> str:

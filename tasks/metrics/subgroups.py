@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from medrival.case import Subgroups
 from medrival.contracts import Prediction
-from medrival.statistics import Estimate, Floats, Statistic, estimates
+from medrival.statistics import UNCOUNTED, Estimate, Floats, Statistic, difference, estimates
 from medrival.tasks.metrics.registry import undefined
 
 MOST_GROUPS = 12
@@ -73,19 +74,33 @@ def _gap(known: Mapping[str, Statistic], groups: Mapping[str, Predictions], seed
         return Estimate(None, None, None, 0, "fewer than two groups in which it is defined")
     best, worst = ranked[-1], ranked[0]
     both = [*groups[best], *groups[worst]]
-    return _estimate(_minus(known[best], known[worst], len(groups[best])), both, seed, resamples)
+    split = len(groups[best])
+    first, second = _among(known[best], len(both), slice(split)), _among(known[worst], len(both), slice(split, None))
+    gap = difference([first], [second], [p.group for p in both], seed=seed, resamples=resamples)
+    return Estimate(
+        value=gap.value,
+        low=gap.low,
+        high=gap.high,
+        n=first.n + second.n,
+        reason=gap.reason,
+        method=gap.method,
+        caution=gap.caution,
+        undefined_resamples=gap.undefined_resamples,
+    )
 
 
-def _minus(first: Statistic, second: Statistic, split: int) -> Statistic:
-    """The difference of two statistics whose samples stand one after the other, the second's from `split` on."""
+def _among(statistic: Statistic, samples: int, own: slice) -> Statistic:
+    """The same statistic, told among more samples than its own."""
 
     def resampled(weights: Floats) -> Floats:
-        return first.resampled(weights[:, :split]) - second.resampled(weights[:, split:])
+        return statistic.resampled(weights[:, own])
 
-    influence = None
-    if first.influence is not None and second.influence is not None:
-        influence = np.concatenate([first.influence, -second.influence])
-    return Statistic(first.point - second.point, resampled, first.n + second.n, influence=influence)
+    influence, strata = None, np.full(samples, UNCOUNTED)
+    strata[own] = 0 if statistic.strata is None else statistic.strata
+    if statistic.influence is not None:
+        influence = np.zeros(samples)
+        influence[own] = statistic.influence
+    return replace(statistic, resampled=resampled, influence=influence, strata=strata, ratio=None)
 
 
 def _estimate(statistic: Statistic, members: Predictions, seed: int, resamples: int) -> Estimate:

@@ -22,6 +22,7 @@ from sklearn.metrics import (
 
 from medrival.contracts import Prediction
 from medrival.errors import BrokenData
+from medrival.statistics import estimates
 from medrival.tasks.metrics import METRICS, compare, measure, metric
 from medrival.tasks.metrics.diagnosed import diagnosed as arrays
 
@@ -286,6 +287,38 @@ def test_a_comparison_at_thresholds_takes_each_models_own():
     assert "no validation" in compare("diagnosis", "sensitivity", [first], [second], "01").reason
 
 
+# Calibration
+
+
+def confident(generator, sure, right, samples=100):
+    """Two classes, of which the first is called with this confidence and is right with this probability."""
+    truth = (generator.uniform(size=samples) >= right).astype(int)
+    return diagnosed(truth, np.stack([sure, 1 - sure], axis=1))
+
+
+@pytest.mark.parametrize("error", [0.0, 0.1, 0.3])
+def test_the_interval_of_a_calibration_error_covers_the_true_one_at_least_as_often_as_it_says(error):
+    generator, covered = np.random.default_rng(0), 0
+    for _ in range(40):
+        sure = generator.uniform(0.8, 1.0, size=100)
+        one = measure("diagnosis", confident(generator, sure, sure - error), "01", resamples=200).metrics["ece"]
+        assert one.low <= one.value <= one.high
+        covered += one.low <= error <= one.high
+    assert covered >= 36  # 95% of 40 is 38
+
+
+def test_a_calibration_error_of_0_is_not_certain():
+    one = measure("diagnosis", confident(np.random.default_rng(0), np.ones(60), np.ones(60), 60), "01").metrics["ece"]
+    assert (one.value, one.low, one.method) == (0.0, 0.0, "conservative")
+    assert one.high == pytest.approx(1 - 0.025 ** (1 / 30), abs=1e-12)  # of 30 patients
+
+
+def test_a_difference_in_calibration_error_says_that_it_is_biased():
+    truth, scores = smooth(2)
+    gap = compare("diagnosis", "ece", [diagnosed(truth, scores)], [diagnosed(truth, tied(2)[1])], "01", resamples=100)
+    assert "understated" in gap.caution
+
+
 # What is no number, or wrong
 
 
@@ -450,7 +483,9 @@ def test_a_metric_that_returns_a_number_needs_no_weighted_form(monkeypatch):
     def never(samples):
         return float("nan")
 
-    measured = measure("diagnosis", diagnosed(*tied(3)), "012", resamples=100).metrics
-    ours, theirs = measured["ece"], measured["calibration_again"]
+    predictions = diagnosed(*smooth(3))
+    measured = measure("diagnosis", predictions, "012", resamples=100).metrics
+    theirs, ours = measured["calibration_again"], statistics(*smooth(3))["ece"]
+    ours = estimates({"": ours}, [p.group for p in predictions], resamples=100)[""]
     assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high), abs=1e-9)
     assert measured["never"].reason == "undefined on these samples"
