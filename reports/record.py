@@ -92,6 +92,7 @@ class PairRecord:
         p_adjusted: the p-value after Holm's correction across the run's measured pairs.
         seeds: how many seeds of training the general and the medical model have.
         margin: differences smaller than this count as equivalent.
+        caution: why the interval may not cover as often as it says, or "".
     """
 
     id: str
@@ -115,6 +116,7 @@ class PairRecord:
     status: Status
     reason: str = ""
     p_adjusted: float | None = None
+    caution: str = ""
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,7 @@ class Recorder:
             seeds=(len(pair.general), len(pair.medical)),
             status=status,
             reason=reason,
+            caution=difference.get("caution", ""),
         )
 
     def _settled(self) -> tuple[Judgement, ...]:

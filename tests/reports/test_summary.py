@@ -102,7 +102,7 @@ def test_failed_samples_are_counted(run: Run) -> None:
 
 def test_verbose_adds_a_line_for_each_measured_case(run: Run) -> None:
     lost = replace(run.cases[1], status="failed", reason="x")
-    run = replace(run, cases=(run.cases[0], lost))
+    run = replace(run, cases=(run.cases[0], lost), pairs=())
     extra = [line for line in summary(run, verbose=True) if line not in summary(run)]
     metric = run.cases[0].metrics["auroc"]
     expected = f"auroc {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]  n=240"
