@@ -129,7 +129,10 @@ class Diagnosed:
 
 
 def diagnosed(predictions: Sequence[Prediction], classes: Sequence[str], validation: Sequence[Prediction] = ()) -> Diagnosed:
-    """Predictions as arrays. In one that failed, the true classes have the lowest score and the others share the rest.
+    """Predictions as arrays.
+
+    In one that failed, the true class has probability 0 and the others share the rest; of findings the true ones have 0 and
+    the others 1; where scores are no probabilities, they are below and above all that there are.
 
     Raises:
         BrokenData: a truth is none of the classes, or scores are not one finite number a class; the sample is named.
@@ -143,7 +146,11 @@ def diagnosed(predictions: Sequence[Prediction], classes: Sequence[str], validat
         members[row, _truths(p, columns)] = True
         if not p.error:
             scores[row] = _scores(p, len(classes))
-    scores[failed] = ~members[failed] / (1 if findings else max(len(classes) - 1, 1))
+    low, high = scores.min(initial=0.0), scores.max(initial=1.0)
+    if (low, high) == (0.0, 1.0):
+        scores[failed] = ~members[failed] / (1 if findings else max(len(classes) - 1, 1))
+    else:
+        scores[failed] = np.where(members[failed], low - 1, high + 1)
     known = diagnosed(validation, classes) if validation else None
     return Diagnosed(tuple(classes), members, scores, failed, findings, known)
 

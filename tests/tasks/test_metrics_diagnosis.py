@@ -340,6 +340,12 @@ def test_a_failed_sample_counts_among_the_others():
     assert measured["auroc"] == 0.5  # the failed one outranks both positives
 
 
+def test_a_failed_sample_is_wrong_whatever_the_scale_of_the_scores():
+    right = diagnosed([0, 1, 0, 1], [[5.0, -9.0], [-3.0, -4.0], [5.0, -9.0], [-3.0, -4.0]])
+    failed = [replace(p, error="no image", scores=()) for p in right[:2]]
+    assert values([*failed, *right[2:]])["auroc"] == 0.25  # only the two that did not fail are ranked rightly
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 19), st.integers(0, 1), st.sampled_from([float("nan"), float("inf"), -float("inf")]))
 def test_scores_that_are_no_numbers_are_refused_with_the_sample_named(row, column, broken):
