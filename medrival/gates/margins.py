@@ -82,7 +82,7 @@ def _unlike(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> str:
     if len(ours) != len(theirs):
         return f"it has {len(theirs):,} samples, this run {len(ours):,}"
     for mine, other in zip(ours, theirs, strict=True):
-        for what in ("id", "truth", "group"):
+        for what in ("id", "truth", "group", "question", "form", "options", "skill"):
             if getattr(mine, what) != getattr(other, what):
                 return f"the {what} of sample {mine.id!r} is {getattr(mine, what)!r} here and {getattr(other, what)!r} there"
     return ""

@@ -333,8 +333,9 @@ def test_a_model_that_lost_what_it_knew_has_regressed(case, reported):
         (lambda p: (*p[:-1], replace(p[-1], truth="clear")), "the truth of sample 's0299' is 'opacity' here and 'clear' there"),
         (lambda p: (p[1], p[0], *p[2:]), "the id of sample 's0000'"),
         (lambda p: (replace(p[0], group="q"), *p[1:]), "the group of sample 's0000'"),
+        (lambda p: (replace(p[0], skill="reasoning"), *p[1:]), "the skill of sample 's0000' is '' here and 'reasoning' there"),
     ],
-    ids=["fewer", "id", "truth", "order", "group"],
+    ids=["fewer", "id", "truth", "order", "group", "skill"],
 )
 def test_other_samples_are_no_baseline(case, reported, change, words):
     mine, _ = disagreeing(300, 10, 10)

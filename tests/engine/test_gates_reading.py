@@ -45,6 +45,12 @@ def test_the_example_of_the_documentation_is_a_gate_file_for_the_pocket_suite(wr
     assert gates.gates[3].globs == ("pocket-clip-*-lora", "pocket-clip-*-linear-probe")
 
 
+def test_the_example_of_the_readme_is_a_gate_file_for_the_pocket_suite(written, plan, rows):
+    (example,) = re.findall(r"```\n# gates.toml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    gates = Gates.of(written(example), plan, rows, None, None)
+    assert len(gates.rivals) == len(gates.gates) == 1
+
+
 BOUND = ('cases = "*"', "at-least = 0.5")
 RIVAL = 'not-worse-than = { model = "pocket-medclip", margin = 0.02 }'
 

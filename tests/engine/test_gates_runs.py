@@ -64,7 +64,7 @@ def folder(tmp_path_factory, drawn) -> Path:
     (folder / "store").mkdir()
     (folder / "store" / "tasks").symlink_to(drawn)
     (folder / "gates.toml").write_text(GATES)
-    written = run(folder, *SMALL, "--baseline", folder / "before" / "report.json", "--update-baseline")
+    written = inline(folder, *SMALL, "--baseline", folder / "before" / "report.json", "--update-baseline")
     assert written.status == 0, written.output
     return folder
 
