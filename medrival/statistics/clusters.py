@@ -38,10 +38,8 @@ class Clusters:
         totals: Floats = np.add.reduceat(values[..., order], starts, axis=-1)
         return totals
 
-    def sizes(self, strata: Strata | None = None) -> NDArray[np.intp]:
+    def sizes(self, strata: Strata) -> NDArray[np.intp]:
         """How many samples of each stratum each cluster has: [strata, clusters]; uncounted samples are in none."""
-        if strata is None:
-            strata = np.zeros(len(self.member), np.intp)
         counted = strata != UNCOUNTED
         names, stratum = np.unique(strata[counted], return_inverse=True)
         cells = stratum * self.count + self.member[counted]

@@ -1,7 +1,9 @@
 """How sure one may be of a statistic, from its influence values: the intervals that medrival shows.
 
-Each cluster pulls the statistic by the sum of its samples' influence values. The sum of squared pulls, each corrected for
-having moved the statistic itself, is the variance (cluster-robust, "CR2"; for an AUROC DeLong's and Obuchowski's). Then
+Each cluster pulls the statistic by the sum of its samples' influence values, divided by how much of the statistic is not the
+cluster's own: for it has moved what it is held against. The sum of squared pulls is the variance. Where each sample is its own
+cluster the divisor is the root of that share (CR2), which is unbiased, and DeLong's for an AUROC; else it is the share itself
+(CR3, the jackknife's), for the root is too little where the images of a patient are alike. Then
 
 - a statistic with bounds, such as a share or an AUROC, has Wilson's score interval at the effective sample size
   p (1 - p) / variance: as if it were a share of so many independent samples. It stays within the bounds, is skewed as it
@@ -12,14 +14,15 @@ having moved the statistic itself, is the variance (cluster-robust, "CR2"; for a
 
 The quantile is Student's, for the effective size is itself estimated: its degrees of freedom are 2 / the relative variance of
 the effective size (Satterthwaite), which the pulls give by the delta method. For a share of independent samples the effective
-size is known, the degrees are infinite and the interval is Wilson's own. Where clusters hold several samples the relative
-variance is the mean of that and of the variance's own, and there are at most clusters - 1 degrees. That mean is no theory: of
-the schemes that were simulated it is the one that held 94-96%. `simulation` is the proof, and FEWEST what it found.
+size is known, the degrees are infinite and the interval is Wilson's own. The delta method is too sure of itself the fewer
+patients there are to a sample and the rarer the rarest class; there, in that proportion, the relative variance of the variance
+takes its place, which is larger, and where patients have several images there are at most clusters - 1 degrees. That proportion
+is no theory: of the schemes that were simulated it is the one that held 94-96%. `simulation` is the proof.
 
 Sources: Wilson, JASA 22 (1927) 209-212; Franco, Little, Louis & Slud, Journal of Survey Statistics and Methodology 7 (2019)
 334-364 (Wilson at the effective sample size, for clustered samples); Bell & McCaffrey, Survey Methodology 28 (2002) 169-181
-(CR2); Satterthwaite, Biometrics Bulletin 2 (1946) 110-114; Newcombe, Statistics in Medicine 17 (1998) 2635-2650, and Zou &
-Donner, Statistics in Medicine 27 (2008) 1693-1702 (differences).
+(CR2 and CR3); Satterthwaite, Biometrics Bulletin 2 (1946) 110-114; Newcombe, Statistics in Medicine 17 (1998) 2635-2650, and
+Zou & Donner, Statistics in Medicine 27 (2008) 1693-1702 (differences).
 """
 
 from __future__ import annotations
@@ -31,9 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medrival.statistics.clusters import Clusters
-from medrival.statistics.statistic import Floats, Statistic, Strata
+from medrival.statistics.statistic import UNCOUNTED, Floats, Statistic, Strata
 
-FEWEST = 20
+FEWEST = 25
 """Clusters of the rarest class below which the simulation found 95% intervals that cover less than 94%."""
 NOTHING = 1e-20
 """Variances below it, in units of the bounds, are rounding errors of 0."""
@@ -50,6 +53,7 @@ class Spread:
         fewest: clusters of the stratum that has the fewest.
         effective: the same, as of equal size (Kish: (sum of sizes)^2 / sum of squared sizes).
         alone: whether each sample is its own cluster.
+        plain: fewest * strata / samples: 1 where each sample is its own cluster and the strata are equally large.
         bounds: the statistic's range, or None.
         training: variance that seeds of training cause, and its degrees of freedom.
     """
@@ -60,6 +64,7 @@ class Spread:
     fewest: int
     effective: float
     alone: bool
+    plain: float
     bounds: tuple[float, float] | None
     training: tuple[float, int] = (0.0, 0)
 
@@ -111,8 +116,8 @@ class Spread:
         spread = np.where(self.counted, self.pulls**2 / np.maximum(sampled, NOTHING) - 1 / self.counted.sum(), 0.0)
         slope = (1 - 2 * share) / np.maximum(share * (1 - share), NOTHING)
         residual = spread - slope * self.pulls / (self.bounds[1] - self.bounds[0])
-        doubt: Floats = (residual**2).sum(axis=-1)
-        return doubt if self.alone else (doubt + (spread**2).sum(axis=-1)) / 2
+        doubt: Floats = self.plain * (residual**2).sum(axis=-1) + (1 - self.plain) * (spread**2).sum(axis=-1)
+        return doubt
 
     def _share(self) -> Floats:
         assert self.bounds is not None
@@ -138,22 +143,22 @@ def spread_of(
     bounds: tuple[float, float] | None,
 ) -> Spread | None:
     """As `spread`, for any number of replicates at once: point [...], influence [..., samples]."""
-    sizes = clusters.sizes(strata)
-    fewest = int((sizes > 0).sum(axis=1).min(initial=clusters.count)) if len(sizes) else 0
+    strata = np.zeros(len(clusters.member), np.intp) if strata is None else strata
+    sizes, counted = clusters.sizes(strata), strata != UNCOUNTED
+    fewest = int((sizes > 0).sum(axis=1).min()) if counted.any() else 0
     if fewest < 2:
         return None
-    shares = sizes / sizes.sum(axis=1, keepdims=True)
-    own = np.ones(len(clusters.member))
-    for stratum, name in enumerate(np.unique(strata[strata >= 0]) if strata is not None else [0]):
-        inside = slice(None) if strata is None else strata == name
-        own[inside] = 1 - shares[stratum, clusters.member[inside]]
+    shares, alone = sizes / sizes.sum(axis=1, keepdims=True), bool(sizes.sum(axis=0).max() <= 1)
+    others = np.ones(len(strata))
+    others[counted] -= shares[np.unique(strata[counted], return_inverse=True)[1], clusters.member[counted]]
     return Spread(
         point=np.asarray(point),
-        pulls=clusters.sums(influence / np.sqrt(own)),
+        pulls=clusters.sums(influence / (np.sqrt(others) if alone else others)),
         counted=sizes.sum(axis=0) > 0,
         fewest=fewest,
         effective=float((1 / (shares**2).sum(axis=1)).min()),
-        alone=bool(sizes.sum(axis=0).max() <= 1),
+        alone=alone,
+        plain=fewest * len(sizes) / int(counted.sum()),
         bounds=bounds,
     )
 
