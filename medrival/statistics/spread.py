@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,13 +69,13 @@ class Spread:
     bounds: tuple[float, float] | None
     training: tuple[float, int] = (0.0, 0)
 
-    @property
+    @cached_property
     def variance(self) -> Floats:
         """Of the statistic, from samples and seeds."""
         total: Floats = (self.pulls**2).sum(axis=-1) + self.training[0]
         return total
 
-    @property
+    @cached_property
     def freedom(self) -> Floats:
         """Degrees of freedom of the variance, or of the effective sample size."""
         most = self.counted.sum() - 1
@@ -98,11 +99,12 @@ class Spread:
             half = quantile * np.sqrt(self.variance)
             return self.point - half, self.point + half
         start, width = self.bounds[0], self.bounds[1] - self.bounds[0]
-        low, high = wilson((self.point - start) / width, self._size(), quantile)
+        low, high = wilson((self.point - start) / width, self.size, quantile)
         return start + width * low, start + width * high
 
-    def _size(self) -> Floats:
-        """The effective sample size."""
+    @cached_property
+    def size(self) -> Floats:
+        """The effective sample size, of a statistic with bounds."""
         share, variance = self._share(), self._scaled(self.variance)
         known = (variance > NOTHING) & (share > 0) & (share < 1)
         return np.where(known, share * (1 - share) / np.where(known, variance, 1.0), self.effective)
