@@ -38,7 +38,8 @@ from medrival.statistics.clusters import Clusters
 from medrival.statistics.statistic import UNCOUNTED, Floats, Statistic, Strata
 
 FEWEST = 25
-"""Clusters of the rarest class below which the simulation found 95% intervals that cover less than 94%."""
+"""Clusters of the rarest class below which simulated 95% intervals covered 91 to 98%, in place of 94 to 96%. Above it the worst
+that was seen is 93.1%, for 25 positives among 275 patients at an AUROC of 0.95."""
 NOTHING = 1e-20
 """Variances below it, in units of the bounds, are rounding errors of 0."""
 
@@ -99,7 +100,7 @@ class Spread:
             half = quantile * np.sqrt(self.variance)
             return self.point - half, self.point + half
         start, width = self.bounds[0], self.bounds[1] - self.bounds[0]
-        low, high = wilson((self.point - start) / width, self.size, quantile)
+        low, high = wilson(self._share(), self.size, quantile)
         return start + width * low, start + width * high
 
     @cached_property
