@@ -9,8 +9,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-ENGINE = ("medrival.batches", "medrival.contracts", "medrival.evaluate", "medrival.limit", "medrival.statistics")
-AXES = ("medrival.models", "medrival.regimes", "medrival.tasks")
+ENGINE = ("medrival.batches", "medrival.contracts", "medrival.evaluate", "medrival.limit")
+PACKAGES = ("medrival.models", "medrival.regimes", "medrival.statistics", "medrival.tasks", "medrival.tasks.metrics")
 LIBRARIES = (
     *("numpy", "scipy", "scikit-learn", "pillow", "torch", "torchvision"),
     *("transformers", "tokenizers", "safetensors", "peft", "nltk", "rouge-score"),
@@ -20,17 +20,23 @@ LIBRARIES = (
 @cache
 def code(places: tuple[str, ...] = ()) -> str:
     """Sha256 over the code that measures, the libraries' versions, and the packages of "module:function" places elsewhere."""
-    foreign = {place.partition(".")[0].partition(":")[0] for place in places if place} - {"medrival"}
-    sources = {source for name in (*ENGINE, *foreign) for source in _source(name)}
-    for package in (*AXES, *foreign):
-        pattern = "**/*.py" if package in foreign else "*.py"  # what lies deeper in an axis has a fingerprint of its own
-        sources |= {path for folder in _folders(package) for path in folder.glob(pattern)}
     digest = hashlib.sha256()
-    for path in sorted(sources, key=lambda p: (p.name, str(p))):
+    for path in sorted(sources(places), key=lambda p: (p.name, str(p))):
         digest.update(path.read_bytes())
     for library in LIBRARIES:
         digest.update(f"{library}={version(library)}".encode())
     return digest.hexdigest()
+
+
+def sources(places: Iterable[str] = ()) -> set[Path]:
+    """The files of the code that measures."""
+    foreign = {place.partition(".")[0].partition(":")[0] for place in places if place} - {"medrival"}
+    files = {source for name in (*ENGINE, *foreign) for source in _source(name)}
+    for package in (*PACKAGES, *foreign):
+        # What else lies in an axis has a fingerprint of its own (phantoms), or is kept in no outcome (scorers).
+        pattern = "**/*.py" if package in foreign else "*.py"
+        files |= {path for folder in _folders(package) for path in folder.glob(pattern)}
+    return files
 
 
 @cache

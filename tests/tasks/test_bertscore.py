@@ -17,7 +17,7 @@ from medrival.contracts import Prediction
 from medrival.errors import BrokenModel
 from medrival.scorers import Cache
 from medrival.tasks.metrics import bertscore
-from medrival.tasks.metrics.bertscore import BertScore, Encoder
+from medrival.tasks.scorers.bertscore import BertScore, Encoder
 from medrival.weights import locate
 from tests.stand_ins import save_encoder
 

@@ -17,9 +17,9 @@ from sklearn.metrics import cohen_kappa_score
 from medrival.contracts import Prediction
 from medrival.errors import MedrivalError
 from medrival.scorers import Cache
-from medrival.tasks.metrics import judge as judging
-from medrival.tasks.metrics.chat import ATTEMPTS, Chat
-from medrival.tasks.metrics.judge import INSTRUCTIONS, Judge, key_from, parse
+from medrival.tasks.scorers import judge as judging
+from medrival.tasks.scorers.chat import ATTEMPTS, Chat
+from medrival.tasks.scorers.judge import INSTRUCTIONS, Judge, key_from, parse
 from tests.stand_ins import Answers, Endpoint, Reply, said, serving
 
 KEY = "sk-very-secret-0123456789"

@@ -24,7 +24,7 @@ from medrival.errors import MedrivalError
 from medrival.scorers import Cache, Scores
 from medrival.statistics import Floats
 from medrival.store import key_of
-from medrival.tasks.metrics.chat import Chat, ChatDown, ChatFailed, Messages
+from medrival.tasks.scorers.chat import Chat, ChatDown, ChatFailed, Messages
 from medrival.tasks.metrics.vqa import exact_match
 
 JUDGE_PROMPT = "1"

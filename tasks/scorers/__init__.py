@@ -1,0 +1,1 @@
+"""Scorers that need more than the predictions: an encoder, or a judge."""
