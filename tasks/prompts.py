@@ -17,13 +17,13 @@ def ask(form: Form, question: str, options: Sequence[str] = ()) -> str:
             choice, which get the letters A, B, C, ... in their order.
 
     Raises:
-        ValueError: for a form that asks no question, or a choice without at least two options.
+        ValueError: for a form that asks no question, or a choice without 2 to 26 options.
     """
     if form == "closed":
         return f"Answer the following question about the image with {' or '.join(options or ('yes', 'no'))}. {question}"
     if form == "open":
         return f"{question}\nAnswer the question concisely."
-    if form == "choice" and len(options) >= 2:
+    if form == "choice" and 2 <= len(options) <= len(ascii_uppercase):
         lettered = "\n".join(f"({letter}) {text}" for letter, text in zip(ascii_uppercase, options, strict=False))
         return f"{question}\nOptions:\n{lettered}\nAnswer with the single letter corresponding to the best choice."
     raise ValueError(f"no prompt for a question of form {form!r} with {len(options)} options")
