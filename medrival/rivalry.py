@@ -12,8 +12,8 @@ from medrival.statistics import verdict
 def compare(kind: TaskKind, general: Sequence[Outcome], medical: Sequence[Outcome], margin: float) -> Comparison:
     """Compare the outcomes of two models, one a seed, on their task's primary metric.
 
-    The difference is general minus medical; its 95% interval resamples clusters (patients, or images) and takes both models'
-    predictions of each resample together, and seeds, where a model has several.
+    The difference is general minus medical; its 95% interval pairs both models' predictions of each sample, counts a cluster
+    (patient, or image) as one piece of evidence, and minds the spread between seeds, where a model has several.
 
     Raises:
         BrokenData: the outcomes are not about the same samples.
