@@ -24,8 +24,8 @@ from medrival.errors import MedrivalError
 from medrival.scorers import Cache, Scores
 from medrival.statistics import Floats
 from medrival.store import key_of
-from medrival.tasks.scorers.chat import Chat, ChatDown, ChatFailed, Messages
 from medrival.tasks.metrics.vqa import exact_match
+from medrival.tasks.scorers.chat import Chat, ChatDown, ChatFailed, Messages
 
 JUDGE_PROMPT = "1"
 """Version of the instructions; verdicts of another version are not used again."""
