@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional
 
 from medrival.models.pocket import builds
-from medrival.models.pocket.words import exercise
 from medrival.tasks.prompts import ask
 from medrival.tasks.scenes import Question, Scene
 
@@ -113,12 +112,22 @@ def dialogue(processor: Any, prompt: str, answer: str = "") -> Turn:
 
 
 def _turns(processor: Any, dice: np.random.Generator, questions: Sequence[Question], count: int, opening: int) -> list[Turn]:
-    """Some of the questions and half as many exercises, without their opening; the answer to a choice is its letter."""
-    seen = [questions[i] for i in dice.permutation(len(questions))[:count]]
+    """Some of the questions, without their opening; the answer to a choice is its letter.
+
+    One in eight is put in words that nobody knows: that the form of an answer follows from the form of the prompt is
+    learned whatever the question is about.
+    """
     turns = []
-    for question in [*seen, *(exercise(dice) for _ in range(count // 2))]:
-        options = question.options or ("yes", "no")
+    for question in (questions[i] for i in dice.permutation(len(questions))[:count]):
+        options, text = question.options or ("yes", "no"), question.text
         answer = "ABCD"[options.index(question.answer)] if question.form == "choice" else question.answer
-        asked, told = dialogue(processor, ask(question.form, question.text, options), answer)
+        if dice.random() < 1 / 8:
+            text = _gibberish(dice)
+            options = tuple(_gibberish(dice) for _ in options) if question.form == "choice" else options
+        asked, told = dialogue(processor, ask(question.form, text, options), answer)
         turns.append((asked[opening:], told))
     return turns
+
+
+def _gibberish(dice: np.random.Generator) -> str:
+    return "".join(dice.choice(list("abcdefghiklmnoprstuy  "), int(dice.integers(8, 40))))

@@ -145,7 +145,7 @@ def test_packed_questions_are_answered_as_if_each_were_asked_alone(scenes):
 def test_training_lowers_the_loss_of_both_kinds(scenes, tmp_path):
     torch.manual_seed(0)
     texts = [caption for scene in scenes for caption in scene.captions()]
-    clip_processor = builds.clip_processor(builds.tokenizer(texts, closing=True, size=1024))
+    clip_processor = builds.clip_processor(builds.tokenizer(texts, closing=True))
     pixels = recipe.pictures(scenes, builds.image_processor())
     clip = builds.clip(clip_processor.tokenizer).train()
     stream = losses.clip_losses(clip, clip_processor.tokenizer, scenes, pixels, batch=12, seed=0)
@@ -153,7 +153,7 @@ def test_training_lowers_the_loss_of_both_kinds(scenes, tmp_path):
     assert sum(history[-6:]) < 0.95 * sum(history[:6])
 
     builds.save(tmp_path, clip, clip_processor, "")
-    llava_processor = builds.llava_processor(builds.tokenizer(texts, closing=False, size=2048))
+    llava_processor = builds.llava_processor(builds.tokenizer(texts, closing=False))
     llava = builds.llava(llava_processor.tokenizer, tmp_path)
     stream = losses.llava_losses(llava, llava_processor, scenes, pixels, batch=4, turns=3, seed=0)
     history = recipe.fit(list(llava.parameters()), stream, 20, 2e-3)
