@@ -18,8 +18,11 @@ from medrival.gates.reading import Gate, read
 from medrival.gates.rules import Evidence, MetricBound, NoRegression, NotWorseThan, Required, VerdictIn
 from medrival.plan import Plan
 
-NOT_ALONE = ("judge_", "medvlmbench_")
-"""Metrics that no gate may rest on alone: another model's opinion, and paper A's substring matching."""
+NO_GROUND = "medvlmbench_"
+"""Metrics that decide no gate: paper A's own, which count some wrong answers as right."""
+
+NOT_ALONE = "judge_"
+"""Metrics that no gate may rest on alone: another model's opinion."""
 
 SCORED = ("judge_", "bertscore")
 """Metrics that an option of the run adds to answers; they have intervals, but no paired differences."""
@@ -194,6 +197,11 @@ def _check_metric(where: str, gate: Gate, cases: Iterable[Case]) -> None:
     from medrival.tasks.metrics import METRICS
 
     metric = getattr(gate.rule, "metric", "")
+    if metric.startswith(NO_GROUND):
+        raise BrokenGates(
+            f"{where}: {metric} decides no gate, for it counts some wrong answers as right (docs/answers.md); "
+            "name another metric, such as closed_accuracy"
+        )
     for case in cases if metric else ():
         known = METRICS[case.task.kind]
         if metric not in known:
@@ -206,19 +214,41 @@ def _check_metric(where: str, gate: Gate, cases: Iterable[Case]) -> None:
                 f"{where}: {case.id} has no metric {metric!r} to go by.{hint} A {case.task.kind} case has {', '.join(known)}; "
                 "narrow `cases` where it is another kind's"
             )
+        if isinstance(gate.rule, NotWorseThan | NoRegression) and metric in known and known[metric].interval:
+            raise BrokenGates(
+                f"{where}: chance adds to {metric}, and more where the model is better, so that a model worse by the margin "
+                "may pass; bound it with at-most, or use brier_score"
+            )
 
 
 def _check_company(path: Path, gates: Sequence[Gate], chosen: Mapping[str, Sequence[Case]]) -> None:
-    """No release rests on a judge, or on a metric that counts wrong answers as right, alone."""
+    """No release rests on a judge alone."""
     rested = [gate for gate in gates if getattr(gate.rule, "metric", "").startswith(NOT_ALONE)]
-    quality = [gate for gate in gates if hasattr(gate.rule, "metric") and gate not in rested]
-    accompanied = {case.id for gate in quality for case in chosen[gate.name]}
+    accompanied = {case.id for gate in gates for case in chosen[gate.name] if _vouches(gate, case)}
     for gate in rested:
         if alone := [case.id for case in chosen[gate.name] if case.id not in accompanied]:
             raise BrokenGates(
                 f"{path}: gate {gate.name!r} would rest on {gate.rule.metric} alone for {alone[0]}; "  # type: ignore[union-attr]
-                "add a gate on another metric for the same cases"
+                "add a gate for the same cases on another metric of quality, one that what is inconclusive fails and that a "
+                "model can fail"
             )
+
+
+def _vouches(gate: Gate, case: Case) -> bool:
+    """Whether a gate on a case can stand beside a judge's: a strict one, on the quality of answers, that a model can fail."""
+    from medrival.tasks.metrics import METRICS
+
+    rule = gate.rule
+    if gate.lenient or not isinstance(rule, MetricBound | NotWorseThan | NoRegression):
+        return False
+    if rule.metric.startswith((*SCORED, "unparseable_rate")):
+        return False
+    if not isinstance(rule, MetricBound):
+        return rule.margin.width < 1
+    known = METRICS[case.task.kind].get(rule.metric)
+    if known and known.lower_is_better:
+        return rule.side == "most" and rule.bound < 1
+    return rule.side == "least" and rule.bound > 0
 
 
 def _rival(where: str, case: Case, rule: NotWorseThan, rows: Catalog) -> Case:

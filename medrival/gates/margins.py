@@ -42,7 +42,8 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
     """Judge an outcome against other predictions of the same samples.
 
     Passed where the lower bound of the paired difference lies above minus the margin, failed where the upper bound lies
-    below it. Of a metric that is better when lower, the difference counts the other way round.
+    below it. Of a metric that is better when lower, the difference counts the other way round. Identical predictions pass
+    whatever the interval: it allows for chance, and there is none between a model and itself.
     """
     from medrival.tasks.metrics import METRICS, compare
 
@@ -53,6 +54,9 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
         return failed(f"{metric} cannot be compared with {other.name}: {unlike}")
     sides, tuning = ([outcome.predictions], [other.predictions]), ([outcome.validation], [other.validation])
     gap = compare(case.task.kind, metric, *sides, outcome.classes, validation=tuning, level=margin.level)
+    if gap.value == 0 and _identical(outcome.predictions, other.predictions):
+        words = f"is level with {other.name} (margin {amount(margin.width)}; the predictions are identical)"
+        return Finding("passed", f"{reading(metric, estimate)} {words}", 0.0, -margin.width)
     if gap.value is None or gap.low is None or gap.high is None:
         return failed(f"{reading(metric, estimate)} cannot be compared with {other.name}: {gap.reason}")
     sign = -1 if METRICS[case.task.kind][metric].lower_is_better else 1
@@ -75,6 +79,12 @@ def _apart(difference: float, digits: int) -> str:
     if difference == 0:
         return "level with"
     return f"{abs(difference):.{digits}f} {'above' if difference > 0 else 'below'}"
+
+
+def _identical(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> bool:
+    """Whether two lists of predictions of the same samples say the same of each."""
+    said = ([(p.scores, p.answer, p.error) for p in side] for side in (ours, theirs))
+    return next(said) == next(said)
 
 
 def _unlike(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> str:

@@ -149,7 +149,7 @@ class SubgroupGap:
         """Whether the whole interval of the gap keeps the bound; a group that cannot be measured leaves it open."""
         demand = f"must be at most {amount(self.at_most)}"
         if self.attribute not in outcome.subgroups:
-            known = ", ".join(outcome.subgroups) or "none"
+            known = ", ".join(name for name, one in outcome.subgroups.items() if one.groups) or "none"
             return failed(f"the gap between groups of {self.attribute} {demand}; the attributes with groups are: {known}")
         groups = outcome.subgroups[self.attribute]
         gap = groups.gap
@@ -162,7 +162,7 @@ class SubgroupGap:
             f"the gap in {groups.metric} between groups of {self.attribute} is {gap.value:.{digits}f} "
             f"{spread(gap.low, gap.high, digits)} on {gap.n:,} samples ({each})"
         )
-        if unknown := [name for name, estimate in groups.groups.items() if estimate.value is None]:
+        if unknown := [name for name, estimate in groups.groups.items() if estimate.low is None]:
             status = "failed" if status == "failed" else "inconclusive"
             demand += f", and {', '.join(unknown)} cannot be measured"
         elif status == "inconclusive":

@@ -158,6 +158,7 @@ def disagreeing(n: int, ours_alone: int, theirs_alone: int) -> tuple[Outcome, Ot
 def test_not_worse_than_agrees_with_the_normal_interval_of_a_paired_difference(case, n, ours, theirs, margin, confidence):
     """The oracle: Fleiss, Statistical Methods for Rates and Proportions, paired proportions from discordant samples."""
     better, worse = int(ours * n), int(theirs * n)
+    assume(better or worse)  # identical predictions need no interval
     difference = (better - worse) / n
     error = np.sqrt(max(better + worse, 1) - (better - worse) ** 2 / n) / n
     low, high = (difference + sign * norm.ppf(confidence) * error for sign in (-1, 1))
@@ -261,6 +262,23 @@ def test_the_gap_between_subgroups_is_held_as_a_whole_and_no_group_is_passed_ove
     assert words in finding.explanation
 
 
+def test_a_group_without_an_interval_leaves_the_gap_open(case):
+    groups = grouped(f=0.80, m=0.85) | {"x": Estimate(0.1, None, None, 3, "no interval: too few groups of samples")}
+    measured = replace(outcome(), subgroups={"sex": Subgroups("auroc", groups, estimate(0.05, 0.01, 0.09, 240))})
+    finding = SubgroupGap("sex", 0.1).judge("g", case, measured, NOTHING)
+    assert finding.status == "inconclusive"
+    assert "x cannot be measured" in finding.explanation
+
+
+def test_an_attribute_that_cannot_be_divided_fails_with_the_reason(case):
+    undivided = Subgroups("auroc", {}, Estimate(None, None, None, 0, "13 values; groups are made of 2 to 12 values"))
+    measured = replace(outcome(), subgroups={"age": undivided})
+    finding = SubgroupGap("age", 0.1).judge("g", case, measured, NOTHING)
+    assert (finding.status, finding.explanation.endswith("13 values; groups are made of 2 to 12 values")) == ("failed", True)
+    other = SubgroupGap("sex", 0.1).judge("g", case, measured, NOTHING)
+    assert "the attributes with groups are: none" in other.explanation
+
+
 def test_an_attribute_that_no_sample_has_fails(case):
     finding = SubgroupGap("site", 0.1).judge("g", case, outcome(), NOTHING)
     assert finding.status == "failed"
@@ -316,6 +334,17 @@ def test_an_unchanged_model_has_not_regressed(case, reported):
     status, words = regression(case, mine, reported(mine.predictions))
     assert status == "passed"
     assert "is level with the baseline of 2026-11-20 (margin 0.02" in words
+
+
+def test_identical_predictions_pass_however_few_there_are(case, reported):
+    """Between one patient's images no interval can be had, and the same answers are no worse all the same."""
+    mine, _ = disagreeing(20, 0, 0)
+    one = replace(mine, predictions=tuple(replace(p, group="p") for p in mine.predictions))
+    status, words = regression(case, one, reported(one.predictions))
+    assert status == "passed"
+    assert "the predictions are identical" in words
+    changed = (replace(one.predictions[0], scores=(0.91, 0.09)), *one.predictions[1:])
+    assert regression(case, one, reported(changed))[0] == "failed"
 
 
 def test_a_model_that_lost_what_it_knew_has_regressed(case, reported):

@@ -135,6 +135,16 @@ def test_what_cannot_be_judged_is_an_error_before_anything_runs(written, plan, r
 
 JUDGED = '[[gate]]\nname = "judge"\ncases = "pocket-llava-phantom-chest-vqa-*"\nmetric = "judge_accuracy"\nat-least = 0.5\n'
 OWN = '[[gate]]\nname = "own"\ncases = "pocket-llava-phantom-chest-vqa-{}"\nat-least = 0.5\n'
+TOOTHLESS = {
+    "lenient": OWN.format("*") + 'inconclusive = "pass"\n',
+    "a bound that nothing misses": OWN.format("*").replace("0.5", "0"),
+    "a bound on the wrong side": OWN.format("*").replace("at-least", "at-most"),
+    "a margin that nothing exceeds": OWN.format("*").replace(
+        "at-least = 0.5", 'not-worse-than = { model = "pocket-medllava", margin = 1 }'
+    ),
+    "bertscore": OWN.format("*") + 'metric = "bertscore_f1"\n',
+    "whether answers can be read": OWN.format("*").replace("at-least", "at-most") + 'metric = "unparseable_rate"\n',
+}
 COST = '[[gate]]\nname = "cost"\ncases = "pocket-llava-phantom-chest-vqa-*"\ncost = "seconds"\nat-most = 9\n'
 
 
@@ -144,18 +154,37 @@ def test_no_case_rests_on_a_judge_alone(written, plan, rows, company):
         Gates.of(written(JUDGED + company), plan, rows, None, None)
 
 
+@pytest.mark.parametrize("company", TOOTHLESS.values(), ids=TOOTHLESS)
+def test_a_gate_that_a_bad_model_passes_is_no_company_for_a_judge(written, plan, rows, company):
+    with pytest.raises(BrokenGates, match="gate 'judge' would rest on judge_accuracy alone"):
+        Gates.of(written(JUDGED + company), plan, rows, None, None)
+
+
+def test_a_rival_of_the_same_quality_is_company_for_a_judge(written, plan, rows):
+    own = OWN.format("*").replace("at-least = 0.5", 'not-worse-than = { model = "pocket-medllava", margin = 0.05 }')
+    assert len(Gates.of(written(JUDGED + own), plan, rows, None, None).gates) == 2
+
+
 def test_a_judge_may_stand_beside_a_metric_of_our_own(written, plan, rows):
     assert len(Gates.of(written(JUDGED + OWN.format("*")), plan, rows, None, None).gates) == 2
 
 
-def test_no_case_rests_on_the_metrics_of_paper_a_alone(written, plan, rows):
+def test_the_metrics_of_paper_a_decide_no_gate(written, plan, rows):
     from medrival.tasks.metrics import METRICS
 
     names = [name for name in METRICS["vqa"] if name.startswith("medvlmbench_")]
     assert names
     for name in names:
-        with pytest.raises(BrokenGates, match=f"would rest on {name} alone"):
-            Gates.of(written(JUDGED.replace("judge_accuracy", name)), plan, rows, None, None)
+        with pytest.raises(BrokenGates, match=f"{name} decides no gate"):
+            Gates.of(written(JUDGED.replace("judge_accuracy", name) + OWN.format("*")), plan, rows, None, None)
+
+
+@pytest.mark.parametrize("rule", [RIVAL, 'no-regression-from = "baseline"\nmargin = 0.02'], ids=["rival", "baseline"])
+def test_a_metric_whose_difference_chance_understates_is_held_to_no_margin(written, plan, rows, rule):
+    with pytest.raises(BrokenGates, match=re.escape("bound it with at-most, or use brier_score")):
+        Gates.of(written(gate(CHEST, 'metric = "ece"', rule)), plan, rows, None, None)
+    for allowed in (gate(CHEST, 'metric = "brier_score"', rule), gate(CHEST, 'metric = "ece"', "at-most = 0.1")):
+        assert len(Gates.of(written(allowed), plan, rows, None, None).gates) == 1
 
 
 def test_a_rival_has_the_task_and_seed_of_the_case_and_a_budget_of_its_own(written, rows):
