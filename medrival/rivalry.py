@@ -13,7 +13,8 @@ def compare(kind: TaskKind, general: Sequence[Outcome], medical: Sequence[Outcom
     """Compare the outcomes of two models, one a seed, on their task's primary metric.
 
     The difference is general minus medical; its 95% interval pairs both models' predictions of each sample, counts a cluster
-    (patient, or image) as one piece of evidence, and minds the spread between seeds, where a model has several.
+    (patient, or image) as one piece of evidence, and minds the spread between seeds, where a model has several. The verdict is
+    of this pair alone: Holm's correction, which takes the p-values of all pairs of a run, comes with the report.
 
     Raises:
         BrokenData: the outcomes are not about the same samples.

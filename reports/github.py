@@ -33,7 +33,8 @@ def markdown(run: Run) -> Iterator[str]:
     figures = ", ".join(f"{states.count(status):,} {status}" for status in ("measured", "failed", "skipped"))
     yield f"{count(len(states), 'case')}: {figures}."
     yield ""
-    yield from (f"- **{answer.title}**: {answer.sentence}" for answer in answers(run.pairs))
+    for answer in answers(run.pairs):
+        yield f"- **{answer.title}**: {answer.sentence}" + (f" ({answer.correction})" if answer.correction else "")
     yield from _gates(run)
     yield from _lost(run)
 

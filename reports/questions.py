@@ -25,6 +25,9 @@ QUESTIONS: Mapping[Question, tuple[str, str]] = {
 DOMAINS: Mapping[Question, Domain] = {1: "in", 2: "in", 3: "ood"}
 """Where each question is asked: in the medical model's domain or out of it."""
 
+SIGNIFICANT = 0.05
+"""Below it a corrected p-value upholds a win."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -33,7 +36,8 @@ class Answer:
     Attributes:
         family: whose pairs these are; None for all of them.
         label: the question in at most 24 characters; `title` in full.
-        verdicts: how many measured pairs ended so.
+        verdicts: how many measured pairs ended so, each judged alone.
+        upheld: how many of the wins, of either model, hold after Holm's correction across all pairs of the run.
         differences: general minus medical of each measured pair where it is defined.
         metrics: the metrics that were compared.
         missing: pairs that were not measured.
@@ -44,6 +48,7 @@ class Answer:
     label: str
     title: str
     verdicts: Mapping[Verdict, int]
+    upheld: int
     differences: tuple[float, ...]
     metrics: tuple[str, ...]
     missing: int
@@ -52,6 +57,16 @@ class Answer:
     def measured(self) -> int:
         """How many pairs were compared."""
         return sum(self.verdicts.values())
+
+    @property
+    def wins(self) -> int:
+        """How many pairs were won by either model."""
+        return self.verdicts["general wins"] + self.verdicts["medical wins"]
+
+    @property
+    def correction(self) -> str:
+        """Such as "4 of 6 wins hold after Holm's correction"; "" where nobody won."""
+        return f"{self.upheld} of {self.wins} wins hold after Holm's correction" if self.wins else ""
 
     @property
     def word(self) -> str:
@@ -106,6 +121,7 @@ def questions(pairs: Sequence[PairRecord]) -> list[dict[str, Any]]:
             "domain": DOMAINS[answer.question],
             "family": answer.family,
             "verdicts": {verdict: answer.verdicts[verdict] for verdict in get_args(Verdict)},
+            "wins_after_correction": answer.upheld,
             "missing": answer.missing,
             "sentence": answer.sentence,
         }
@@ -121,7 +137,13 @@ def _answer(question: Question, family: str | None, pairs: list[PairRecord]) -> 
         family,
         *QUESTIONS[question],
         verdicts=Counter(p.verdict for p in measured if p.verdict),
+        upheld=sum(_upheld(p) for p in measured),
         differences=tuple(p.difference for p in measured if p.difference is not None and isfinite(p.difference)),
         metrics=tuple(sorted({p.metric for p in measured})),
         missing=len(pairs) - len(measured),
     )
+
+
+def _upheld(pair: PairRecord) -> bool:
+    won = pair.verdict in ("general wins", "medical wins")
+    return won and pair.p_adjusted is not None and pair.p_adjusted < SIGNIFICANT

@@ -62,6 +62,8 @@ def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
         for part in parts:
             if part.measured or part.missing:
                 lines += _answer(part, f"    {shorten(visible(str(part.family)), 22, placeholder='...'):<22}  ")
+    if wins := sum(answer.wins for answer in said):
+        lines.append(f"  {sum(answer.upheld for answer in said)} of these {count(wins, 'win')} hold after Holm's correction")
     return lines
 
 

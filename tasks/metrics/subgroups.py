@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
 from medrival.case import Subgroups
 from medrival.contracts import Prediction
-from medrival.statistics import UNCOUNTED, Estimate, Floats, Statistic, difference, estimates
+from medrival.statistics import LEVEL, UNCOUNTED, Estimate, Statistic, estimates
+from medrival.statistics.clusters import Clusters
+from medrival.statistics.spread import Spread, gap_interval, spread_of
 from medrival.tasks.metrics.registry import undefined
 
 MOST_GROUPS = 12
@@ -24,7 +27,8 @@ def subgroups(
 ) -> dict[str, Subgroups]:
     """The metric by every attribute that has 2 to 12 values; a sample without the attribute is in none of its groups.
 
-    A group of a single patient (or image), or in which the metric is undefined, has no value but the reason.
+    A group of a single patient (or image), or in which the metric is undefined, has no value but the reason. An attribute of
+    one value, or of more than 12, has no groups; its gap has the reason.
 
     Args:
         metric: its name.
@@ -33,15 +37,31 @@ def subgroups(
         seed: of the resamples.
         resamples: how many.
     """
-    found = {}
-    for attribute, groups in _groups(predictions).items():
-        known = {value: _of_group(statistic, members) for value, members in groups.items()}
-        found[attribute] = Subgroups(
-            metric,
-            {value: _estimate(one, groups[value], seed, resamples) for value, one in known.items()},
-            _gap(known, groups, seed, resamples),
-        )
-    return found
+    return {
+        attribute: _divided(metric, statistic, attribute, groups, len(predictions), seed, resamples)
+        for attribute, groups in _groups(predictions).items()
+    }
+
+
+def _divided(
+    metric: str,
+    statistic: Callable[[Predictions], Statistic],
+    attribute: str,
+    groups: Mapping[str, Predictions],
+    samples: int,
+    seed: int,
+    resamples: int,
+) -> Subgroups:
+    if not 2 <= len(groups) <= MOST_GROUPS:
+        many = "every sample that has it has the same value" if len(groups) == 1 else f"{len(groups):,} values"
+        reason = f"{many}; groups are made of 2 to {MOST_GROUPS} values"
+        return Subgroups(metric, {}, Estimate(None, None, None, 0, reason))
+    known = {value: _of_group(statistic, members) for value, members in groups.items()}
+    each = {value: _estimate(one, groups[value], seed, resamples) for value, one in known.items()}
+    cautions = [f"{value}: {one.caution}" for value, one in each.items() if one.caution]
+    if lacking := samples - sum(map(len, groups.values())):
+        cautions.append(f"{lacking:,} of {samples:,} samples have no {attribute} and are in no group")
+    return Subgroups(metric, each, replace(_gap(known, groups), caution="; ".join(cautions)))
 
 
 def _groups(predictions: Predictions) -> Mapping[str, Mapping[str, Predictions]]:
@@ -50,11 +70,7 @@ def _groups(predictions: Predictions) -> Mapping[str, Mapping[str, Predictions]]
         for attribute, value in p.attributes.items():
             if value:
                 found[attribute][value].append(p)
-    return {
-        attribute: dict(sorted(values.items()))
-        for attribute, values in sorted(found.items())
-        if 2 <= len(values) <= MOST_GROUPS
-    }
+    return {attribute: dict(sorted(values.items())) for attribute, values in sorted(found.items())}
 
 
 def _of_group(statistic: Callable[[Predictions], Statistic], members: Predictions) -> Statistic:
@@ -63,44 +79,41 @@ def _of_group(statistic: Callable[[Predictions], Statistic], members: Prediction
     return undefined(len(members), "a single patient or image")
 
 
-def _gap(known: Mapping[str, Statistic], groups: Mapping[str, Predictions], seed: int, resamples: int) -> Estimate:
-    """Best minus worst group.
+def _gap(known: Mapping[str, Statistic], groups: Mapping[str, Predictions]) -> Estimate:
+    """Best minus worst of the groups that have an interval.
 
-    Its interval is that of the difference between these two groups. In each resample another two may be furthest apart;
-    the interval of their gap would lie above the truth, for the largest of several gaps is large by chance.
+    Which two are furthest apart is not known, and the largest of several gaps is large by chance. So the upper limit is the
+    largest of all pairs of groups, for a small group may be far off. The lower limit is the largest at Bonferroni's level,
+    0.05 shared by the pairs, and not below 0: where groups do not differ, it is above 0 in at most 5% of studies.
     """
-    ranked = sorted((value for value, one in known.items() if not one.undefined), key=lambda value: known[value].point)
-    if len(ranked) < 2:
-        return Estimate(None, None, None, 0, "fewer than two groups in which it is defined")
-    best, worst = ranked[-1], ranked[0]
-    both = [*groups[best], *groups[worst]]
-    split = len(groups[best])
-    first, second = _among(known[best], len(both), slice(split)), _among(known[worst], len(both), slice(split, None))
-    gap = difference([first], [second], [p.group for p in both], seed=seed, resamples=resamples)
+    spreads = _spreads(known, groups)
+    pairs = list(combinations(sorted(spreads.values(), key=lambda one: float(one.point), reverse=True), 2))
+    n = sum(known[value].n for value in spreads)
+    if not pairs:
+        return Estimate(None, None, None, n, "fewer than two groups in which it is defined and has an interval")
+    shared = 1 - (1 - LEVEL) / len(pairs)
     return Estimate(
-        value=gap.value,
-        low=gap.low,
-        high=gap.high,
-        n=first.n + second.n,
-        reason=gap.reason,
-        method=gap.method,
-        caution=gap.caution,
-        undefined_resamples=gap.undefined_resamples,
+        value=max(float(best.point - worst.point) for best, worst in pairs),
+        low=max(0.0, *(float(gap_interval(*pair, shared)[0]) for pair in pairs)),
+        high=max(float(np.abs(gap_interval(*pair, LEVEL)).max()) for pair in pairs),
+        n=n,
+        method="conservative",
     )
 
 
-def _among(statistic: Statistic, samples: int, own: slice) -> Statistic:
-    """The same statistic, told among more samples than its own."""
-
-    def resampled(weights: Floats) -> Floats:
-        return statistic.resampled(weights[:, own])
-
-    influence, strata = None, np.full(samples, UNCOUNTED)
-    strata[own] = 0 if statistic.strata is None else statistic.strata
-    if statistic.influence is not None:
-        influence = np.zeros(samples)
-        influence[own] = statistic.influence
-    return replace(statistic, resampled=resampled, influence=influence, strata=strata, ratio=None)
+def _spreads(known: Mapping[str, Statistic], groups: Mapping[str, Predictions]) -> dict[str, Spread]:
+    """How sure one may be of each group, told among the samples of all, for patients may be in several groups."""
+    members = [(value, p.group) for value, group in groups.items() for p in group]
+    clusters, of = Clusters.of([group for _, group in members]), np.array([value for value, _ in members])
+    found = {}
+    for value, one in known.items():
+        if one.undefined or one.influence is None:
+            continue
+        influence, strata, own = np.zeros(len(of)), np.full(len(of), UNCOUNTED), of == value
+        influence[own], strata[own] = one.influence, 0 if one.strata is None else one.strata
+        if spread := spread_of(np.float64(one.point), influence, clusters, strata, one.bounds):
+            found[value] = spread
+    return found
 
 
 def _estimate(statistic: Statistic, members: Predictions, seed: int, resamples: int) -> Estimate:

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from medrival.reports.questions import answers
+from medrival.reports.github import markdown
+from medrival.reports.html import write_html
+from medrival.reports.questions import answers, questions
 from medrival.reports.record import PairRecord, Run
 from medrival.reports.summary import summary
 from medrival.statistics import Verdict
@@ -51,6 +53,23 @@ def test_verdicts_in_words(run: Run, verdicts: list[Verdict], said: str) -> None
 def test_the_difference_is_the_mean_over_pairs_with_its_range(run: Run) -> None:
     pairs = [replace(run.pairs[0], difference=value) for value in (-0.30, -0.10, -0.20, None, float("nan"))]
     assert summary(replace(run, pairs=tuple(pairs)))[2].endswith("ahead in 5 of 5; -0.20 (-0.30 to -0.10)")
+
+
+def test_wins_that_do_not_outlast_the_correction_are_not_counted_as_upheld(run: Run) -> None:
+    ps = (0.001, 0.049, 0.05, 0.2, None)
+    won = [replace(pair, p_adjusted=p) for p, pair in zip(ps, ended(run.pairs[0], *["medical wins"] * 5), strict=True)]
+    level = replace(won[0], verdict="equivalent")
+    answer = answers([*won, level])[0]
+    assert (answer.upheld, answer.correction) == (2, "2 of 5 wins hold after Holm's correction")
+    assert questions([*won, level])[0]["wins_after_correction"] == 2
+    run = replace(run, pairs=(*won, level))
+    assert "  2 of these 5 wins hold after Holm's correction" in summary(run)
+    assert "2 of 5 wins hold after Holm&#39;s correction." in write_html(run, lambda *_: None).read_text()
+    assert any("(2 of 5 wins hold after Holm's correction)" in line for line in markdown(run))
+
+
+def test_where_nobody_won_no_correction_is_told(run: Run) -> None:
+    assert not [line for line in summary(replace(run, pairs=ended(run.pairs[0], "equivalent"))) if "Holm" in line]
 
 
 def test_pairs_that_were_not_measured_count_in_no_statistic_and_are_told(run: Run) -> None:
