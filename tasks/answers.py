@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -16,6 +17,14 @@ YES_NO = frozenset({"yes", "no"})
 
 _JOINS = re.compile(r"['\u2019`]|(?<=\d),(?=\d{3}(?!\d))")  # patient's, 1,000
 _LONE_DOT = re.compile(r"(?<!\d)\.|\.(?!\d)")
+_BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")  # .5
+_SIGNS = "<>\u2264\u2265=\u00b1+-"
+_SPELLINGS = ((r"<\s*=", "\u2264"), (r">\s*=", "\u2265"), (r"\+/-(?=\s*\d)", "\u00b1"))
+_COMPARED = re.compile(r"([<>\u2264\u2265=\u00b1])\s*(?=[-+]?\d)")
+_STRAY = re.compile(  # a sign that compares or signs no number and is no polarity: x-ray, 5-10, left - right, <b>
+    r"[<>\u2264\u2265=\u00b1](?![-+]?\d)|(?<![^\W_])-(?!\d)|(?<![^\W_])(?<!\+)\++(?![\d+])|(?<=[^\W_])-(?=\w)"
+)
+_POLARITY = re.compile(r"[^-+\u00b1]*(\++|\u00b1|-)[^-+\u00b1]*")
 
 _BOX = re.compile(r"\bboxed\s*\{")
 _BRACE = re.compile(r"[{}]")
@@ -28,20 +37,32 @@ _SORRY = r"as an ai\b|i(?: a|['\u2019])m sorry\b|i apologi[sz]e\b|no (?:answer|c
 _REFUSAL = re.compile(rf"\b(?:no,? i )?(?:{_UNABLE}|{_SORRY})[^.!?;\n]*?(?=\bbut\b|[.!?;\n]|$)", re.IGNORECASE)
 
 _END = r"(?= ?(?:[^\w\s]|$))"  # of a clause: "no." is an answer, "no fracture" is a finding
-_BOTH = re.compile(rf"\b(yes|no)(?: ?(?:[/&]|\b(?:and|or)\b) ?(?!\1)(?:yes|no)\b|,? (?!\1)(?:yes|no)\b{_END})", re.MULTILINE)
+_BOTH = re.compile(
+    rf"\b(yes|no)(?: ?(?:[/&]|\b(?:and|or)\b) ?(?!\1)(?:yes|no)\b|[,.;!?]?\s(?!\1)(?:yes|no)\b{_END})", re.MULTILINE
+)
+_NO_DOUBT = re.compile(r"\bno (?:doubt|problems?|questions?|changes?)\b", re.IGNORECASE)
+_SURELY = r"(?:(?:clearly|definitely|certainly|obviously|surely|simply|probably|(?:most )?likely|therefore|thus|indeed),? )"
 _WORD = r"(?<!/)(yes|no)\b(?!/|-\w|\. ?\d)"  # not "yes/no", not "no-contrast CT", not "No. 3"
 _LEADS = re.compile(rf"\W*(?:yes/no|{_WORD})")
-_ANSWERS = re.compile(rf"\banswer(?: is)?[ :=\"'(]{{1,4}}{_WORD}")
+_ANSWERS = re.compile(rf"\banswer(?: is)?[ :=\"'(]{{1,4}}{_SURELY}?{_WORD}")
 _MENTIONS = re.compile(rf"(?<!\bnot )\b{_WORD}(?:(?<=yes)|{_END})", re.MULTILINE)
 
-_STATEMENT = re.compile(r"\b(?:answer|option|choice) ?(?:is\b ?:?|[:=])", re.IGNORECASE)
+_STATEMENT = re.compile(rf"\b(?:answer|option|choice) ?(?:is\b ?:?|[:=])(?: {_SURELY})?", re.IGNORECASE)
 _LETTER = re.compile(r"\W*([A-Za-z])(?![\w'\u2019]|-\w|[\s)]*(?:\b(?:and|or)\b|[,/&])[\s(]*[A-Z]\b)")
 _ALONE = re.compile(r"\W*[A-Za-z]\W*")
-_LISTED = re.compile(r"(?:^|(?<=[.;] ))[(\[]?([A-Za-z])(?:[.):\]](?!\w)|$)", re.MULTILINE)
+_LISTED = re.compile(r"(?:^|(?<=[.;] ))[(\[]?([A-Za-z])(?:[.):\]](?!\w)|$)|(?<=\s)[(\[]?([A-Za-z])[)\]](?!\w)", re.MULTILINE)
+_JOINED = re.compile(r"\W{0,3}(?:(?:and|or)\b|[,/&])\W{0,3}([A-Z])(?![\w'\u2019]|-\w)")
+_BARE = re.compile(r"[^\w\n]*(?:\n|\Z)")
 _NAMED = r"(?:vitamin|hepatitis|influenza|type|grade|group|class|stage|factor|panel|figure|image|arrow|label) [A-Z]\b"
-_RULED_OUT = r"(?i:is|are|was) (?i:not|wrong|incorrect|unlikely|excluded|ruled out)\b"
-_WITHOUT = r"(?i:no|not|nor|without|excludes?|rules? out)"
-_DENIED = re.compile(rf"\b{_WITHOUT} \(?[A-Z]\b|\b[A-Z]\)? {_RULED_OUT}|\b(?i:{_NAMED})")
+_IS = r"(?:is|are|was|seems?|looks?|appears?|(?:can|has) be(?:en)?)"
+_RULED_OUT = (
+    rf"(?i:{_IS} (?:not|wrong|incorrect|false|(?:very |highly )?unlikely|less likely|excluded|ruled out)"
+    r"|(?:is|are|was)n['\u2019]?t|(?:cannot|can not|can['\u2019]?t) be)\b"
+)
+_WITHOUT = (
+    r"(?i:no|(?:can)?not(?: be)?|(?:is|are|was|ca|could)n['\u2019]?t(?: be)?|nor|neither|never|without|excludes?|rules? out)"
+)
+_DENIED = re.compile(rf"\b{_WITHOUT} \(?[A-Z]\b|\b[A-Z]\b\W{{0,3}}(?:_\W{{0,2}})?\b{_RULED_OUT}|\b(?i:{_NAMED})")
 _CAPITAL = re.compile(r"(?<![\w'\u2019-])([A-Z])(?![\w'\u2019]|-\w)")
 _SMALL = re.compile(r"\(([a-z])\)|^\W*([a-z])(?:[).:](?!\w)|\W*\Z)|\b(?i:option|choice|answer) ([a-z])\b")
 _AS_A_WORD = re.compile(r" (?!(?:and|or|is|because|[A-Z])\b)\w")  # what follows the article A and the pronoun I
@@ -52,11 +73,16 @@ def normalise(text: str) -> str:
 
     Unicode NFKC, lower case, punctuation and symbols become spaces, the articles a, an and the go, white space is
     folded: after SQuAD (Rajpurkar et al. 2016). As in the VQA evaluation (Antol et al. 2015), apostrophes and the comma
-    of 1,000 vanish and the point of 1.5 stays. Number words stay words. A text of nothing but articles keeps them.
+    of 1,000 vanish and the point of 1.5 stays. Unlike both, signs that carry meaning stay: of a number (<2, -1, 5 ±1)
+    and of a polarity (AB+, AB-); the hyphen inside words and ranges goes. Number words stay words. A text of nothing but
+    articles keeps them, as does one of nothing but a +, - or ±.
     """
-    text = _JOINS.sub("", unicodedata.normalize("NFKC", text).lower())
-    text = "".join(c if c == "." or unicodedata.category(c)[0] in "LMN" else " " for c in text)
-    words = _LONE_DOT.sub(" ", text).split()
+    text = unicodedata.normalize("NFKC", text).lower().replace("\u2212", "-")
+    text = _signed(_BARE_POINT.sub("0.", _JOINS.sub("", text)))
+    kept = "".join(c if c == "." or c in _SIGNS or unicodedata.category(c)[0] in "LMN" else " " for c in _STRAY.sub(" ", text))
+    words = _LONE_DOT.sub(" ", kept).split()
+    if not words and (alone := _POLARITY.fullmatch(text)):
+        return alone[1]
     return " ".join([word for word in words if word not in ARTICLES] or words)
 
 
@@ -97,10 +123,10 @@ def parse_yes_no(text: str) -> str | None:
     """The "yes" or "no" that a text states, or None.
 
     The last explicit statement counts first ("the answer is no"), then the word it begins with ("Yes, there is no
-    fracture"), then the only one it says ("I would say no."). "Yes and no" states neither, and so does "There is no
-    fracture": whether that means yes or no depends on the question.
+    fracture"), then the only one it says ("I would say no."). "Yes and no" and "No. Yes." state neither, and so does
+    "There is no fracture": whether that means yes or no depends on the question. "No doubt" is no no.
     """
-    said = _BOTH.sub("yes/no", _prose(text).lower())
+    said = _BOTH.sub("yes/no", _NO_DOUBT.sub("", _prose(text).lower()))
     if answers := _ANSWERS.findall(said):
         return str(answers[-1])
     if leads := _LEADS.match(said):
@@ -116,13 +142,31 @@ def parse_choice(text: str, options: Sequence[str]) -> str | None:
     last one where there are several. Otherwise the whole text must name exactly one option, those it denies aside. A
     capital A that goes on as a sentence ("A fracture is seen") is an article.
     """
-    said = _prose(text)
-    for statement in _statements(said, options):
-        index = _stated(statement, options)
+    said, known = _distinguished(_prose(text), options)
+    said = _NO_DOUBT.sub("", said) if {normalise(option) for option in options} >= YES_NO else said
+    for statement in _statements(said, known):
+        index = _stated(statement, known)
         if index is not None:
             return options[index]
-    named = _lettered(said, options) | _worded(said, options)
+    named = _lettered(said, known) | _worded(said, known)
     return options[named.pop()] if len(named) == 1 else None
+
+
+def _signed(text: str) -> str:
+    """The text with one spelling of each comparison, which stands before its number: "> = 2" is "≥2"."""
+    for spelling, sign in _SPELLINGS:
+        text = re.sub(spelling, sign, text)
+    return _COMPARED.sub(r" \1", text)
+
+
+def _distinguished(said: str, options: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Text and options, where those that `normalise` cannot tell apart ("C5/C6", "C5-C6") are words that count verbatim."""
+    phrases = [normalise(option) for option in options]
+    count = Counter(phrases)
+    alike = {i: _plain(options[i]) for i, phrase in enumerate(phrases) if not phrase or count[phrase] > 1}
+    for i, option in sorted(alike.items(), key=lambda item: -len(item[1])):
+        said = re.sub(rf"(?<!\w){re.escape(option)}(?!\w)", f"verbatim{i}", said, flags=re.IGNORECASE) if option else said
+    return said, [f"verbatim{i}" if i in alike else option for i, option in enumerate(options)]
 
 
 def _braced(text: str) -> str:
@@ -137,9 +181,12 @@ def _braced(text: str) -> str:
 
 def _prose(text: str) -> str:
     """The conclusion without Markdown, LaTeX, refusals and needless white space."""
-    said = _MARKUP.sub("", unicodedata.normalize("NFKC", conclusion(text)))
-    lines = (" ".join(line.split()) for line in said.splitlines())
-    return _REFUSAL.sub("", "\n".join(line for line in lines if line))
+    return _REFUSAL.sub("", _plain(conclusion(text)))
+
+
+def _plain(text: str) -> str:
+    lines = (" ".join(line.split()) for line in _MARKUP.sub("", unicodedata.normalize("NFKC", text)).splitlines())
+    return "\n".join(line for line in lines if line)
 
 
 def _statements(said: str, options: Sequence[str]) -> Iterator[str]:
@@ -148,23 +195,57 @@ def _statements(said: str, options: Sequence[str]) -> Iterator[str]:
     last = said.rpartition("\n")[2]
     if _ALONE.fullmatch(last):
         yield last
-    listed = {index: letter for letter in _LISTED.finditer(said) if (index := _index(letter, options)) is not None}
-    if len(listed) == 1 and next(iter(listed.values())).start() == 0:
+    listed = [letter for letter in _LISTED.finditer(said) if _index(letter, options) is not None]
+    items = (_index(item, options) for item in _item(options).finditer(said))
+    if listed and listed[0].start() == 0 and len({*items, *(_index(letter, options) for letter in listed)}) == 1:
         yield said
 
 
 def _stated(statement: str, options: Sequence[str]) -> int | None:
-    """The option that a statement begins with, unless another follows at once: "B. Pneumonia", "pneumonia or effusion"."""
-    letter = _LETTER.match(statement)
+    """The option that a statement begins with, unless it is denied or another follows at once: "pneumonia or effusion"."""
+    letter = None if _begins(statement, options) else _LETTER.match(statement)
     index = _index(letter, options) if letter else None
-    if letter and index is not None:
-        return index if _first(normalise(statement[letter.end() :]), options) in (None, index) else None
-    words = normalise(statement)
-    index = _first(words, options)
-    if index is None:
+    words = normalise(statement[letter.end() :] if letter and index is not None else statement)
+    first = _first(words, options)
+    index = first if index is None else index
+    if index is None or first not in (None, index) or _lists(statement, options):
         return None
     rest = words.removeprefix(normalise(options[index])).strip()
+    if re.match(_RULED_OUT, rest):
+        return None
     return None if rest.startswith(("or ", "and ")) and _first(rest.partition(" ")[2], options) is not None else index
+
+
+def _begins(statement: str, options: Sequence[str]) -> bool:
+    """Whether a statement begins with an option's own words, whose first may be a letter: "B-", "B cell lymphoma"."""
+    texts = "|".join(re.escape(option) for option in options if len(option) > 1)
+    return bool(texts and re.match(rf"\W*(?:{texts})(?!\w)", statement, re.IGNORECASE))
+
+
+def _item(options: Sequence[str]) -> re.Pattern[str]:
+    """Options as lists write them, letter and text: "(B) Effusion", "or B. Effusion"."""
+    texts = (r"\W+".join(map(re.escape, re.findall(r"\w+", option))) or re.escape(option) for option in options)
+    items = (rf"({chr(ord('A') + i)})(?: ?[^\w\s]){{1,2}} ?{text}" for i, text in enumerate(texts))
+    return re.compile(rf"(?<!\w)(?:(?P<join>and|or)\b\W{{0,3}})?(?:{'|'.join(items)})(?!\w)", re.IGNORECASE)
+
+
+def _lists(statement: str, options: Sequence[str]) -> bool:
+    """Whether a statement begins with an option's letter and text and goes on to the next: "(A) Pneumonia (B) Effusion"."""
+    item, gap = _item(options), re.compile(r"\W*")
+
+    def after(found: re.Match[str] | None) -> re.Match[str] | None:
+        between = gap.match(statement, found.end() if found else 0)
+        return item.match(statement, between.end() if between else 0)
+
+    first = after(None)
+    if not first:
+        return False
+    if (joined := _JOINED.match(statement, first.end())) and _index(joined, options) not in (None, _index(first, options)):
+        return True
+    second = after(first)
+    if not second or _index(second, options) == _index(first, options):
+        return False
+    return bool(second["join"] or _BARE.match(statement, second.end()) or after(second))
 
 
 def _first(words: str, options: Sequence[str]) -> int | None:

@@ -42,6 +42,8 @@ def only(*forms: Form) -> Callable[[Compute], Compute]:
 def accuracy(p: Prediction) -> float:
     """Share of right answers: strictly read where the question is closed or a choice, exact match where it is open."""
     stated = _stated(p)
+    if p.form == "choice":  # an option verbatim
+        return float(stated == p.truth)
     return float(stated is not None and same(stated, p.truth))
 
 

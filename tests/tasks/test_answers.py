@@ -28,6 +28,19 @@ FINDINGS = ("Pneumonia", "Pleural effusion", "Normal", "Atelectasis")
         ("\uff39\uff25\uff33", "yes"),  # full-width letters
         ("10 \u00b5m", "10 \u03bcm"),  # micro sign and Greek mu
         ("A", "a"),
+        ("> 2 cm", ">2 cm"),
+        (">= 2 cm", "\u22652 cm"),
+        ("5 \u00b1 2", "5 \u00b12"),
+        ("5 +/- 2", "5 \u00b12"),
+        ("\u22121", "-1"),  # minus sign
+        (".5 cm", "0.5 cm"),
+        ("5-10 mm, left - right", "5 10 mm left right"),
+        ("AB-", "ab-"),
+        ("ER+/PR-", "er+ pr-"),
+        ("reflexes 3++", "reflexes 3++"),
+        ("(+)", "+"),
+        ("---", ""),
+        ("<b>left</b>", "b left b"),
         ("", ""),
         ("?!", ""),
     ],
@@ -45,7 +58,7 @@ def test_normalise_agrees_with_the_squad_script_on_plain_english():
         assert normalise(text) == squad(text)
 
 
-@given(st.text())
+@given(st.text() | st.text(alphabet="ab5 .,+-<>=/_'\u00b1\u2212\u0300%"))
 def test_normalising_twice_changes_nothing_more(text):
     assert normalise(normalise(text)) == normalise(text)
 
@@ -87,6 +100,14 @@ def test_an_answer_without_a_word_equals_nothing():
         ("Thinking that was cut off in front: no.</think>Yes", "yes"),
         ("<answer>yes</answer>", "yes"),
         ("I cannot determine the size, but the answer is yes.", "yes"),
+        ("The answer is most likely no; others would say yes", "no"),
+        # a "no" that answers nothing
+        ("No doubt, yes.", "yes"),
+        ("No problem: yes", "yes"),
+        ("No change needed, the answer is clearly yes", "yes"),
+        ("No, no doubt", "no"),
+        ("No doubt there is a fracture", None),
+        ("No question about the fracture", None),
         # a finding that is denied: yes to "Is the lung clear?", no to "Is there an effusion?"
         ("There is no pleural effusion.", None),
         ("There is no cardiomegaly", None),
@@ -97,6 +118,9 @@ def test_an_answer_without_a_word_equals_nothing():
         ("Yes or no?", None),
         ("yes/no", None),
         ("Yes, no.", None),
+        ("No. Yes.", None),
+        ("Yes.\nNo.", None),
+        ("The answer is clearly not yes", None),
         ("I cannot say yes or no.", None),
         ("The answer is yes or no", None),
         # nothing
@@ -185,6 +209,12 @@ def test_no_is_not_found_inside_abnormal(word):
         ("not pneumonia but atelectasis", "D"),
         ("pneumonia without pleural effusion", "A"),
         ("I cannot give a diagnosis, but the image fits C.", "C"),
+        ("The answer is clearly B; A would show consolidation", "B"),
+        ("A. Pneumonia is ruled out because B. Pleural effusion explains it", "B"),
+        ("Answer: A is wrong, B is right.", "B"),
+        ("B. Pleural effusion. This rules out A.", "B"),
+        ("Answer: A. Pneumonia\n\nB. Pleural effusion is incorrect because there is no meniscus.", "A"),
+        ("The answer is A. Pneumonia.\nA. Pneumonia", "A"),
         # two
         ("A and B", None),
         ("A and C", None),
@@ -197,7 +227,23 @@ def test_no_is_not_found_inside_abnormal(word):
         ("Answer: B. Pneumonia", None),
         (r"\boxed{A, C}", None),
         ("A. Pneumonia: consolidation. B. Pleural effusion: meniscus. C. Normal: clear. D. Atelectasis: collapse.", None),
+        ("(A) Pneumonia (B) Pleural effusion (C) Normal (D) Atelectasis", None),
+        ("(A) Infection (B) Fluid", None),
+        ("A. Pneumonia B. Pleural effusion C. Normal D. Atelectasis", None),
+        ("a) pneumonia, b) pleural effusion, c) normal, d) atelectasis", None),
+        ("The answer is:\nA. Pneumonia\nB. Pleural effusion\nC. Normal", None),
+        ("A) Pneumonia or B) Pleural effusion", None),
+        ("The answer is (A) Pneumonia and (B) Pleural effusion", None),
+        ("The answer is (A) Pneumonia and (B) Pleural effusion are both seen", None),
+        ("The answer is (A) Pneumonia or B", None),
+        ("The answer is A or pleural effusion", None),
         # none
+        ("A. Pneumonia is wrong", None),
+        ("the answer isn't A", None),
+        ("The answer cannot be B", None),
+        ("The answer isn\u2019t pneumonia", None),
+        ("It is neither A nor B", None),
+        ("A. Pneumonia has been ruled out.", None),
         ("E", None),
         ("The answer is not B", None),
         ("B is wrong.", None),
@@ -240,6 +286,40 @@ def test_options_in_other_words_are_found_as_whole_words(text, options, option):
     assert parse_choice(text, options) == option
 
 
+SIZES = (">2 cm", "<2 cm")
+BLOOD = ("A+", "A-", "B+", "B-", "AB+", "AB-")
+LEVELS = ("C5/C6", "C5-C6")  # equal after normalisation
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "option"),
+    [
+        ("B. <2 cm", SIZES, "<2 cm"),
+        ("< 2 cm", SIZES, "<2 cm"),
+        ("A. <2 cm", SIZES, None),
+        ("2 cm", SIZES, None),
+        ("B. pH >7.35", ("pH < 7.35", "pH > 7.35"), "pH > 7.35"),
+        ("A+", BLOOD, "A+"),
+        ("The answer is B-.", BLOOD, "B-"),
+        ("It is AB+", BLOOD, "AB+"),
+        ("B", BLOOD, "A-"),
+        ("1", ("-1", "1"), "1"),
+        ("\u22121", ("-1", "1"), "-1"),
+        ("B. -1", ("-1", "1"), None),
+        ("The answer is +", ("+", "-"), "+"),
+        ("B. -", ("+", "-"), "-"),
+        ("B. c5-c6", LEVELS, "C5-C6"),
+        ("The level is C5/C6.", LEVELS, "C5/C6"),
+        ("A. C5-C6", LEVELS, None),
+        ("C5 C6", LEVELS, None),
+        ("A. x ray", ("X-ray", "CT"), "X-ray"),
+        ("B cell lymphoma", ("B cell lymphoma", "T cell lymphoma"), "B cell lymphoma"),
+    ],
+)
+def test_options_that_differ_in_a_sign_are_told_apart(text, options, option):
+    assert parse_choice(text, options) == option
+
+
 def test_pa_is_not_posterior_anterior():
     assert not same("pa", "posterior anterior")
 
@@ -277,7 +357,15 @@ def test_yes_and_no_as_options_are_read_as_such_whatever_their_case():
 
 @pytest.mark.parametrize(
     ("text", "option"),
-    [("B", "No"), ("A. Yes", "Yes"), ("No", "No"), ("The answer is no.", "No"), ("A. No", None), ("There is no mass.", None)],
+    [
+        ("B", "No"),
+        ("A. Yes", "Yes"),
+        ("No", "No"),
+        ("The answer is no.", "No"),
+        ("A. No", None),
+        ("There is no mass.", None),
+        ("The answer is no doubt yes", "Yes"),
+    ],
 )
 def test_yes_and_no_with_letters_are_read_by_letter_or_word(text, option):
     assert read(text, ("Yes", "No"), lettered=True) == option
@@ -286,6 +374,7 @@ def test_yes_and_no_with_letters_are_read_by_letter_or_word(text, option):
 PIECES = (
     *("answer ", "answer is ", "A ", "A", " ", "((", "\\boxed{", "}", "not ", "yes and ", "yes", "no", ",", "1,000"),
     *("...", "\n", "a\t", "<think>", "</think>", "<answer>", "I cannot say ", "as an AI ", "but ", "*", "B. "),
+    *("<", "+", "-", "= ", "A) pneumonia ", "verbatim", "(", "no doubt ", "isn't ", "answer: B. ", "pleural effusion"),
     *("pneumonia ", "or ", "\u00d6", "\u662f", "is not ", "rules out ", ". ", "/", "vitamin "),
 )
 

@@ -134,6 +134,22 @@ def test_yes_and_no_as_lettered_options_may_be_answered_by_letter():
     assert value("closed_accuracy", asked("no", "B", "closed", ("yes", "no"))) == 0.0
 
 
+@pytest.mark.parametrize(
+    "options", [(">2 cm", "<2 cm"), ("pH < 7.35", "pH > 7.35"), ("AB+", "AB-"), ("-1", "1"), ("+", "-"), ("C5/C6", "C5-C6")]
+)
+def test_a_choice_is_right_only_where_it_is_the_true_option_whatever_sign_tells_them_apart(options):
+    for truth in options:
+        for letter, option in zip("AB", options, strict=True):
+            for answer in (letter, option, f"{letter}. {option}"):
+                assert value("accuracy", asked(truth, answer, "choice", options)) == float(option == truth), answer
+
+
+def test_an_open_answer_with_the_other_sign_is_wrong():
+    assert value("exact_match", asked(">2 cm", "< 2 cm")) == 0.0
+    assert value("exact_match", asked(">2 cm", "> 2 cm.")) == 1.0
+    assert value("token_f1", asked("AB+", "AB-")) == 0.0
+
+
 def test_a_denied_finding_is_unparseable_whatever_the_truth():
     denied = [asked(truth, "There is no cardiomegaly.", "closed", ("yes", "no")) for truth in ("yes", "no")]
     assert (value("closed_accuracy", *denied), value("unparseable_rate", *denied)) == (0.0, 1.0)
