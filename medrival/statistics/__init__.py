@@ -1,4 +1,9 @@
-"""Intervals, paired tests and margins: pure functions on arrays."""
+"""Intervals, paired tests and margins: pure functions on arrays.
+
+The engine measures with `estimates`, `difference`, `holm`, `verdict`, which asks `equivalent` and `superior`, `samples_needed`
+and `auroc_influence`. `auroc_covariance`, `delong_test`, `mcnemar_exact`, `mcnemar_mid_p`, `detectable_difference` and
+`two_sided_p` are offered to whoever analyses predictions further; `proof` shows by simulation that all keep their promises.
+"""
 
 from medrival.statistics.bootstrap import two_sided_p
 from medrival.statistics.delong import auroc_covariance, auroc_influence, delong_test

@@ -102,9 +102,9 @@ def _covariance(positive: Mask, components: Floats, clusters: Clusters) -> Float
 def delong_test(positive: Mask, first: Floats, second: Floats, groups: Sequence[str] | None = None) -> Floats:
     """Two-sided p-value [...] of equal areas of two models on the same samples, whose scores are [..., n].
 
-    The statistic is referred to Student's t on clusters - 2 degrees of freedom, which is DeLong's normal in large samples and
-    keeps its level in small ones. Where the areas are equal p is 1; where they differ and the difference has no variance, p is
-    NaN: nothing is known.
+    The statistic is referred to Student's t, which is DeLong's normal in large samples and keeps its level in small ones, on
+    Welch's degrees of freedom: either class has a variance of its own. Where the areas are equal p is 1; where they differ and
+    the difference has no variance, p is NaN: nothing is known.
 
     Raises:
         MedrivalError: where either class is of fewer than two clusters.
@@ -115,10 +115,19 @@ def delong_test(positive: Mask, first: Floats, second: Floats, groups: Sequence[
     areas, components = auroc(positive, np.stack([first, second], axis=-2))
     gap = areas @ contrast
     variance = np.maximum(contrast @ _covariance(positive, components, clusters) @ contrast, 0.0)
-    freedom = _clusters_of(positive, clusters) + _clusters_of(~positive, clusters) - 2
     known = variance > NOTHING
+    freedom = np.where(known, _freedom(positive, contrast @ components, clusters), 1.0)
     p = 2 * stdtr(freedom, -np.abs(gap) / np.sqrt(np.where(known, variance, 1.0)))
     return np.where(known, p, np.where(np.abs(gap) < ROUNDING, 1.0, np.nan))
+
+
+def _freedom(positive: Mask, components: Floats, clusters: Clusters) -> Floats:
+    """Of the sum of the two classes' variances (Welch, Biometrika 34 (1947) 28-35); components are [..., n]."""
+    free = np.array([_clusters_of(of, clusters) - 1 for of in (positive, ~positive)])
+    squares = [(clusters.sums(np.where(of, components, 0.0)) ** 2).sum(axis=-1) for of in (positive, ~positive)]
+    parts = np.stack(squares, axis=-1) * (free + 1) / free
+    found: Floats = parts.sum(axis=-1) ** 2 / np.maximum((parts**2 / free).sum(axis=-1), NOTHING**2)
+    return found
 
 
 def _clusters_of(mask: Mask, clusters: Clusters) -> int:

@@ -85,7 +85,8 @@ def estimates(
 def _from_spread(statistic: Statistic, known: Spread, level: float) -> Estimate:
     low, high = known.interval(level)
     made: Method = "t" if known.bounds is None else "wilson"
-    return Estimate(float(statistic.point), float(low), float(high), statistic.n, method=made, caution=too_few(known.fewest))
+    caution = too_few(known.fewest, known.enough)
+    return Estimate(float(statistic.point), float(low), float(high), statistic.n, method=made, caution=caution)
 
 
 def _from_draws(
@@ -105,7 +106,7 @@ def _from_draws(
         *limits,
         statistic.n,
         method=method,
-        caution="; ".join(filter(None, [too_few(clusters.count), of_undefined(lost, drawn.size)])),
+        caution="; ".join(filter(None, [too_few(clusters.count, FEWEST[0]), of_undefined(lost, drawn.size)])),
         undefined_resamples=lost,
     )
 
@@ -115,9 +116,9 @@ def undefined(drawn: Floats) -> int:
     return int((~np.isfinite(drawn)).sum())
 
 
-def too_few(clusters: int) -> str:
+def too_few(clusters: int, enough: int) -> str:
     """The caution that so few clusters of the rarest class deserve, or ""."""
-    if clusters >= FEWEST:
+    if clusters >= enough:
         return ""
     return f"only {clusters} patients (or images) of the rarest class: the interval may cover less often than it says"
 

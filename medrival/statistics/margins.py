@@ -41,14 +41,13 @@ def verdict(difference: Difference, margin: float) -> Verdict:
     Equivalence is asked first: the whole interval inside (-margin, margin). Otherwise the sign of an interval that
     excludes zero decides, and without one nothing is concluded.
     """
-    low, high = difference.low, difference.high
-    if low is None or high is None:
+    if difference.low is None or difference.high is None:
         return "inconclusive"
     if equivalent(difference, margin):
         return "equivalent"
-    if low > 0:
+    if superior(difference):
         return "general wins"
-    return "medical wins" if high < 0 else "inconclusive"
+    return "medical wins" if difference.high < 0 else "inconclusive"
 
 
 def superior(difference: Difference, margin: float = 0.0) -> bool | None:

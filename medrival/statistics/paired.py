@@ -11,7 +11,7 @@ import numpy as np
 from medrival.statistics.bootstrap import draws, interval, two_sided_p
 from medrival.statistics.clusters import Clusters
 from medrival.statistics.estimate import LEVEL, TOO_FEW, of_undefined, too_few, undefined
-from medrival.statistics.spread import Spread, gap_error, gap_interval, over_seeds, spread
+from medrival.statistics.spread import FEWEST, Spread, gap_error, gap_interval, over_seeds, spread
 from medrival.statistics.statistic import Floats, Statistic
 
 SMALLEST_P = 1e-15
@@ -93,7 +93,7 @@ def difference(
         level=level,
         standard_error=float(gap_error(ours, theirs)),
         method="recovered",
-        caution=too_few(min(ours.fewest, theirs.fewest)),
+        caution=too_few(min(ours.fewest, theirs.fewest), max(ours.enough, theirs.enough)),
     )
 
 
@@ -142,7 +142,7 @@ def _resampled(
         level=level,
         standard_error=float(np.nanstd(gaps, ddof=1)) if gaps.size - lost > 1 else None,
         method="percentile",
-        caution="; ".join(filter(None, [too_few(clusters.count), of_undefined(lost, gaps.size)])),
+        caution="; ".join(filter(None, [too_few(clusters.count, FEWEST[0]), of_undefined(lost, gaps.size)])),
         undefined_resamples=lost,
     )
 

@@ -100,7 +100,26 @@ def test_the_p_value_is_delongs_on_students_t():
     covariance = slow_covariance(positive, np.stack([first, second]), [str(i) for i in range(100)])
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     gap = roc_auc_score(positive, first) - roc_auc_score(positive, second)
-    assert delong_test(positive, first, second) == pytest.approx(2 * scipy.stats.t.sf(abs(gap) / np.sqrt(variance), 98))
+    p = 2 * scipy.stats.t.sf(abs(gap) / np.sqrt(variance), _welch(positive, first, second))
+    assert delong_test(positive, first, second) == pytest.approx(p)
+
+
+def test_a_rare_class_leaves_few_degrees_of_freedom():
+    dice = np.random.default_rng(7)
+    positive = np.arange(400) < 20
+    first, second = dice.normal(size=(2, 400)) + np.outer([1.5, 0.5], positive)
+    assert _welch(positive, first, second) < 40
+    covariance = auroc_covariance(positive, np.stack([first, second]))
+    error = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    gap = roc_auc_score(positive, first) - roc_auc_score(positive, second)
+    p = 2 * scipy.stats.t.sf(abs(gap) / error, _welch(positive, first, second))
+    assert delong_test(positive, first, second) == pytest.approx(p)
+
+
+def _welch(positive, first, second):
+    """Degrees of freedom of the difference of two classes' mean placements, which are scipy's."""
+    gaps = placements(positive, first) - placements(positive, second)
+    return scipy.stats.ttest_ind(gaps[positive], gaps[~positive], equal_var=False).df
 
 
 def test_a_model_does_not_differ_from_itself():

@@ -1,29 +1,34 @@
-"""The promises of intervals, tests and gates at a small size; `python -m medrival.statistics.simulation` is the full one."""
+"""The promises of intervals, tests and gates at a small size; `python -m medrival.statistics.proof` is the full one."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from medrival import fingerprints
 from medrival.statistics import difference, estimates, mean_of
 from medrival.statistics.delong import auroc
-from medrival.statistics.simulation import COVERAGE, Design, Promise, promises
+from medrival.statistics.proof import simulation
+from medrival.statistics.proof.simulation import BALANCED, COVERAGE, UNBALANCED, Design, Promise, promises, seconds_to_resample
 from medrival.statistics.spread import gap_interval, spread_of
 from medrival.statistics.statistic import UNIT, Statistic
 
-REPLICATES = 1000
-ERRORS = 4
+REPLICATES = 4000
+ERRORS = 3
 """Standard errors of the simulation itself that a rate may lie beyond its bounds."""
 
 
-@pytest.mark.parametrize("design", [Design(50, 0.0), Design(200, 0.3)], ids=["independent", "clustered"])
+@pytest.mark.parametrize(
+    "design", [Design(50, 0.0), Design(200, 0.3), Design(235, 0.0, 0.2)], ids=["independent", "clustered", "unbalanced"]
+)
 def test_every_promise_is_kept(design):
     dice = np.random.default_rng(0)
-    made = list(promises((design.n,), (design.alike,)))
-    assert len(made) >= 20
+    made = list(promises([design]))
+    assert len(made) >= 12
     for promise in made:
         assert promise.binding
         rate = promise.measured(REPLICATES, dice)
@@ -74,6 +79,32 @@ def test_designs_with_few_patients_of_a_class_are_warned_of_and_others_are_not()
     assert not Design(200, 0.3).warned
 
 
+def test_a_rare_class_takes_more_patients_to_promise_anything():
+    assert Design(1000, 0.0, 0.03).warned  # 30 positives: 93.6% covered, and 6% of gates passed a model worse by its margin
+    assert Design(600, 0.0, 0.05).warned
+    assert Design(140, 0.0, 0.2).warned
+    assert not any(design.warned for design in UNBALANCED if design.n != 600)
+
+
+def test_designs_have_the_share_of_positive_patients_that_they_say():
+    assert [round(design.positive.mean(), 2) for design in UNBALANCED[:7]] == [0.2, 0.2, 0.1, 0.1, 0.05, 0.05, 0.05]
+    assert all(2 * design.positive.sum() == design.n for design in BALANCED if not design.alike)
+
+
+def test_unbalanced_designs_of_every_frequency_are_bound_to_the_promises():
+    bound = {promise.design.frequency for promise in promises() if promise.binding}
+    assert bound == {0.5, 0.2, 0.1, 0.05}
+
+
+def test_no_stored_outcome_depends_on_the_proof():
+    assert Path(simulation.__file__) not in fingerprints.sources()
+    assert Path(simulation.__file__).parent.parent / "spread.py" in fingerprints.sources()
+
+
+def test_how_long_resampling_takes_is_measured():
+    assert seconds_to_resample(samples=50, metrics=2, resamples=20) > 0
+
+
 def test_patients_share_a_label_and_an_effect():
     design = Design(300, 0.4)
     member = design.clusters.member
@@ -87,11 +118,12 @@ def test_patients_share_a_label_and_an_effect():
 
 def test_the_command_prints_a_line_a_promise_and_says_how_many_are_broken():
     run = subprocess.run(
-        [sys.executable, "-m", "medrival.statistics.simulation", "--replicates", "1"],
+        [sys.executable, "-m", "medrival.statistics.proof", "--replicates", "1"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 1  # one replicate covers always or never
+    assert "s for 10,000 resamples of 6,719 samples x 20 metrics" in run.stdout
     assert "AUROC: interval covers" in run.stdout
     assert "of the promises broken, 1 replicates each" in run.stdout
