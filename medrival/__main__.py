@@ -62,6 +62,12 @@ def _add_score(verb: argparse.ArgumentParser) -> None:
     what.add_argument("--task", metavar="NAME", help="a task of the catalog: truths come from it, rows are joined by id")
     what.add_argument("--kind", choices=("vqa", "diagnosis"), help="without a task: truths are in the file")
     add("--classes", default="", metavar="A,B", help="of a diagnosis without a task, in the order of its scores")
+    add(
+        "--validation",
+        type=Path,
+        metavar="FILE",
+        help="of a diagnosis: predictions for other samples, to choose the threshold on",
+    )
     add("--assets", type=Path, metavar="DIR", help="folder with the task's data")
     add("--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows")
     add("--metrics", default="", metavar="NAMES", help="comma-separated (default: all)")
@@ -77,10 +83,15 @@ def _scored(options: argparse.Namespace) -> list[str]:
     columns = Columns(**{column.name: getattr(options, column.name) for column in fields(Columns)})
     task = None
     if options.task is not None:
-        (card,) = catalog.load(options.catalog).select("tasks", [options.task])[:1]
+        card, *more = catalog.load(options.catalog).select("tasks", [options.task])
+        if more:
+            raise MedrivalError(
+                f"--task {options.task!r} means {', '.join(one.name for one in (card, *more))}; name one of them"
+            )
         scratch = Store(platformdirs.user_cache_path("medrival")).scratch
         task = catalog.imported(card.data)(card, options.assets, scratch)
-    found = score(options.file, task=task, kind=options.kind, classes=_names(options.classes), columns=columns)
+    classes = _names(options.classes)
+    found = score(options.file, task=task, kind=options.kind, classes=classes, columns=columns, validation=options.validation)
     shown = list(lines(found, _names(options.metrics)))
     if options.json is not None:
         content = (json.dumps(document(found, _names(options.metrics)), indent=1, allow_nan=False) + "\n").encode()

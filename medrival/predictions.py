@@ -8,11 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from medrival.contracts import Form, Prediction, Sample, Task, TaskKind
 from medrival.errors import BrokenData
@@ -36,7 +37,7 @@ class Columns:
     """Where a file has what: column names (CSV) or keys (JSON). The defaults are those of a report's predictions/*.jsonl.
 
     Attributes:
-        id: unique; the key itself, where a JSON file is an object of objects.
+        id: unique; where a JSON file is an object of objects, the key itself (a row that has this column, too, must agree).
         truth: the class or the reference answer; not read where a task states it.
         answer: the model's words.
         scores: probabilities of the classes or options: a list, numbers joined by "|", or an object by class. A diagnosis
@@ -60,13 +61,14 @@ class Columns:
     error: str = "error"
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path, columns: Columns | None = None) -> list[Row]:
     """The rows of a .json (a list, or an object by id), .jsonl or .csv file.
 
     Raises:
-        BrokenData: it cannot be read, is of another kind, or holds nothing.
+        BrokenData: it cannot be read, is of another kind, or holds nothing, or a row has another id than the key it is under.
     """
-    readers = {".json": _json, ".jsonl": _jsonl, ".csv": _csv}
+    keyed = partial(_json, column=(columns or Columns()).id)
+    readers: Mapping[str, Callable[[str], list[Row]]] = {".json": keyed, ".jsonl": _jsonl, ".csv": _csv}
     if path.suffix.lower() not in readers:
         raise BrokenData(f"{path}: predictions are read from {', '.join(readers)}")
     try:
@@ -95,15 +97,17 @@ def stated(
     return found
 
 
-def joined(rows: Iterable[Row], task: Task, columns: Columns | None = None) -> list[Prediction]:
-    """One prediction a test sample of the task, which states everything but what the model said.
+def joined(
+    rows: Iterable[Row], task: Task, columns: Columns | None = None, split: Literal["test", "validation"] = "test"
+) -> list[Prediction]:
+    """One prediction a sample of the task's split; the task states everything but what the model said.
 
     A sample that the rows lack has failed.
 
     Raises:
-        BrokenData: naming row and column, or ids that are twice there or that the test split does not have.
+        BrokenData: naming row and column, or ids that are twice there or that the split does not have.
     """
-    names, samples = columns or Columns(), {sample.id: sample for sample in task.test}
+    names, samples = columns or Columns(), {sample.id: sample for sample in getattr(task, split)}
     found: dict[str, Prediction] = {}
     unknown = []
     for i, row in enumerate(rows, 1):
@@ -117,7 +121,7 @@ def joined(rows: Iterable[Row], task: Task, columns: Columns | None = None) -> l
             unknown.append(name)
     if unknown:
         shown = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
-        raise BrokenData(f"{task.name}: {len(unknown)} ids are none of its {len(samples):,} test samples: {shown}")
+        raise BrokenData(f"{task.name}: {len(unknown)} ids are none of its {len(samples):,} {split} samples: {shown}")
     return [found.get(name) or replace(_asked(sample), error="no prediction in the file") for name, sample in samples.items()]
 
 
@@ -255,11 +259,19 @@ def _unique(predictions: Iterable[Prediction]) -> None:
         seen.add(prediction.id)
 
 
-def _json(text: str) -> list[Row]:
+def _json(text: str, column: str) -> list[Row]:
     document = json.loads(text, object_pairs_hook=_once)
     if isinstance(document, dict):
-        document = [{"id": key, **value} if isinstance(value, dict) else value for key, value in document.items()]
+        return [_keyed(key, row, column) for key, row in zip(document, _objects(list(document.values())), strict=True)]
     return _objects(document)
+
+
+def _keyed(key: str, row: Row, column: str) -> Row:
+    if column in row and str(row[column]).strip() != key.strip():
+        raise ValueError(
+            f"the row under the key {key!r} has the {column!r} {row[column]!r}; the key is its id, make them agree"
+        )
+    return {**row, column: key}
 
 
 def _jsonl(text: str) -> list[Row]:

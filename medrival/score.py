@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrival.contracts import Prediction, Task, TaskKind
-from medrival.errors import MedrivalError, UnknownName
+from medrival.errors import BrokenData, MedrivalError, UnknownName
 from medrival.predictions import Columns, Row, joined, read, stated
 from medrival.reports.figures import count, estimate, visible
 from medrival.reports.record import plain
@@ -27,12 +27,14 @@ class Scored:
 
     Attributes:
         predictions: one a sample; those with an error failed, and count as wrong.
+        validation: one a sample on which the decision threshold was chosen; those that failed are left out of that.
         measured: all metrics with 95% intervals, clustered by group.
     """
 
     kind: TaskKind
     predictions: tuple[Prediction, ...]
     measured: Measured
+    validation: tuple[Prediction, ...] = ()
 
     @property
     def failed(self) -> tuple[Prediction, ...]:
@@ -47,6 +49,7 @@ def score(
     kind: TaskKind | None = None,
     classes: Sequence[str] = (),
     columns: Columns | None = None,
+    validation: Path | Iterable[Row] | None = None,
 ) -> Scored:
     """Score a file of predictions, or rows of one.
 
@@ -55,22 +58,33 @@ def score(
         task: what states truths, forms, options and groups; predictions are joined to its test samples by id.
         kind: "diagnosis" or "vqa", where there is no task: the rows state all that themselves.
         classes: in the order of the scores, for a diagnosis without a task.
-        columns: where the rows have what.
+        columns: where the rows have what, those of `validation` too.
+        validation: predictions for other samples (of a task: its validation samples), as `source`; on them the decision
+            threshold of a diagnosis is chosen, which sensitivity and specificity need.
 
     Raises:
-        BrokenData: naming row and column, or the sample; a score that is no number is refused.
-        MedrivalError: neither a task nor a kind is given, or a diagnosis without a task and without classes.
+        BrokenData: naming row and column, or the sample; a score that is no number is refused, and so is a sample that is both
+            tested and in `validation`.
+        MedrivalError: neither a task nor a kind is given, a diagnosis without a task and without classes, or `validation` for
+            what has no threshold.
     """
     from medrival.tasks.metrics import measure
 
-    rows = read(source) if isinstance(source, Path) else list(source)
     if task is not None:
-        kind, classes, predictions = task.kind, task.classes, joined(rows, task, columns)
+        kind, classes = task.kind, task.classes
     elif kind is None or (kind == "diagnosis" and not classes):
         raise MedrivalError("predictions are scored for a task, or for a kind: vqa, or diagnosis with the names of its classes")
-    else:
-        predictions = stated(rows, kind, classes, columns)
-    return Scored(kind, tuple(predictions), measure(kind, predictions, classes))
+    rows = _rows(source, columns)
+    predictions = stated(rows, kind, classes, columns) if task is None else joined(rows, task, columns)
+    tuned: list[Prediction] = []
+    if validation is not None:
+        if kind != "diagnosis":
+            raise MedrivalError(
+                f"validation predictions choose the threshold of a diagnosis; for {kind} there is none to choose"
+            )
+        tuned = _tuned(_rows(validation, columns), task, classes, columns)
+        _apart(predictions, tuned)
+    return Scored(kind, tuple(predictions), measure(kind, predictions, classes, validation=tuned), tuple(tuned))
 
 
 def chosen(known: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -91,6 +105,8 @@ def lines(scored: Scored, metrics: Sequence[str] = ()) -> Iterator[str]:
     yield f"{count(len(scored.predictions), 'sample')}, {len(scored.failed)} failed and counted as wrong"
     for name in names:
         yield _line(name, scored.measured.metrics[name], width)
+    if scored.validation:
+        yield _threshold(scored)
     for p in scored.failed[:SHOWN]:
         yield f"failed: {visible(p.id)}: {visible(p.error)}"
     if hidden := len(scored.failed[SHOWN:]):
@@ -98,14 +114,16 @@ def lines(scored: Scored, metrics: Sequence[str] = ()) -> Iterator[str]:
 
 
 def document(scored: Scored, metrics: Sequence[str] = ()) -> dict[str, Any]:
-    """The same as data, with every failed sample, the metrics of each class, and subgroups."""
+    """The same as data, with every failed sample, the metrics of each class, subgroups, and the decision threshold."""
     measured = scored.measured
     names = chosen(measured.metrics, metrics)
     report: dict[str, Any] = plain(
         {
             "kind": scored.kind,
             "n": len(scored.predictions),
-            "failed_samples": [{"id": p.id, "error": p.error} for p in scored.failed],
+            "failed_samples": _failures(scored.predictions),
+            "validation": {"n": len(scored.validation), "failed_samples": _failures(scored.validation)},
+            "notes": measured.notes,
             "metrics": {name: asdict(measured.metrics[name]) for name in names},
             "per_class": {
                 name: {label: asdict(one) for label, one in classes.items()}
@@ -116,6 +134,37 @@ def document(scored: Scored, metrics: Sequence[str] = ()) -> dict[str, Any]:
         }
     )
     return report
+
+
+def _rows(source: Path | Iterable[Row], columns: Columns | None) -> list[Row]:
+    return read(source, columns) if isinstance(source, Path) else list(source)
+
+
+def _tuned(rows: list[Row], task: Task | None, classes: Sequence[str], columns: Columns | None) -> list[Prediction]:
+    try:
+        return stated(rows, "diagnosis", classes, columns) if task is None else joined(rows, task, columns, "validation")
+    except BrokenData as error:
+        raise BrokenData(f"validation predictions: {error}") from None
+
+
+def _apart(predictions: Iterable[Prediction], validation: Iterable[Prediction]) -> None:
+    """Refuse samples on which a threshold would be both chosen and tested."""
+    if both := sorted({p.id for p in predictions} & {p.id for p in validation}):
+        raise BrokenData(
+            f"validation predictions: {count(len(both), 'id')} of the tested samples, such as {both[0]!r}; "
+            "a threshold must be chosen on other samples"
+        )
+
+
+def _failures(predictions: Iterable[Prediction]) -> list[dict[str, str]]:
+    return [{"id": p.id, "error": p.error} for p in predictions if p.error]
+
+
+def _threshold(scored: Scored) -> str:
+    chosen_on = count(len(scored.validation), "validation sample")
+    value = scored.measured.notes.get("decision_threshold")
+    found = "no decision threshold" if value is None else f"decision threshold {value:.4g}"
+    return f"{found}, from {chosen_on}, {len(_failures(scored.validation))} failed and left out"
 
 
 def _line(name: str, found: Estimate, width: int) -> str:

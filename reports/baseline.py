@@ -28,13 +28,13 @@ def write_baseline(path: Path, run: Run, planned: Collection[str]) -> None:
     """
     _check_whole(path, run, planned)
     before = Baseline.read(path).cases if path.exists() else {}
-    texts = {case.id: sample_lines(case) for case in run.cases}
+    texts = {case.id: sample_lines(case.predictions) for case in run.cases}
     names = {case.id: _name(case, texts[case.id]) for case in run.cases}
     for case, text in texts.items():
         write(path.parent / names[case], text)
     report = document(run, environment())
     for row in report["cases"]:
-        row["predictions"] = names[row["id"]]
+        row |= {"predictions": names[row["id"]], "validation": None}  # a baseline keeps the test samples only
     write(path, json.dumps(report, indent=1, allow_nan=False) + "\n")
     _forget(path.parent, before, keep=set(names.values()))
 

@@ -2,8 +2,8 @@
 
 The figures are facts from published.csv. Which model and data set a catalog row is, the row says itself
 (`published = "CLIP"`); nothing is matched by resemblance. A figure agrees where it lies within the measured 95%
-interval: both were measured on the same samples, so what is left to differ is the method. Where the number of samples
-differs or is not known, or the cell is not trusted, nothing is judged.
+interval. Where the number of samples differs, is not known or was inferred, or the cell is not trusted, nothing is
+judged. An equal number is no proof that the samples are the same: where a figure disagrees, compare the splits first.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ REGIMES = {"fine-tuned": "lora"}
 """What a paper's regime is called here, where the name differs: VQA models were fine-tuned with LoRA."""
 METRICS = {"accuracy": "closed_accuracy"}
 """What a paper's metric is called here, where the name differs: paper B's accuracy is of closed questions only."""
-UNJUDGED = ("unusable", "noisy", "budgets differ")
-"""How the trust begins in which no agreement can be read: broken, too few samples to repeat, trained differently."""
+UNJUDGED = ("unusable", "noisy", "budgets differ", "closed questions only")
+"""How the trust begins in which no agreement can be read: broken, too few samples to repeat, trained differently, on a
+part of the questions whose number is not stated."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,10 @@ def _compared(anchor: Anchor, record: CaseRecord, ours: str) -> Published:
 
 
 def _unjudged(anchor: Anchor, result: Mapping[str, Any]) -> str:
-    if anchor.trust.startswith(UNJUDGED):
-        return anchor.trust
     if anchor.n is None:
         return "the published number of samples is not known"
+    if anchor.trust.startswith(UNJUDGED):
+        return anchor.trust
     if anchor.n != result.get("n"):
         return f"published on {count(anchor.n, 'sample')}, measured on {result.get('n', 0):,}"
     if result.get("low") is None or result.get("high") is None:

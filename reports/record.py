@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["general", "medical"]
 Status = Literal["measured", "failed", "skipped"]
 
+VALIDATION = ".validation"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -41,6 +42,7 @@ class CaseRecord:
         notes: what a reader of the numbers must know, e.g. {"test_images_in_train": 202}.
         classes: class names in the order of a prediction's scores (diagnosis).
         predictions: one a test sample, in test order.
+        validation: one a validation sample, on which the decision threshold is chosen (diagnosis).
     """
 
     id: str
@@ -61,6 +63,7 @@ class CaseRecord:
     notes: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     predictions: tuple[Prediction, ...] = ()
+    validation: tuple[Prediction, ...] = ()
 
     @property
     def failed(self) -> tuple[Prediction, ...]:
@@ -70,12 +73,18 @@ class CaseRecord:
     @property
     def predictions_file(self) -> str | None:
         """Where the per-sample file lies, relative to the report; a safe file name whatever the id holds."""
-        if not self.predictions:
-            return None
-        name = self.id
-        if not _PLAIN_ID.fullmatch(name):
-            name = f"{re.sub(r'[^A-Za-z0-9-]+', '_', name)[:80]}-{sha256(repr(self.id).encode()).hexdigest()[:12]}"
-        return f"predictions/{name}.jsonl"
+        return f"predictions/{self._file_name}.jsonl" if self.predictions else None
+
+    @property
+    def validation_file(self) -> str | None:
+        """The same of the validation samples."""
+        return f"predictions/{self._file_name}{VALIDATION}.jsonl" if self.validation else None
+
+    @property
+    def _file_name(self) -> str:
+        if _PLAIN_ID.fullmatch(self.id) and not self.id.endswith(VALIDATION):
+            return self.id
+        return f"{re.sub(r'[^A-Za-z0-9-]+', '_', self.id)[:80]}-{sha256(repr(self.id).encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,7 @@ def _case(case: CaseRecord) -> dict[str, Any]:
         "n": len(case.predictions),
         "failed_samples": len(case.failed),
         "predictions": case.predictions_file,
+        "validation": case.validation_file,
     }
 
 

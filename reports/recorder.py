@@ -204,6 +204,7 @@ class Recorder:
             notes=outcome.notes,
             classes=outcome.classes,
             predictions=outcome.predictions,
+            validation=outcome.validation,
         )
 
     def _outcome(self, measured: Mapping[str, Any]) -> Outcome | None:

@@ -70,16 +70,20 @@ def measure(
     statistics = partial(_statistics, kind, classes=classes, validation=validation)
     groups, decides = [p.group for p in predictions], primary(kind, predictions)
     with_intervals = partial(estimates, groups=groups, seed=seed, resamples=resamples)
-    metrics = with_intervals(statistics(predictions, names=METRICS[kind]))
+    found = statistics(predictions, names=METRICS[kind])
+    own = {
+        name: one.interval
+        for name, one in METRICS[kind].items()
+        if kind == "diagnosis" and one.interval and not found[name].undefined
+    }
+    general = with_intervals({name: one for name, one in found.items() if name not in own})
     divided = subgroups(
         decides, lambda some: statistics(some, names=[decides])[decides], predictions, seed=seed, resamples=resamples
     )
     if kind == "vqa":
-        return Measured(metrics, subgroups=divided)
+        return Measured(general, subgroups=divided)
     samples = diagnosed(predictions, classes, validation)
-    for name, one in METRICS[kind].items():
-        if one.interval and metrics[name].value is not None:
-            metrics[name] = one.interval(samples, groups, seed, resamples)
+    metrics = {name: own[name](samples, groups, seed, resamples) if name in own else general[name] for name in found}
     per_class = {name: with_intervals(each) for name, each in _per_class(samples).items()}
     return Measured(metrics, per_class, divided, _chosen(samples))
 

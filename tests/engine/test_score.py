@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import recall_score, roc_auc_score
 
 from medrival.__main__ import main
 from medrival.case import Case
 from medrival.contracts import Sample, Task
 from medrival.errors import BrokenData, MedrivalError, UnknownName
 from medrival.predictions import Columns, joined, read, stated
-from medrival.reports.record import plain
+from medrival.reports.json_report import sample_lines
 from medrival.score import document, lines, score
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -80,17 +80,27 @@ def test_predictions_for_other_ids_are_refused_even_where_some_coincide(capsys):
 def test_our_own_predictions_score_to_the_figures_of_their_report(new_lab, rows, tmp_path, model, name):
     lab = new_lab(limit=40)
     outcome = lab.evaluate(Case(rows.models[model], rows.tasks[name], rows.regimes["zero-shot"].given("pocket")))
-    said = "".join(json.dumps(plain(vars(p))) + "\n" for p in outcome.predictions)
-    path = file(tmp_path, "said.jsonl", said)
-    alone = score(path, kind=rows.tasks[name].kind, classes=outcome.classes)
-    with_task = score(path, task=lab.task(rows.tasks[name]))
+    path = file(tmp_path, "said.jsonl", sample_lines(outcome.predictions))
+    tuned = file(tmp_path, "said.validation.jsonl", sample_lines(outcome.validation)) if outcome.validation else None
+    alone = score(path, kind=rows.tasks[name].kind, classes=outcome.classes, validation=tuned)
+    with_task = score(path, task=lab.task(rows.tasks[name]), validation=tuned)
     assert alone.predictions == with_task.predictions == outcome.predictions
-    tuned = ("sensitivity", "specificity")  # their threshold is chosen on validation predictions, which the file has not
+    assert alone.validation == with_task.validation == outcome.validation
     for found in (alone.measured, with_task.measured):
-        assert {k: v for k, v in found.metrics.items() if k not in tuned} == {
-            k: v for k, v in outcome.metrics.items() if k not in tuned
-        }
+        assert found.metrics == outcome.metrics
         assert (found.per_class, found.subgroups) == (outcome.per_class, outcome.subgroups)
+
+
+def test_the_files_of_a_report_score_to_its_figures(study, tmp_path, drawn):
+    (tmp_path / "store" / "tasks").mkdir(parents=True)
+    for phantoms in drawn.iterdir():  # drawing them anew takes longest
+        (tmp_path / "store" / "tasks" / phantoms.name).symlink_to(phantoms)
+    done = study("--models", "pocket-clip", "--tasks", "phantom-chest", "--regimes", "zero-shot", "--limit", "24")
+    (case,) = done.report["cases"]
+    said, tuned = (tmp_path / "report" / case[name] for name in ("predictions", "validation"))
+    found = score(said, kind="diagnosis", classes=case["classes"], validation=tuned)
+    assert document(found)["metrics"] == case["metrics"]
+    assert case["metrics"]["sensitivity"]["value"] is not None
 
 
 def test_json_jsonl_and_csv_are_the_same_predictions(tmp_path):
@@ -132,6 +142,75 @@ def test_a_diagnosis_may_have_scores_in_a_list_an_object_or_a_column_a_class(tmp
     for rows in shapes:
         found = score(rows, kind="diagnosis", classes=("well", "ill")).measured.metrics["auroc"].value
         assert found == pytest.approx(expected, abs=1e-12)
+
+
+ILL = ["ill", "well", "ill", "well", "ill", "well"]
+TESTED = [0.9, 0.4, 0.6, 0.7, 0.2, 0.1]
+TUNED = [0.8, 0.3, 0.65, 0.5, 0.7, 0.2]
+"""Perfectly told apart from 0.65 on, so that is the threshold."""
+
+
+def diagnosis(scores, prefix):
+    return [
+        {"id": f"{prefix}{i}", "truth": truth, "scores": [1 - s, s]}
+        for i, (truth, s) in enumerate(zip(ILL, scores, strict=True))
+    ]
+
+
+def test_sensitivity_and_specificity_need_validation_predictions_and_are_scikit_learns_at_their_threshold():
+    tested, asked = diagnosis(TESTED, "t"), {"kind": "diagnosis", "classes": ("well", "ill")}
+    without = score(tested, **asked).measured.metrics
+    assert (without["sensitivity"].value, without["specificity"].value) == (None, None)
+    found = score(tested, **asked, validation=diagnosis(TUNED, "v"))
+    called, ill = np.array(TESTED) >= 0.65, np.array(ILL) == "ill"
+    assert found.measured.metrics["sensitivity"].value == pytest.approx(recall_score(ill, called))
+    assert found.measured.metrics["specificity"].value == pytest.approx(recall_score(~ill, ~called))
+    assert document(found)["notes"] == {"decision_threshold": 0.65}
+
+
+def test_validation_predictions_that_failed_are_told():
+    rows = diagnosis(TUNED, "v")
+    rows[1] = {"id": "v1", "truth": "well", "error": "unreadable"}
+    found = score(diagnosis(TESTED, "t"), kind="diagnosis", classes=("well", "ill"), validation=rows)
+    assert "decision threshold 0.65, from 6 validation samples, 1 failed and left out" in list(lines(found))
+    assert document(found)["validation"] == {"n": 6, "failed_samples": [{"id": "v1", "error": "unreadable"}]}
+
+
+def test_a_threshold_is_not_chosen_on_what_is_tested_nor_for_questions():
+    tested, asked = diagnosis(TESTED, "t"), {"kind": "diagnosis", "classes": ("well", "ill")}
+    with pytest.raises(BrokenData, match=r"validation predictions: 6 ids of the tested samples, such as 't0'"):
+        score(tested, **asked, validation=tested)
+    with pytest.raises(BrokenData, match=r"validation predictions: row 1: there is no column 'truth'"):
+        score(tested, **asked, validation=[{"id": "v", "scores": [0.5, 0.5]}])
+    with pytest.raises(MedrivalError, match="for vqa there is none to choose"):
+        score([question("a")], kind="vqa", validation=[question("b")])
+
+
+def test_validation_predictions_of_a_task_are_those_of_its_validation_samples():
+    samples = [Sample(f"{prefix}{i}", None, f"{prefix}{i}", truth) for prefix in "vt" for i, truth in enumerate(ILL)]
+    task = Task("told", "diagnosis", (), tuple(samples[:6]), tuple(samples[6:]), "print", ("well", "ill"))
+    found = score(diagnosis(TESTED, "t"), task=task, validation=diagnosis(TUNED, "v"))
+    assert found.measured.notes == {"decision_threshold": 0.65}
+    with pytest.raises(BrokenData, match=r"validation predictions: told: 6 ids are none of its 6 validation samples: 't0'"):
+        score(diagnosis(TESTED, "t"), task=task, validation=diagnosis(TESTED, "t"))
+
+
+def test_the_command_takes_a_file_of_validation_predictions(capsys, tmp_path):
+    tested, tuned = (file(tmp_path, f"{name}.json", diagnosis(s, name)) for name, s in (("t", TESTED), ("v", TUNED)))
+    asked = ["--kind", "diagnosis", "--classes", "well,ill", "--metrics", "sensitivity,specificity"]
+    assert main(["score", str(tested), *asked, "--validation", str(tuned)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in printed[1:3]] == [["sensitivity", "0.333"], ["specificity", "0.667"]]
+    assert "decision threshold 0.65, from 6 validation samples" in printed[3]
+
+
+def test_a_json_object_is_read_by_its_keys_and_a_row_that_says_another_id_is_refused(tmp_path):
+    said = {"12": {"truth": "yes", "answer": "yes", "qid": 12}, "13": {"truth": "no", "answer": "yes"}}
+    path = file(tmp_path, "said.json", said)
+    for columns in (Columns(), Columns(id="qid")):
+        assert [p.id for p in score(path, kind="vqa", columns=columns).predictions] == ["12", "13"]
+    with pytest.raises(BrokenData, match=r"said\.json: .* the row under the key '12' has the 'id' 5"):
+        read(file(tmp_path, "said.json", {"12": {"id": 5, "truth": "yes"}}))
 
 
 def test_samples_that_a_file_lacks_failed_and_count_as_wrong(task):
@@ -236,6 +315,8 @@ def test_an_unknown_task_and_a_file_that_cannot_be_written_are_errors_on_standar
     path = file(tmp_path, "said.json", [question("a")])
     assert main(["score", str(path), "--task", "vqa-red"]) == 2
     assert "unknown task 'vqa-red'. Did you mean 'vqa-rad'" in capsys.readouterr().err
+    assert main(["score", str(path), "--task", "vqa*"]) == 2
+    assert "--task 'vqa*' means vqa-rad, vqa-rad-organ; name one of them" in capsys.readouterr().err
     assert main(["score", str(path), "--kind", "vqa", "--json", str(path / "out.json")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 

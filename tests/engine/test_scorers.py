@@ -104,6 +104,10 @@ def test_a_cache_that_cannot_be_written_says_so_and_the_run_goes_on(tmp_path):
             "would end up in the report; set MEDRIVAL_JUDGE_KEY",
         ),
         (("--judge-concurrency", "0"), "--judge-concurrency 0: it must be at least 1"),
+        (
+            ("--judge", "http://host/v1", "--judge-model", "gpt", "--judge-concurrency", "4", "-n", "16"),
+            "--judge-concurrency 4: each of the 16 workers puts questions to the judge; take at most 4 of them (-n 4), or",
+        ),
         (("--skills", "none.json"), "none.json: it is no readable file of a skill classifier"),
     ],
 )
@@ -125,6 +129,7 @@ def test_a_study_with_an_encoder_and_a_judge_reports_them_and_its_repeat_asks_no
     small = ("--limit", "24", "--tasks", "phantom-chest-vqa", "--models", "pocket-llava", "--regimes", "zero-shot")
     with serving(lambda texts, _: said(json.dumps({"correct": texts["candidate"] == texts["reference"]}))) as endpoint:
         options = (*small, "--bertscore", str(encoder), "--judge", endpoint.url, "--judge-model", "judge-1")
+        options = (*options, "--judge-concurrency", "2")  # as many as workers: one each
         done = study(*options, "-n", "2", MEDRIVAL_JUDGE_KEY=KEY)
         asked = sum(endpoint.asked.values())
         again = study(*options, MEDRIVAL_JUDGE_KEY=KEY)

@@ -105,6 +105,22 @@ def test_predictions_come_back_as_they_were(run: Run) -> None:
         assert tuple(_prediction(json.loads(line)) for line in lines) == case.predictions
 
 
+def test_what_thresholds_are_chosen_on_lies_beside_the_predictions(run: Run) -> None:
+    diagnosis, question = run.cases[0], run.cases[-1]
+    tuned = replace(diagnosis, validation=tuple(replace(p, id=f"v{p.id}") for p in diagnosis.predictions[:7]))
+    report = written(replace(run, cases=(tuned, question)))
+    assert list(complaints(report)) == []
+    assert [case["validation"] for case in report["cases"]] == [f"predictions/{diagnosis.id}.validation.jsonl", None]
+    lines = (run.report_dir / report["cases"][0]["validation"]).read_text(encoding="utf-8").splitlines()
+    assert tuple(_prediction(json.loads(line)) for line in lines) == tuned.validation
+    assert (report["cases"][0]["n"], report["cases"][1]["n"]) == (240, 240)
+
+
+def test_no_case_takes_the_file_of_anothers_validation_samples(run: Run) -> None:
+    tuned = replace(run.cases[0], id="a", validation=run.cases[0].predictions)
+    assert replace(tuned, id="a.validation").predictions_file != tuned.validation_file
+
+
 def _prediction(line: dict[str, Any]) -> Prediction:
     return Prediction(**line | {"scores": tuple(line["scores"]), "options": tuple(line["options"])})
 

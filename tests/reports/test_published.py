@@ -18,6 +18,7 @@ from medrival.reports.json_report import write_json
 from medrival.reports.record import CaseRecord
 from medrival.reports.summary import summary
 
+README = Path(__file__).parents[2] / "README.md"
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "published.csv"
 
 
@@ -102,13 +103,24 @@ def test_fine_tuning_with_another_budget_and_noise_are_not_judged(case):
 def test_the_accuracy_of_paper_b_is_that_of_closed_questions(case):
     asked = case("Lingshu-7B", "VQA-RAD", "zero-shot", "vqa", "generator")
     (one,) = found(asked, accuracy=(0.4, 0.35, 0.45, 451), closed_accuracy=(0.65, 0.6, 0.7, 251))
-    assert (one.paper, one.metric, one.measured_metric, one.measured, one.agrees) == (
-        "B",
-        "accuracy",
-        "closed_accuracy",
-        0.65,
-        True,
-    )
+    assert (one.paper, one.metric, one.measured_metric, one.measured) == ("B", "accuracy", "closed_accuracy", 0.65)
+
+
+def test_a_figure_whose_number_of_samples_was_inferred_is_not_judged_even_where_the_number_is_the_same(case):
+    asked = case("Lingshu-7B", "VQA-RAD", "zero-shot", "vqa", "generator")
+    for low, high in ((0.6, 0.7), (0.1, 0.2)):
+        (one,) = found(asked, closed_accuracy=(low, low, high, 251))
+        assert one.published_n == one.n == 251
+        assert (one.agrees, one.why) == (None, "closed questions only; n inferred from rounding")
+
+
+def test_the_example_row_of_the_readme_names_what_a_paper_has(rows, tmp_path):
+    blocks = README.read_text(encoding="utf-8").split("```toml\n")[1:]
+    (example,) = (block.split("```")[0] for block in blocks if "published" in block.split("```")[0])
+    (tmp_path / "my.toml").write_text(example)
+    model = catalog.load([tmp_path / "my.toml"]).models["clip"]
+    assert model.published
+    published.check([Case(model, rows.tasks["vqa-rad"], rows.regimes["zero-shot"])])
 
 
 def test_substring_accuracy_is_compared_with_itself_only(case):

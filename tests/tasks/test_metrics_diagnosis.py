@@ -22,7 +22,7 @@ from sklearn.metrics import (
 
 from medrival.contracts import Prediction
 from medrival.errors import BrokenData
-from medrival.statistics import estimates
+from medrival.statistics import Estimate, Statistic, estimates, mean_of
 from medrival.tasks.metrics import METRICS, compare, measure, metric
 from medrival.tasks.metrics.diagnosed import diagnosed as arrays
 
@@ -495,3 +495,22 @@ def test_a_metric_that_returns_a_number_needs_no_weighted_form(monkeypatch):
     ours = estimates({"": ours}, [p.group for p in predictions], resamples=100)[""]
     assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high), abs=1e-9)
     assert measured["never"].reason == "undefined on these samples"
+
+
+def test_a_metric_with_an_interval_of_its_own_is_not_resampled_for_another_and_keeps_its_place(monkeypatch):
+    monkeypatch.setitem(METRICS, "diagnosis", dict(METRICS["diagnosis"]))
+
+    def resampled(weights):
+        raise AssertionError("an interval that nobody asked for")
+
+    @metric("own", of="diagnosis", interval=lambda samples, *_: Estimate(0.5, 0.25, 0.75, len(samples)))
+    def own(samples):
+        return Statistic(0.5, resampled, len(samples))
+
+    @metric("last", of="diagnosis")
+    def last(samples):
+        return mean_of(samples.hits)
+
+    measured = measure("diagnosis", diagnosed(*smooth(3)), "012", resamples=100).metrics
+    assert (measured["own"].low, measured["own"].high) == (0.25, 0.75)
+    assert list(measured) == [*REPORTED, "own", "last"]
