@@ -148,7 +148,7 @@ def test_few_patients_of_the_rarest_class_are_a_caution_as_in_papila():
     assert many.caution == ""
 
 
-@pytest.mark.parametrize(("positives", "n", "warned"), [(30, 60, False), (24, 48, True), (30, 1000, True), (60, 1000, False)])
+@pytest.mark.parametrize(("positives", "n", "warned"), [(30, 60, False), (24, 48, True), (30, 1000, True), (90, 1000, False)])
 def test_the_rarer_a_class_the_more_of_its_patients_it_takes(positives, n, warned):
     positive, scores = np.arange(n) < positives, np.random.default_rng(1).normal(size=(2, n))
     sides = [auroc_of(positive, row + positive) for row in scores]

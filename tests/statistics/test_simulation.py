@@ -23,7 +23,7 @@ ERRORS = 3
 
 
 @pytest.mark.parametrize(
-    "design", [Design(50, 0.0), Design(200, 0.3), Design(235, 0.0, 0.2)], ids=["independent", "clustered", "unbalanced"]
+    "design", [Design(50, 0.0), Design(200, 0.3), Design(320, 0.0, 0.2)], ids=["independent", "clustered", "unbalanced"]
 )
 def test_every_promise_is_kept(design):
     dice = np.random.default_rng(0)

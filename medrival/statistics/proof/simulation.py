@@ -141,10 +141,10 @@ class Promise:
 
 BALANCED = tuple(Design(n, alike) for alike in (0.0, 0.3, 0.5) for n in (50, 200, 1000))
 UNBALANCED = (
-    *(Design(n, 0.0, 0.2) for n in (235, 1000)),
-    *(Design(n, 0.0, 0.1) for n in (530, 1000)),
-    *(Design(n, 0.0, 0.05) for n in (600, 1140, 2000)),
-    *(Design(n, 0.5, frequency) for n, frequency in ((750, 0.2), (1590, 0.1), (3420, 0.05))),
+    *(Design(n, 0.0, 0.2) for n in (320, 1000)),
+    *(Design(n, 0.0, 0.1) for n in (770, 1000)),
+    *(Design(n, 0.0, 0.05) for n in (600, 1680, 2000)),
+    *(Design(n, 0.5, frequency) for n, frequency in ((960, 0.2), (2310, 0.1), (5040, 0.05))),
 )
 """The smallest that are not warned of, larger ones, and one that is warned of."""
 
@@ -245,7 +245,8 @@ def _excludes_zero(first: Spread, second: Spread) -> Mask:
 def _passes(candidate: Spread, rival: Spread) -> Mask:
     gaps, n = candidate.point - rival.point, int(candidate.counted.sum())
     ends = zip(gaps.tolist(), *(end.tolist() for end in gap_interval(candidate, rival, 0.90)), strict=True)
-    return np.array([non_inferior(Difference(*one, None, n, level=0.90), MARGIN) for one in ends], dtype=np.bool_)
+    found = (Difference(gap, low, high, None, n, level=0.90) for gap, low, high in ends)
+    return np.array([non_inferior(one, MARGIN) for one in found], dtype=np.bool_)
 
 
 def _known(spread: Spread | None) -> Spread:
