@@ -13,6 +13,7 @@ import pytest
 from filelock import BaseFileLock, FileLock, Timeout
 from threadpoolctl import threadpool_limits
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from medrival.errors import MissingDevice
 from medrival.plan import identity
@@ -33,6 +34,25 @@ class ByModel(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return self._groups.get(identity(nodeid), nodeid)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Take a worker out; what it had not begun goes to others, but not the case that it died of."""
+        units = self.assigned_work[node].values()
+        waiting = [(unit, name) for unit in units for name, done in unit.items() if not done]
+        for unit, name in waiting[:1]:
+            unit[name] = True
+        super().remove_node(node)
+        return waiting[0][1] if waiting else None
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give a worker more work.
+
+        It begins a test only when it knows the next, or that there is none: one that replaces a crashed worker would wait
+        forever for a second.
+        """
+        super()._reschedule(node)
+        while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            super()._reschedule(node)
 
 
 def limit_threads() -> None:

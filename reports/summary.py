@@ -63,7 +63,7 @@ def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
             if part.measured or part.missing:
                 lines += _answer(part, f"    {shorten(visible(str(part.family)), 22, placeholder='...'):<22}  ")
     if wins := sum(answer.wins for answer in said):
-        lines.append(f"  {sum(answer.upheld for answer in said)} of these {count(wins, 'win')} hold after Holm's correction")
+        lines.append(f"  after Holm's correction {sum(answer.upheld for answer in said)} of {count(wins, 'win')} left")
     return lines
 
 

@@ -241,6 +241,24 @@ def test_missing_data_fails_under_a_gate_instead_of_being_skipped(folder):
     assert "--assets DIR" in report["gates"][0]["explanation"]
 
 
+def test_a_case_whose_worker_crashed_fails_its_gate(folder, tmp_path):
+    (tmp_path / "killer.py").write_text(
+        "import os\n"
+        "def pytest_runtest_setup(item):\n"
+        f"    if '{GENERAL}' in item.nodeid and '~' not in item.nodeid: os.kill(os.getpid(), 9)\n"
+    )
+    (folder / "crash.toml").write_text('[[gate]]\nname = "above nothing"\ncases = "pocket-*"\nat-least = 0.01\n')
+    arguments = ("-p", "killer", "-n", "1", *SMALL, "--gate", folder / "crash.toml", "--report-dir", folder / "report8")
+    crashed = run(folder, *arguments, PYTHONPATH=str(tmp_path))
+    assert crashed.status == 1
+    gates = json.loads((folder / "report8" / "report.json").read_text())["gates"]
+    said = {gate["case"]: (gate["holds"], gate["explanation"]) for gate in gates}
+    assert said[MEDICAL][0]
+    assert not said[GENERAL][0]
+    assert said[GENERAL][1].startswith("it was not measured (failed)")
+    assert "it was not measured (failed)" in crashed.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -63,7 +63,7 @@ def test_wins_that_do_not_outlast_the_correction_are_not_counted_as_upheld(run: 
     assert (answer.upheld, answer.correction) == (2, "2 of 5 wins hold after Holm's correction")
     assert questions([*won, level])[0]["wins_after_correction"] == 2
     run = replace(run, pairs=(*won, level))
-    assert "  2 of these 5 wins hold after Holm's correction" in summary(run)
+    assert "  after Holm's correction 2 of 5 wins left" in summary(run)
     assert "2 of 5 wins hold after Holm&#39;s correction." in write_html(run, lambda *_: None).read_text()
     assert any("(2 of 5 wins hold after Holm's correction)" in line for line in markdown(run))
 
