@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from medrival.contracts import Prediction
 from medrival.errors import BrokenModel
 from medrival.scorers import Cache
-from medrival.tasks.metrics import bertscore
+from medrival.tasks.scorers import bertscore
 from medrival.tasks.scorers.bertscore import BertScore, Encoder
 from medrival.weights import locate
 from tests.stand_ins import save_encoder
