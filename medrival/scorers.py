@@ -39,7 +39,8 @@ class Scores:
 class Scorer(Protocol):
     """Scores the predictions of a vqa task."""
 
-    def __call__(self, predictions: Sequence[Prediction]) -> Scores: ...  # noqa: D102
+    def __call__(self, predictions: Sequence[Prediction]) -> Scores:
+        """What it says about them."""
 
 
 def scored(outcome: Outcome, scorers: Sequence[Scorer]) -> Outcome:

@@ -223,12 +223,12 @@ def _check_metric(where: str, gate: Gate, cases: Iterable[Case]) -> None:
 
 def _check_company(path: Path, gates: Sequence[Gate], chosen: Mapping[str, Sequence[Case]]) -> None:
     """No release rests on a judge alone."""
-    rested = [gate for gate in gates if getattr(gate.rule, "metric", "").startswith(NOT_ALONE)]
+    rested = [(gate, metric) for gate in gates if (metric := getattr(gate.rule, "metric", "")).startswith(NOT_ALONE)]
     accompanied = {case.id for gate in gates for case in chosen[gate.name] if _vouches(gate, case)}
-    for gate in rested:
+    for gate, metric in rested:
         if alone := [case.id for case in chosen[gate.name] if case.id not in accompanied]:
             raise BrokenGates(
-                f"{path}: gate {gate.name!r} would rest on {gate.rule.metric} alone for {alone[0]}; "  # type: ignore[union-attr]
+                f"{path}: gate {gate.name!r} would rest on {metric} alone for {alone[0]}; "
                 "add a gate for the same cases on another metric of quality, one that what is inconclusive fails and that a "
                 "model can fail"
             )

@@ -169,10 +169,10 @@ def _subgroup_gap(table: Table) -> Rule:
 
 
 def _verdict(table: Table) -> Rule:
-    words = table.texts("verdict")
-    if wrong := sorted(set(words) - set(get_args(Verdict))):
-        raise BrokenGates(f"{table.where}: unknown verdict {wrong[0]!r}; there are {', '.join(get_args(Verdict))}")
-    return VerdictIn(tuple(words))  # type: ignore[arg-type]  # checked above
+    words, known = table.texts("verdict"), get_args(Verdict)
+    if wrong := sorted(set(words) - set(known)):
+        raise BrokenGates(f"{table.where}: unknown verdict {wrong[0]!r}; there are {', '.join(known)}")
+    return VerdictIn(tuple(verdict for verdict in known if verdict in words))
 
 
 RULES: Mapping[str, tuple[About, Callable[[Table], Rule], tuple[str, ...]]] = {

@@ -61,7 +61,7 @@ class MetricBound:
     bound: float
     side: Side
 
-    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002
+    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002 - all rules are asked alike
         """Whether the whole interval reaches the bound."""
         name = self.metric or primary(case, outcome)
         estimate = outcome.metrics.get(name)
@@ -89,7 +89,7 @@ class CostBound:
     bound: float
     side: Side
 
-    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002
+    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002 - all rules are asked alike
         """Whether the cost keeps the bound."""
         spent = asdict(outcome.cost)[self.cost]
         if spent is None:
@@ -125,7 +125,7 @@ class NoRegression:
     metric: str
     margin: Margin
 
-    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002
+    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002 - all rules are asked alike
         """Whether the one-sided bound of the difference to the baseline stays within the margin."""
         if evidence.baseline is None:
             return failed("there is no baseline yet to compare with; --update-baseline of this run writes it")
@@ -145,7 +145,7 @@ class SubgroupGap:
     attribute: str
     at_most: float
 
-    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002
+    def judge(self, gate: str, case: Case, outcome: Outcome, evidence: Evidence) -> Finding:  # noqa: ARG002 - all rules are asked alike
         """Whether the whole interval of the gap keeps the bound; a group that cannot be measured leaves it open."""
         demand = f"must be at most {amount(self.at_most)}"
         if self.attribute not in outcome.subgroups:
