@@ -13,7 +13,7 @@ from medrival.gates import Baseline
 from medrival.reports.environment import environment
 from medrival.reports.files import write
 from medrival.reports.json_report import sample_lines
-from medrival.reports.record import CaseRecord, Run, document
+from medrival.reports.record import Run, document
 
 
 def write_baseline(path: Path, run: Run, planned: Collection[str]) -> None:
@@ -28,15 +28,16 @@ def write_baseline(path: Path, run: Run, planned: Collection[str]) -> None:
     """
     _check_whole(path, run, planned)
     before = Baseline.read(path).cases if path.exists() else {}
-    texts = {case.id: sample_lines(case.predictions) for case in run.cases}
-    names = {case.id: _name(case, texts[case.id]) for case in run.cases}
-    for case, text in texts.items():
-        write(path.parent / names[case], text)
+    texts = {case.id: {key: (file, sample_lines(said)) for key, (file, said) in case.files.items()} for case in run.cases}
+    names = {case: {key: _name(*text) for key, text in files.items()} for case, files in texts.items()}
+    for case, files in texts.items():
+        for key, (_, text) in files.items():
+            write(path.parent / names[case][key], text)
     report = document(run, environment())
     for row in report["cases"]:
-        row |= {"predictions": names[row["id"]], "validation": None}  # a baseline keeps the test samples only
+        row |= names[row["id"]]
     write(path, json.dumps(report, indent=1, allow_nan=False) + "\n")
-    _forget(path.parent, before, keep=set(names.values()))
+    _forget(path.parent, before, keep={name for files in names.values() for name in files.values()})
 
 
 def _check_whole(path: Path, run: Run, planned: Collection[str]) -> None:
@@ -49,13 +50,13 @@ def _check_whole(path: Path, run: Run, planned: Collection[str]) -> None:
         raise BrokenBaseline(f"--update-baseline: {path} was not written, for this run is not whole: {why}")
 
 
-def _name(case: CaseRecord, text: str) -> str:
+def _name(file: str, text: str) -> str:
     digest = sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-    return f"{str(case.predictions_file).removesuffix('.jsonl')}.{digest}.jsonl"
+    return f"{file.removesuffix('.jsonl')}.{digest}.jsonl"
 
 
 def _forget(folder: Path, before: Mapping[str, Mapping[str, Any]], keep: set[str]) -> None:
     """Delete the predictions that only the replaced report named."""
-    for name in {str(row.get("predictions")) for row in before.values()} - keep:
+    for name in {str(row.get(key)) for row in before.values() for key in ("predictions", "validation")} - keep:
         if Baseline.names(name):
             (folder / name).unlink(missing_ok=True)

@@ -23,9 +23,8 @@ def write_json(run: Run) -> Path:
         ReportNotWritten: where the folder cannot be written.
     """
     for case in run.cases:
-        for file, predictions in ((case.predictions_file, case.predictions), (case.validation_file, case.validation)):
-            if file:
-                write(run.report_dir / file, sample_lines(predictions))
+        for file, predictions in case.files.values():
+            write(run.report_dir / file, sample_lines(predictions))
     report = document(run, environment())
     return write(run.report_dir / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
 

@@ -81,6 +81,15 @@ class CaseRecord:
         return f"predictions/{self._file_name}{VALIDATION}.jsonl" if self.validation else None
 
     @property
+    def files(self) -> Mapping[str, tuple[str, tuple[Prediction, ...]]]:
+        """The per-sample files there are, by the key that names each in the report, and what they hold."""
+        named = {
+            "predictions": (self.predictions_file, self.predictions),
+            "validation": (self.validation_file, self.validation),
+        }
+        return {key: (file, predictions) for key, (file, predictions) in named.items() if file}
+
+    @property
     def _file_name(self) -> str:
         if _PLAIN_ID.fullmatch(self.id) and not self.id.endswith(VALIDATION):
             return self.id

@@ -63,21 +63,31 @@ class Baseline:
         Raises:
             BrokenBaseline: the file is missing, damaged, or shorter than the report says.
         """
-        row = self.cases[case]
-        name = row.get("predictions")
+        found = self._read(case, self.cases[case].get("predictions"))
+        if len(found) != (n := self.cases[case].get("n")):
+            raise BrokenBaseline(f"--baseline {self.path}: {len(found)} predictions of {case} are there, not {n}")
+        return found
+
+    def validation(self, case: str) -> tuple[Prediction, ...]:
+        """The same of the validation samples; none where that run kept none.
+
+        Raises:
+            BrokenBaseline: the file is missing or damaged.
+        """
+        name = self.cases[case].get("validation")
+        return () if name is None else self._read(case, name)
+
+    def _read(self, case: str, name: object) -> tuple[Prediction, ...]:
         if not isinstance(name, str) or not self.names(name):
             raise BrokenBaseline(f"--baseline {self.path}: {case} names no file of predictions")
         file = self.path.parent / name
         try:
-            found = tuple(_prediction(json.loads(line)) for line in file.read_bytes().splitlines())
+            return tuple(_prediction(json.loads(line)) for line in file.read_bytes().splitlines())
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BrokenBaseline(
                 f"--baseline {self.path}: the predictions of {case} cannot be read from {file} ({error}); "
                 "a baseline is report.json with the folder predictions/ beside it"
             ) from error
-        if len(found) != row.get("n"):
-            raise BrokenBaseline(f"--baseline {self.path}: {file} holds {len(found)} predictions, not {row.get('n')}")
-        return found
 
 
 def _prediction(line: Mapping[str, Any]) -> Prediction:

@@ -134,7 +134,8 @@ class NoRegression:
             return failed(f"the baseline {evidence.baseline.path} has not measured {case.id}")
         if tuple(before.get("classes", ())) != outcome.classes:
             return failed(f"the baseline {evidence.baseline.path} has other classes for {case.task.name}")
-        other = Other(f"the baseline of {evidence.baseline.started[:10]}", evidence.baseline.predictions(case.id))
+        name = f"the baseline of {evidence.baseline.started[:10]}"
+        other = Other(name, evidence.baseline.predictions(case.id), evidence.baseline.validation(case.id))
         return beside(case, self.metric or primary(case, outcome), outcome, other, self.margin)
 
 

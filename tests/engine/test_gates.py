@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from sklearn.metrics import roc_curve
 
 from medrival.case import Case, Comparison, Cost, Outcome, Subgroups
 from medrival.contracts import Prediction
@@ -20,6 +21,7 @@ from medrival.gates.margins import Margin, Other, beside
 from medrival.gates.rules import CostBound, Evidence, MetricBound, NoRegression, SubgroupGap, VerdictIn
 from medrival.plan import Plan, Selection
 from medrival.statistics import Difference, Estimate, verdict
+from medrival.tasks.metrics import measure
 
 CLASSES = ("clear", "opacity")
 COST = Cost(12.5, 10.0, 12_288, 1_130_000, None, 311.5)
@@ -381,13 +383,49 @@ def test_a_baseline_that_did_not_measure_the_case_or_asked_for_other_classes_fai
     assert regression(case, mine, None)[0] == "failed"
 
 
-def test_what_is_measured_on_a_threshold_of_the_past_run_cannot_be_compared(case, reported):
-    mine, _ = disagreeing(300, 10, 10)
-    mine = replace(mine, metrics={"sensitivity": estimate(0.8, 0.7, 0.9, 300)})
-    baseline = reported(mine.predictions)
-    finding = NoRegression("sensitivity", Margin(0.02)).judge("g", case, mine, Evidence({}, baseline, NOTHING.evaluate))
-    assert finding.status == "failed"
-    assert "cannot be compared with the baseline" in finding.explanation
+def sensitivity(case: Case, mine: Outcome, baseline: Baseline) -> tuple[str, str]:
+    mine = replace(mine, metrics=measure("diagnosis", mine.predictions, CLASSES, validation=mine.validation).metrics)
+    finding = NoRegression("sensitivity", Margin(0.05)).judge("g", case, mine, Evidence({}, baseline, NOTHING.evaluate))
+    return finding.status, finding.explanation
+
+
+def scored(rng: np.random.Generator, skill: float, n: int) -> tuple[Prediction, ...]:
+    truth = np.arange(n) % 2
+    return said(truth, 1 / (1 + np.exp(-rng.normal(skill * (2 * truth - 1)))))
+
+
+def rescaled(predictions: tuple[Prediction, ...], blind: int = 0) -> tuple[Prediction, ...]:
+    """The same ranks on another scale; of every `blind` samples one is called healthy for sure."""
+    positive = [0.0 if blind and i % blind == 0 else p.scores[1] ** 3 for i, p in enumerate(predictions)]
+    return tuple(replace(p, scores=(1 - x, x)) for p, x in zip(predictions, positive, strict=True))
+
+
+def test_each_run_is_held_to_the_threshold_that_its_own_validation_samples_chose(case, reported, tmp_path):
+    rng = np.random.default_rng(0)
+    before = Outcome("key", CLASSES, {}, scored(rng, 2.0, 600), COST, validation=scored(rng, 2.0, 400))
+    worse = replace(before, predictions=rescaled(before.predictions, blind=3), validation=rescaled(before.validation))
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "v.jsonl").write_text("".join(json.dumps(asdict(p)) + "\n" for p in before.validation))
+    baseline = reported(before.predictions, validation="predictions/v.jsonl")
+    assert sensitivity(case, before, baseline)[0] == "passed"
+    status, words = sensitivity(case, worse, baseline)
+    assert status == "failed"
+    truth, found = np.arange(600) % 2 == 1, {}
+    for name, out in (("before", before), ("worse", worse)):
+        fall_out, recall, thresholds = roc_curve(
+            [p.truth == CLASSES[1] for p in out.validation], [p.scores[1] for p in out.validation], drop_intermediate=False
+        )
+        positive = np.array([p.scores[1] for p in out.predictions])
+        found[name] = np.mean(positive[truth] >= thresholds[np.argmax(recall - fall_out)])
+    assert f"{found['before'] - found['worse']:.3f} below the baseline of 2026-11-20" in words
+
+
+def test_a_threshold_that_the_past_run_did_not_keep_cannot_be_compared(case, reported):
+    mine = Outcome("key", CLASSES, {}, scored(np.random.default_rng(0), 2.0, 300), COST)
+    mine = replace(mine, validation=mine.predictions)
+    status, words = sensitivity(case, mine, reported(tuple(replace(p, scores=(0.5, 0.5)) for p in mine.predictions)))
+    assert status == "failed"
+    assert "cannot be compared with the baseline" in words
 
 
 @pytest.mark.parametrize(

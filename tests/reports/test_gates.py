@@ -185,11 +185,13 @@ def planned(run: Run) -> list[str]:
 
 def test_a_baseline_reads_back_what_the_run_predicted(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "before" / "report.json"
+    run = replace(run, cases=tuple(replace(c, validation=c.predictions[:40] if c.classes else ()) for c in run.cases))
     write_baseline(path, run, planned(run))
     before = Baseline.read(path)
     assert before.started == run.started
     for case in run.cases:
         assert before.predictions(case.id) == case.predictions
+        assert before.validation(case.id) == case.validation
 
 
 def test_an_ordinary_report_is_a_baseline(run: Run) -> None:
@@ -199,10 +201,12 @@ def test_an_ordinary_report_is_a_baseline(run: Run) -> None:
 
 def test_a_new_baseline_replaces_the_old_one_and_leaves_the_rest_of_the_folder(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "before" / "report.json"
+    run = replace(run, cases=tuple(replace(case, validation=case.predictions[:40]) for case in run.cases))
     write_baseline(path, run, planned(run))
     (path.parent / "predictions" / "notes.txt").write_text("mine")
     said = tuple(replace(p, answer="other") for p in run.cases[0].predictions)
-    write_baseline(path, replace(run, cases=(replace(run.cases[0], predictions=said),), pairs=()), [run.cases[0].id])
+    changed = replace(run.cases[0], predictions=said, validation=())
+    write_baseline(path, replace(run, cases=(changed,), pairs=()), [changed.id])
     assert Baseline.read(path).predictions(run.cases[0].id) == said
     assert len(list(path.parent.rglob("*.jsonl"))) == 1
     assert (path.parent / "predictions" / "notes.txt").read_text() == "mine"
