@@ -17,9 +17,10 @@ import numpy as np
 
 from medrival import fingerprints
 from medrival.batches import Progress, out_of_memory
+from medrival.cache import Cache
 from medrival.contracts import Prediction
 from medrival.errors import BrokenModel, first_line
-from medrival.scorers import Cache, Scores
+from medrival.scorers import Scores
 from medrival.store import key_of
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from medrival.batches import Progress
+from medrival.cache import Cache
+from medrival.chat import Chat, ChatDown, ChatFailed, Messages, checked_key
 from medrival.contracts import Failed, Prediction
-from medrival.errors import MedrivalError
-from medrival.scorers import Cache, Scores
+from medrival.scorers import Scores
 from medrival.statistics import Floats
 from medrival.store import key_of
 from medrival.tasks.metrics.vqa import exact_match
-from medrival.tasks.scorers.chat import Chat, ChatDown, ChatFailed, Messages
 
 JUDGE_PROMPT = "1"
 """Version of the instructions; verdicts of another version are not used again."""
@@ -128,7 +128,7 @@ class Judge:
     def _judged(self, messages: Messages) -> bool:
         """A verdict; a reply that is none is asked for once more."""
         for _ in range(2):
-            reply = self._chat.answer(messages)
+            reply = self._chat.ask(messages).text
             verdict = parse(reply)
             if verdict is not None:
                 return verdict
@@ -160,10 +160,7 @@ def key_from(environment: Mapping[str, str] = os.environ) -> str:
         MedrivalError: it cannot be sent in a header.
     """
     name = next((name for name in KEYS if environment.get(name, "").strip()), "")
-    key = environment.get(name, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise MedrivalError(f"{name}: the key holds characters that no HTTP header can carry; set it anew")
-    return key
+    return checked_key(name, environment.get(name, ""))
 
 
 def _messages(question: str, truth: str, answer: str) -> Messages:

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medrival.cache import Cache
 from medrival.case import Case, Cost, Outcome
 from medrival.contracts import Prediction
 from medrival.errors import MedrivalWarning
 from medrival.evaluate import Lab, Settings
-from medrival.scorers import Cache, Scores, scored
+from medrival.scorers import Scores, scored
 from medrival.statistics import Estimate, estimates, mean_of
 from medrival.store import Store
 from tests.stand_ins import said, save_encoder, serving

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torchmetrics.functional.text.bert import bert_score
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from medrival.cache import Cache
 from medrival.contracts import Prediction
 from medrival.errors import BrokenModel
-from medrival.scorers import Cache
 from medrival.tasks.scorers import bertscore
 from medrival.tasks.scorers.bertscore import BertScore, Encoder
 from medrival.weights import locate

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
+from medrival.cache import Cache
+from medrival.chat import ATTEMPTS, Chat
 from medrival.contracts import Prediction
 from medrival.errors import MedrivalError
-from medrival.scorers import Cache
 from medrival.tasks.scorers import judge as judging
-from medrival.tasks.scorers.chat import ATTEMPTS, Chat
 from medrival.tasks.scorers.judge import INSTRUCTIONS, Judge, key_from, parse
 from tests.stand_ins import Answers, Endpoint, Reply, said, serving
 
