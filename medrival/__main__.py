@@ -12,14 +12,13 @@ from typing import Any
 
 import platformdirs
 
-from medrival import catalog
+from medrival import catalog, tables
 from medrival.errors import MedrivalError
 from medrival.files import write_atomically
 from medrival.predictions import Columns
 from medrival.store import DEFAULT_LIMIT_BYTES, Store
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "models": ("name", "kind", "type", "family", "partner", "weights"),
     "tasks": ("name", "kind", "modality", "data"),
     "regimes": ("name", "adapts", "source"),
     "suites": ("name", "models", "tasks", "regimes", "margin"),
@@ -30,8 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """List an axis, score predictions, or prune the store; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m medrival", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for axis in COLUMNS:
+    for axis in catalog.BUILT_IN:
         verb = verbs.add_parser(axis, help=f"list the {axis}")
+        if axis == "models":
+            verb.add_argument("name", nargs="?", metavar="NAME", help="a name or glob: everything that a row says")
         verb.add_argument("--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows")
     prune = verbs.add_parser("prune", help="delete what the store used longest ago")
     prune.add_argument("--store", type=Path, metavar="DIR", help="default: the user's cache folder")
@@ -125,6 +126,14 @@ def _trained(options: argparse.Namespace) -> list[str]:
     return [f"{options.out}: {len(classifier.terms)} terms; cross-validated on {classifier.trained_on['data']}:", *measured]
 
 
+def _models(options: argparse.Namespace) -> list[str]:
+    known = catalog.load(options.catalog)
+    models = known.models.values()
+    if options.name is None:
+        return tables.overview(models)
+    return [line for model in known.select("models", [options.name]) for line in tables.whole(model, models)]
+
+
 def _table(options: argparse.Namespace) -> list[str]:
     columns, known = COLUMNS[options.verb], catalog.load(options.catalog).axes[options.verb]
     rows = [columns, *([_cell(getattr(row, column)) for column in columns] for row in known.values())]
@@ -136,8 +145,13 @@ def _cell(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-DOES: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {"prune": _pruned, "score": _scored, "skills": _trained}
-"""What a verb does where it does not list an axis."""
+DOES: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {
+    "models": _models,
+    "prune": _pruned,
+    "score": _scored,
+    "skills": _trained,
+}
+"""What a verb does where it does not list an axis by its columns."""
 
 
 if __name__ == "__main__":

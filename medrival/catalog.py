@@ -50,7 +50,13 @@ class ModelCard:
         saw: modalities seen in pretraining; None where that is not known.
         lora: regular expression of the layers that LoRA adapts; "" for every linear layer of a dual encoder's image tower,
             or of a generator's language model and projector.
-        source: where the row's claims come from.
+        parameters: in billions (1e9); 0 where that is not known.
+        gated: whether its owner grants access on request, so that a hub account and its token are needed.
+        image_size: pixels of the side of the square it sees, "native" where images keep their size, or "448 a tile".
+        resolution: how images of other sizes are brought to it.
+        padding: how it wants texts padded, where that is not to the longest: "max_length".
+        notes: what to know of its prompt, chat template or checkpoint.
+        source: where the row's claims come from; `sources`, by key, where a claim comes from elsewhere.
         published: the model's name among the published figures (reports/published.csv), where it is one of theirs.
     """
 
@@ -65,6 +71,13 @@ class ModelCard:
     budget: str = "standard"
     saw: tuple[str, ...] | None = None
     lora: str = ""
+    parameters: float = 0.0
+    gated: bool = False
+    image_size: str = ""
+    resolution: str = ""
+    padding: str = ""
+    notes: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
     licence: str = ""
     source: str = ""
     published: str = ""
@@ -256,7 +269,8 @@ def _card(axis: str, name: str, row: Any, path: Path) -> Any:
     if not isinstance(row, dict):
         raise BrokenCatalog(f"{where} is not a table")
     known = {f.name: f for f in fields(card)}
-    values = {key: _checked(f"{where}: {key}", get_type_hints(card)[key], row[key]) for key in row if key in known}
+    hints = get_type_hints(card)
+    values = {key: _checked(f"{where}: {key}", hints[key], row[key]) for key in row if key in known}
     others = {key: value for key, value in row.items() if key not in known}
     if others and "options" not in known:
         raise BrokenCatalog(f"{where} has an unknown key {sorted(others)[0]!r}; it may have {', '.join(sorted(known))}")

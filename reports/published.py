@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from medrival.reports.record import CaseRecord
 
 FILE = Path(__file__).with_name("published.csv")
+MODELS = {"Qwen25-VL": "Qwen2.5-VL-7B", "Lingshu": "Lingshu-7B"}
+"""What paper A calls a model that paper B names by its size: both load the same checkpoint."""
 REGIMES = {"fine-tuned": "lora"}
 """What a paper's regime is called here, where the name differs: VQA models were fine-tuned with LoRA."""
 METRICS = {"accuracy": "closed_accuracy"}
@@ -129,7 +131,7 @@ def line(published: Iterable[Published]) -> str:
 
 def _beside(record: CaseRecord, case: Case) -> Iterator[Published]:
     for anchor in anchors():
-        if (anchor.model, anchor.dataset) != (case.model.published, case.task.published):
+        if case.task.published != anchor.dataset or case.model.published not in (anchor.model, MODELS.get(anchor.model)):
             continue
         ours = METRICS.get(anchor.metric, anchor.metric)
         if REGIMES.get(anchor.regime, anchor.regime) == record.regime and ours in record.metrics:

@@ -27,7 +27,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_every_built_in_row_is_read_and_names_code_that_exists():
     rows = catalog.load()
-    places = [model.adapter for model in rows.models.values()] + [task.data for task in rows.tasks.values()]
+    places = [task.data for task in rows.tasks.values()]  # of models: tests/models/test_catalog.py
     places += [place for regime in rows.regimes.values() for place in (*regime.diagnosis.values(), *regime.vqa.values())]
     assert {"pocket-clip", "pocket-medllava"} <= set(rows.models)
     assert all(callable(catalog.imported(place)) for place in places)
@@ -42,6 +42,13 @@ def test_a_users_file_adds_rows_and_relative_weights_start_at_the_file(tmp_path)
     rows = catalog.load([written(tmp_path, MODEL)])
     assert rows.models["mine"].folder == str(tmp_path)
     assert rows.models["mine"].saw is None
+
+
+def test_what_a_row_does_not_say_is_unknown_and_its_card_can_be_remembered(tmp_path):
+    card = catalog.load([written(tmp_path, MODEL + 'parameters = 7\nsources = { licence = "hub" }')]).models["mine"]
+    assert (card.parameters, card.sources) == (7, {"licence": "hub"})
+    assert (card.gated, card.image_size, card.licence) == (False, "", "")
+    assert {card: "found"}[card] == "found"
 
 
 def test_globs_and_names_select_in_catalog_order_without_repetition():
@@ -75,6 +82,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
         (MODEL.replace('"medical"', '"diagnosis"'), "kind is 'diagnosis'; it must be one of general, medical"),
         (MODEL + 'saw = "no radiology"', "saw is 'no radiology'; it must be a list of texts"),
         (MODEL + "lora = 7", "lora is 7; it must be a text"),
+        (MODEL + 'parameters = "7B"', "parameters is '7B'; it must be a number"),
+        (MODEL + "parameters = true", "parameters is True; it must be a number"),
+        (MODEL + 'gated = "yes"', "gated is 'yes'; it must be true or false"),
+        (MODEL + 'sources = "a paper"', "sources is 'a paper'; it must be a table"),
         ("models = 3\n", "'models' is not a table of rows"),
         ('[suites.x]\nmodels = "pocket-clip"\ntasks = []\nregimes = []\n', "models is 'pocket-clip'; it must be a list"),
         ('[suites.x]\nmodels = []\ntasks = []\nregimes = []\nmargin = "a"\n', "margin is 'a'; it must be a number"),

@@ -1,0 +1,98 @@
+"""The model axis to read: a line or two a model, or one row claim by claim."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields
+from textwrap import wrap
+from typing import Any
+
+from medrival.catalog import ModelCard, partners
+
+WIDTH = 100
+BF16_BITS = 16.0
+NF4_BITS = 4.5
+"""A weight in 4 bits, and a 32-bit scale for each block of 64: Dettmers et al. 2023, QLoRA, without double quantisation."""
+OVERHEAD = 1.2
+"""Activations and the cache of a short prompt: EleutherAI's rule for inference, Anthony et al. 2023, Transformer Math 101."""
+
+HEADER = ("name", "kind", "type", "held against", "params", "bf16", "4-bit", "licence")
+LEGEND = (
+    "held against: its partner, and how many more there are. params: in billions. bf16, 4-bit: GiB of memory to answer with.",
+    "Below a row: what its pretraining saw, where that is known. All of a row: python -m medrival models NAME",
+)
+OURS = ("type", "adapter", "family", "budget", "lora", "published", "thinking")
+"""What a row chooses and does not claim."""
+
+
+def memory(parameters: float, bits: float) -> float:
+    """GiB that a model needs to answer: all its weights at this many bits, and a fifth on top.
+
+    Embeddings count as quantised, though 4-bit loading leaves them in 16 bits: a small model with many tokens needs more.
+
+    Args:
+        parameters: in billions (1e9).
+        bits: of a weight.
+    """
+    return parameters * 1e9 * bits / 8 * OVERHEAD / 2**30
+
+
+def overview(models: Collection[ModelCard]) -> list[str]:
+    """A table of models in their order; below a model what its pretraining saw, where that is known."""
+    rows = [HEADER, *(_cells(model, models) for model in models)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
+    header, *lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    below = [_folded(f"    {_told(model)}", indent=4) for model in models]
+    legend = [line for text in LEGEND for line in _folded(text, indent=0)]
+    return [header, *(line for row, told in zip(lines, below, strict=True) for line in (row, *told)), "", *legend]
+
+
+def whole(model: ModelCard, models: Collection[ModelCard]) -> list[str]:
+    """Everything that a model's row claims, each claim with its source; `models` are all there are."""
+    claims = [*_claims(model), ("held against", ", ".join(_against(model, models)) or "no model", "")]
+    width = max(len(key) for key, _, _ in claims)
+    lines = [
+        line
+        for key, claim, source in claims
+        for line in _folded(f"  {key:<{width}}  {claim}{f' [{source}]' if source else ''}", indent=width + 4)
+    ]
+    return [model.name, *lines]
+
+
+def _cells(model: ModelCard, models: Collection[ModelCard]) -> Sequence[str]:
+    against = _against(model, models)
+    rivals = f"{against[0]} +{len(against) - 1}" if len(against) > 1 else "".join(against) or "-"
+    need = [memory(model.parameters, bits) for bits in (BF16_BITS, NF4_BITS)]
+    figures = [f"{figure:.3g}" if model.parameters else "?" for figure in (model.parameters, *need)]
+    return (model.name, model.kind, model.type, rivals, *figures, model.licence or "?")
+
+
+def _against(model: ModelCard, models: Collection[ModelCard]) -> list[str]:
+    """Its own partner first, then those that name it."""
+    others = [other.name for other in models if partners(model, other)]
+    return sorted(others, key=lambda name: name != model.partner)
+
+
+def _told(model: ModelCard) -> str:
+    saw = f"saw {', '.join(model.saw)}" if model.saw else ""
+    return "; ".join(filter(None, ["gated" if model.gated else "", saw]))
+
+
+def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
+    """Key, claim and source; the row's own `source` stands for each claim that names no other."""
+    for key in (field.name for field in fields(model) if field.name not in ("name", "folder", "source", "sources")):
+        if claim := getattr(model, key):
+            yield key, _text(claim), model.sources.get(key, "" if key in OURS else model.source)
+        if key == "parameters" and model.parameters:
+            need = [f"{memory(model.parameters, bits):.3g} GiB" for bits in (BF16_BITS, NF4_BITS)]
+            yield "memory", f"{need[0]} in bfloat16, {need[1]} in 4 bits", "computed from the parameters"
+
+
+def _text(claim: Any) -> str:
+    if isinstance(claim, tuple):
+        return ", ".join(claim)
+    return "yes" if claim is True else " ".join(str(claim).split())
+
+
+def _folded(text: str, indent: int) -> list[str]:
+    return wrap(text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
