@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from PIL import Image as PIL
 
 T = TypeVar("T")
+Pictures = tuple["PIL.Image", ...]
+"""The decoded images of a sample: one, or several where its question is about several."""
 
 
 class Progress(Protocol):
@@ -23,14 +25,14 @@ class Progress(Protocol):
 
 def in_batches(
     samples: Sequence[Sample],
-    work: Callable[[list[PIL.Image], list[Sample]], Sequence[T]],
+    work: Callable[[list[Pictures], list[Sample]], Sequence[T]],
     batch_size: int,
     progress: Progress,
     label: str,
 ) -> list[T | Failed]:
     """Apply `work` to decoded images and their samples; results come back in the samples' order.
 
-    The next batch is decoded while the model works on this one. A sample whose image cannot be read becomes `Failed`.
+    The next batch is decoded while the model works on this one. A sample with an image that cannot be read becomes `Failed`.
     Samples with prompts are worked on by length, so that a batch is padded little.
 
     Raises:
@@ -60,29 +62,31 @@ class Decoded:
         self._kept: dict[Image, PIL.Image] = {}
 
     def readable(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples whose image can be decoded."""
+        """The samples whose images can be decoded."""
         return [sample for sample in samples if not isinstance(self._get(sample), Failed)]
 
-    def of(self, samples: Sequence[Sample]) -> list[PIL.Image]:
+    def of(self, samples: Sequence[Sample]) -> list[Pictures]:
         """The images of readable samples."""
-        return [image for image in map(self._get, samples) if not isinstance(image, Failed)]
+        return [pictures for pictures in map(self._get, samples) if not isinstance(pictures, Failed)]
 
-    def _get(self, sample: Sample) -> PIL.Image | Failed:
-        if sample.image in self._kept:
-            return self._kept[sample.image]
-        image = decode(sample)
-        if not isinstance(image, Failed):
-            size = 3 * image.width * image.height
-            if size <= self._room:
-                self._room -= size
-                self._kept[sample.image] = image
-        return image
+    def _get(self, sample: Sample) -> Pictures | Failed:
+        return decode(sample, self._open)
+
+    def _open(self, image: Image) -> PIL.Image:
+        if image in self._kept:
+            return self._kept[image]
+        decoded = image.open()
+        size = 3 * decoded.width * decoded.height
+        if size <= self._room:
+            self._room -= size
+            self._kept[image] = decoded
+        return decoded
 
 
-def decode(sample: Sample) -> PIL.Image | Failed:
-    """The sample's image as 8-bit RGB, or why it cannot be read."""
+def decode(sample: Sample, opened: Callable[[Image], PIL.Image] = lambda image: image.open()) -> Pictures | Failed:
+    """The sample's images as 8-bit RGB, or why one of them cannot be read."""
     try:
-        return sample.image.open()
+        return tuple(opened(image) for image in sample.images)
     except UnreadableImage as error:
         return Failed(str(error))
 
@@ -95,7 +99,7 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _ahead(reader: ThreadPoolExecutor, chunks: Sequence[Sequence[Sample]]) -> Iterator[list[PIL.Image | Failed]]:
+def _ahead(reader: ThreadPoolExecutor, chunks: Sequence[Sequence[Sample]]) -> Iterator[list[Pictures | Failed]]:
     waiting = reader.submit(_decode_all, chunks[0]) if chunks else None
     for following in [*chunks[1:], None]:
         if waiting is None:
@@ -105,12 +109,12 @@ def _ahead(reader: ThreadPoolExecutor, chunks: Sequence[Sequence[Sample]]) -> It
         yield images
 
 
-def _decode_all(samples: Sequence[Sample]) -> list[PIL.Image | Failed]:
+def _decode_all(samples: Sequence[Sample]) -> list[Pictures | Failed]:
     return [decode(sample) for sample in samples]
 
 
 def _halving(
-    work: Callable[[list[PIL.Image], list[Sample]], Sequence[T]], images: list[PIL.Image], samples: list[Sample]
+    work: Callable[[list[Pictures], list[Sample]], Sequence[T]], images: list[Pictures], samples: list[Sample]
 ) -> list[T]:
     if not images:
         return []

@@ -55,6 +55,7 @@ class Sample:
         options: what may be answered: the two words of a yes/no question, the option texts of a choice.
         skill: "understanding", "reasoning" or unknown ("").
         attributes: subgroups such as {"sex": "female", "age": "40-59"}.
+        more_images: the others, in order, of a question about several.
     """
 
     id: str
@@ -67,6 +68,12 @@ class Sample:
     options: tuple[str, ...] = ()
     skill: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    more_images: tuple[Image, ...] = ()
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Every image, in the order in which a generator is shown them."""
+        return (self.image, *self.more_images)
 
     @property
     def reply(self) -> str:
@@ -148,12 +155,15 @@ class DualEncoder:
     scale: float
 
 
-Likelihoods = Callable[["Sequence[PIL.Image]", "Sequence[str]", "Sequence[Sequence[str]]"], "list[tuple[float, ...]]"]
+Images = Sequence[Sequence["PIL.Image"]]
+"""The images of each prompt, in order; they stand before its words."""
+
+Likelihoods = Callable[[Images, Sequence[str], Sequence[Sequence[str]]], list[tuple[float, ...]]]
 
 
 @dataclass(frozen=True)
 class Generator:
-    """What every model that answers in words can do.
+    """What every model that answers in words can do; a prompt has one image or several.
 
     Attributes:
         module: the whole network.
@@ -169,8 +179,8 @@ class Generator:
     module: torch.nn.Module
     lora: tuple[str, ...]
     asked_by: str
-    answer: Callable[[Sequence[PIL.Image], Sequence[str], int], list[str]]
-    teach: Callable[[Sequence[PIL.Image], Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
+    answer: Callable[[Images, Sequence[str], int], list[str]]
+    teach: Callable[[Images, Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
     loglikelihood: Likelihoods | None = None
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from medrival import fingerprints, memory
-from medrival.batches import Progress, in_batches, out_of_memory
+from medrival.batches import Pictures, Progress, in_batches, out_of_memory
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
 from medrival.contracts import (
@@ -223,13 +223,14 @@ class Lab:
 
     def _about(self, task: Task) -> Mapping[str, int]:
         """Sizes of the splits that were used, and how many of the test images are also among the training images."""
-        seen = {sample.image.digest for sample in task.train}
-        tested = [sample.image.digest for sample in task.test]
+        seen = {image.digest for sample in task.train for image in sample.images}
+        tested = [{image.digest for image in sample.images} for sample in task.test]
+        images = {digest for digests in tested for digest in digests}
         sizes = {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
         overlap = {
-            "test_images": len(set(tested)),
-            "test_images_in_train": len(set(tested) & seen),
-            "test_samples_on_training_images": sum(digest in seen for digest in tested),
+            "test_images": len(images),
+            "test_images_in_train": len(images & seen),
+            "test_samples_on_training_images": sum(not seen.isdisjoint(digests) for digests in tested),
         }
         return sizes | overlap | ({"limit": self.settings.limit} if self.settings.limit else {})
 
@@ -247,8 +248,9 @@ class Lab:
             raise TypeError(f"{card.name} is a {card.type}; only a dual encoder has image features")
 
         @torch.inference_mode()
-        def embed(images: list, _: list[Sample]) -> list[np.ndarray]:  # type: ignore[type-arg]
-            return list(model.image_features(model.prepare(images)).float().cpu().numpy())
+        def embed(images: list[Pictures], _: list[Sample]) -> list[np.ndarray]:
+            pixels = model.prepare([first for first, *_ in images])
+            return list(model.image_features(pixels).float().cpu().numpy())
 
         started = time.perf_counter()
         rows = in_batches(samples, embed, self.settings.batch_size, self.progress, f"{card.name}: image features")

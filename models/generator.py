@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image as PIL
+from jinja2 import TemplateError
 
 from medrival.catalog import ModelCard
-from medrival.contracts import Generator
+from medrival.contracts import Generator, Images
 from medrival.errors import BrokenModel
 from medrival.models.checkpoint import linear_layers, load_module, load_processor
 
 IMAGE_TOWER = r"(^|\.)(vision|visual|image|vit)(_?(tower|model|encoder))?(\.|$)"
-PROJECTOR = r"(^|\.)(merger|\w*projector|\w*connector|\w*mm_projection\w*)(\.|$)"
+PROJECTOR = r"(^|\.)(\w*merger\w*|\w*projector|\w*connector|\w*mm_projection\w*)(\.|$)"
 """How the families of transformers name their parts: a projector may lie inside the image tower, as Qwen-VL's merger."""
 
 Tokens = tuple[int, ...]
+Conversation = Callable[[str, int, str | None], str]
+"""Prompt, number of images, answer -> the text that a model reads; None: the answer is still to come."""
+
+PROBE = "xyzzy"
+"""A word that stands in no template."""
 
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
@@ -28,14 +34,25 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
 
     Raises:
         BrokenModel: the directory does not load, or its processor has no tokenizer.
+        OutOfMemory: the weights do not fit.
     """
-    from transformers import AutoModelForImageTextToText, GenerationConfig
+    from transformers import AutoModelForImageTextToText
 
     module = load_module(card, AutoModelForImageTextToText, folder, device, dtype)
-    processor = load_processor(card, folder)
+    return speaking(card, module, load_processor(card, folder))
+
+
+def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
+    """A network and its processor as a generator: greedy, whatever the checkpoint would rather do.
+
+    Raises:
+        BrokenModel: the processor has no tokenizer, or its chat template places no images.
+    """
+    from transformers import GenerationConfig
+
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is None:
-        raise BrokenModel(f"{card.name}: {folder} has no tokenizer beside its image processor")
+        raise BrokenModel(f"{card.name}: it has no tokenizer beside its image processor")
     tokenizer.padding_side = "left"  # so that every answer starts where its prompt ends
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -43,15 +60,15 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
     # A checkpoint's own sampling, beams or repetition penalty would make decoding unequal in a pair.
     module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
 
-    template = processor.chat_template or getattr(tokenizer, "chat_template", None)
-    closing = _closing_token(processor, template, end)
+    said = _conversation(card, processor)
+    closing = _closing_token(said, tokenizer, end)
 
-    def ask(images: Sequence[PIL.Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        texts = [_asked(processor, template, image, prompt) for image, prompt in zip(images, prompts, strict=True)]
+    def ask(images: Images, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+        texts = [said(prompt, len(shown), None) for shown, prompt in zip(images, prompts, strict=True)]
         # Some templates write the start token themselves; it must not be there twice.
         started = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
         batch = processor(
-            images=[[image] for image in images],
+            images=[list(shown) for shown in images],
             text=texts,
             padding=True,
             add_special_tokens=not started,
@@ -62,7 +79,7 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
         return {name: _on(value, module) for name, value in batch.items()}
 
     @torch.inference_mode()
-    def answer(images: Sequence[PIL.Image], prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    def answer(images: Images, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
         inputs = ask(images, prompts)
         prompt = inputs["input_ids"]
         output = module.generate(**inputs, max_new_tokens=max_new_tokens)
@@ -73,14 +90,12 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
         tokens = output[:, prompt.shape[1] :]
         return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
-    def teach(images: Sequence[PIL.Image], prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
+    def teach(images: Images, prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)
         return _followed_by(inputs, [(*_tokens(tokenizer, text), closing) for text in answers], tokenizer.pad_token_id)
 
     @torch.inference_mode()
-    def loglikelihood(
-        images: Sequence[PIL.Image], prompts: Sequence[str], replies: Sequence[Sequence[str]]
-    ) -> list[tuple[float, ...]]:
+    def loglikelihood(images: Images, prompts: Sequence[str], replies: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
         wanted = [[_tokens(tokenizer, reply) for reply in candidates] for candidates in replies]
         rows = [(i, head) for i, candidates in enumerate(wanted) for head in _heads(candidates)]
         found: list[dict[Tokens, float]] = [{} for _ in images]
@@ -97,21 +112,52 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Gene
     return Generator(
         module=module,
         lora=_lora_layers(card, module),
-        asked_by="chat template" if template else "plain prompt",
+        asked_by="chat template" if _template(processor) else "plain prompt",
         answer=answer,
         teach=teach,
         loglikelihood=loglikelihood,
     )
 
 
-def _asked(processor: Any, template: str | None, image: PIL.Image, prompt: str) -> str:
-    """The prompt as the model expects it: in its chat template or, where it has none, behind the place of the image."""
+def _template(processor: Any) -> str | None:
+    template: str | None = processor.chat_template or getattr(processor.tokenizer, "chat_template", None)
+    return template
+
+
+def _conversation(card: ModelCard, processor: Any) -> Conversation:
+    """A prompt as the model expects it: in its chat template or, where it has none, behind the places of its images.
+
+    Some templates place images; others were made for words alone and are given the images' places in the words.
+    """
+    template, place = _template(processor), getattr(processor, "image_token", "<image>")
+
+    def plain(prompt: str, images: int, answer: str | None) -> str:
+        return f"{place}\n" * images + prompt + (answer or "")
+
+    def rendered(turns: Sequence[tuple[str, Any]], more: bool) -> str:
+        conversation = [{"role": role, "content": content} for role, content in turns]
+        text: str = processor.apply_chat_template(
+            conversation, chat_template=template, add_generation_prompt=more, tokenize=False
+        )
+        return text
+
+    def listed(prompt: str, images: int, answer: str | None) -> str:
+        asked = [*[{"type": "image"}] * images, {"type": "text", "text": prompt}]
+        turns = [("user", asked)] if answer is None else [("user", asked), ("assistant", [{"type": "text", "text": answer}])]
+        return rendered(turns, answer is None)
+
+    def worded(prompt: str, images: int, answer: str | None) -> str:
+        asked = plain(prompt, images, None)
+        turns = [("user", asked)] if answer is None else [("user", asked), ("assistant", answer)]
+        return rendered(turns, answer is None)
+
     if not template:
-        return f"{getattr(processor, 'image_token', '<image>')}\n{prompt}"
-    content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
-    conversation = [{"role": "user", "content": content}]
-    text: str = processor.apply_chat_template(conversation, chat_template=template, add_generation_prompt=True, tokenize=False)
-    return text
+        return plain
+    for said in (listed, worded):
+        with suppress(TypeError, TemplateError):
+            if said(PROBE, 2, None).count(place) == 2:
+                return said
+    raise BrokenModel(f"{card.name}: its chat template places no images; it needs an adapter of its own")
 
 
 def _tokens(tokenizer: Any, reply: str) -> Tokens:
@@ -178,14 +224,10 @@ def _end_tokens(module: Any, tokenizer: Any) -> list[int]:
     return [token for token in dict.fromkeys([tokenizer.eos_token_id, *known]) if token is not None]
 
 
-def _closing_token(processor: Any, template: str | None, end: Sequence[int]) -> int:
+def _closing_token(said: Conversation, tokenizer: Any, end: Sequence[int]) -> int:
     """What closes an answer: the end token that the chat template writes behind one, else the tokenizer's own."""
-    if template:
-        said = [{"role": role, "content": [{"type": "text", "text": "x"}]} for role in ("user", "assistant")]
-        text = processor.apply_chat_template(said, chat_template=template, tokenize=False)
-        behind = processor.tokenizer(text.rpartition("x")[2], add_special_tokens=False)["input_ids"]
-        return next((token for token in behind if token in end), end[0])
-    return end[0]
+    behind = said("?", 0, PROBE).rpartition(PROBE)[2]
+    return next((token for token in tokenizer(behind, add_special_tokens=False)["input_ids"] if token in end), end[0])
 
 
 def _lora_layers(card: ModelCard, module: torch.nn.Module) -> tuple[str, ...]:

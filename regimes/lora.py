@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from medrival.batches import Decoded, in_batches
+from medrival.batches import Decoded, Pictures, in_batches
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
 from medrival.regimes.linear_probe import fit_probe, validation_score
 from medrival.regimes.training import Parameters, autocast, train
 from medrival.regimes.zero_shot import answers, as_answers
-
-if TYPE_CHECKING:
-    from PIL import Image as PIL
 
 
 @dataclass(frozen=True)
@@ -71,15 +68,16 @@ def image_tower(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench
     weights = _balanced(labels, len(task.classes))
 
     def loss(batch: Sequence[int]) -> torch.Tensor:
-        features = model.image_features(model.prepare(images.of([training[i] for i in batch])))
+        features = model.image_features(model.prepare([first for first, *_ in images.of([training[i] for i in batch])]))
         # The head holds large terms that cancel: mixed precision would train another classifier than the one that is tested.
         with torch.autocast(features.device.type, enabled=False):
             logits = head(features.float())
         return torch.nn.functional.cross_entropy(logits, labels[batch].to(logits.device), weight=weights.to(logits.device))
 
     @torch.inference_mode()
-    def logits(images: list[PIL.Image], _: list[Sample]) -> list[np.ndarray]:
-        return list(head(model.image_features(model.prepare(images)).float()).cpu().double().numpy())
+    def logits(images: list[Pictures], _: list[Sample]) -> list[np.ndarray]:
+        pixels = model.prepare([first for first, *_ in images])
+        return list(head(model.image_features(pixels).float()).cpu().double().numpy())
 
     def predict(samples: Sequence[Sample]) -> list[Answer]:
         rows = in_batches(samples, logits, bench.batch_size, bench.progress, "predictions")

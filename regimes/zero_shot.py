@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from medrival.batches import in_batches
+from medrival.batches import Pictures, in_batches
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Said, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
-
-if TYPE_CHECKING:
-    from PIL import Image as PIL
 
 WHICH = "Which description fits the image?"
 """What a generator is asked where a dual encoder compares the image with the same descriptions."""
@@ -53,7 +50,7 @@ def choose(model: Generator, task: Task, _: Mapping[str, Any], bench: Workbench)
         raise AdaptationFailed(f"{task.name}: {len(task.prompts)} classes; a generator can choose among {len(ascii_uppercase)}")
     prompt, letters = bench.ask("choice", WHICH, task.prompts), ascii_uppercase[: len(task.prompts)]
 
-    def work(images: list[PIL.Image], batch: list[Sample]) -> list[Answer]:
+    def work(images: list[Pictures], batch: list[Sample]) -> list[Answer]:
         return as_answers(np.array(likelihoods(images, [prompt] * len(batch), [letters] * len(batch))), {})
 
     def predict(samples: Sequence[Sample]) -> list[Answer]:
@@ -73,14 +70,14 @@ def answers(model: Generator, samples: Sequence[Sample], bench: Workbench) -> li
     The options of a question cost one more pass over its prompt, where their replies differ in their last token only.
     """
 
-    def work(images: list[PIL.Image], batch: list[Sample]) -> list[Answer]:
+    def work(images: list[Pictures], batch: list[Sample]) -> list[Answer]:
         said = model.answer(images, [sample.prompt for sample in batch], bench.max_new_tokens)
         return [Said(text, scores) for text, scores in zip(said, _scores(model, images, batch), strict=True)]
 
     return in_batches(samples, work, bench.batch_size, bench.progress, "answers")
 
 
-def _scores(model: Generator, images: Sequence[PIL.Image], batch: Sequence[Sample]) -> list[tuple[float, ...]]:
+def _scores(model: Generator, images: Sequence[Pictures], batch: Sequence[Sample]) -> list[tuple[float, ...]]:
     """The probability of each option of each sample, by softmax over the log-likelihoods of its replies."""
     scores: list[tuple[float, ...]] = [()] * len(batch)
     chosen = [i for i, sample in enumerate(batch) if sample.options]

@@ -18,9 +18,10 @@ PROMPTS = [
 ]
 
 
-def images(count: int) -> list[Image.Image]:
+def images(count: int) -> list[list[Image.Image]]:
+    """One image for each prompt."""
     rng = np.random.default_rng(1)
-    return [Image.fromarray(rng.integers(0, 256, (60 + 11 * i, 90, 3), dtype=np.uint8)) for i in range(count)]
+    return [[Image.fromarray(rng.integers(0, 256, (60 + 11 * i, 90, 3), dtype=np.uint8))] for i in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +32,11 @@ def own(rows):
     )
 
 
-def generated_alone(own, image, prompt, tokens):
+def generated_alone(own, shown, prompt, tokens):
     model, processor = own
-    text = processor.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}], add_generation_prompt=True
-    )
-    inputs = processor(images=image, text=text, return_tensors="pt")
+    content = [*[{"type": "image"}] * len(shown), {"type": "text", "text": prompt}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    inputs = processor(images=shown, text=text, return_tensors="pt")
     with torch.inference_mode():
         output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
     return processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
@@ -45,7 +45,7 @@ def generated_alone(own, image, prompt, tokens):
 def test_answers_of_a_batch_equal_generate_on_single_samples(pocket_llava, own):
     pictures = images(4)
     answers = pocket_llava.answer(pictures, PROMPTS, 12)
-    assert answers == [generated_alone(own, image, prompt, 12) for image, prompt in zip(pictures, PROMPTS, strict=True)]
+    assert answers == [generated_alone(own, shown, prompt, 12) for shown, prompt in zip(pictures, PROMPTS, strict=True)]
     assert any(answers)
 
 
@@ -92,7 +92,7 @@ def test_a_checkpoints_sampling_and_penalties_do_not_reach_decoding(rows, own, t
     adapter = generator.transformers(rows.models["pocket-llava"], tmp_path, "cpu", "float32")
     pictures = images(2)
     assert adapter.answer(pictures, PROMPTS[:2], 12) == [
-        generated_alone(own, image, prompt, 12) for image, prompt in zip(pictures, PROMPTS[:2], strict=True)
+        generated_alone(own, shown, prompt, 12) for shown, prompt in zip(pictures, PROMPTS[:2], strict=True)
     ]
 
 
@@ -130,3 +130,12 @@ def test_lora_layers_are_those_of_language_model_and_projector(pocket_llava):
 def test_a_model_that_answers_nothing_is_refused(rows):
     with pytest.raises(BrokenModel, match="pocket-llava"):
         generator.transformers(rows.models["pocket-llava"], locate(rows.models["pocket-clip"], None), "cpu", "float32")
+
+
+def test_a_question_about_several_images_sees_them_all_in_order_beside_one_about_a_single_image(pocket_llava, own):
+    (first,), (second,), (third,) = images(3)
+    shown = [[first, second], [third], [second, first]]
+    answers = pocket_llava.answer(shown, PROMPTS[:3], 12)
+    assert answers == [generated_alone(own, pictures, prompt, 12) for pictures, prompt in zip(shown, PROMPTS, strict=False)]
+    one, other = pocket_llava.loglikelihood([shown[0], shown[2]], PROMPTS[:1] * 2, [["yes"]] * 2)
+    assert one != other

@@ -28,7 +28,7 @@ def own(rows):
 @pytest.fixture(scope="module")
 def pictures():
     rng = np.random.default_rng(1)
-    return [Image.fromarray(rng.integers(0, 256, (60 + 11 * i, 90, 3), dtype=np.uint8)) for i in range(len(PROMPTS))]
+    return [[Image.fromarray(rng.integers(0, 256, (60 + 11 * i, 90, 3), dtype=np.uint8))] for i in range(len(PROMPTS))]
 
 
 def alone(own, image, prompt, reply):

@@ -49,7 +49,7 @@ def test_class_probabilities_are_the_softmax_of_the_letters_likelihoods(bench, p
     found = zero_shot.choose(pocket_llava, task, {}, work).predict(task.test)
     for sample, scores in zip(task.test, found, strict=True):
         letters = [["ABCDEF"[i]] for i in range(len(task.classes))]
-        each = [pocket_llava.loglikelihood([sample.image.open()], [prompt], [letter])[0][0] for letter in letters]
+        each = [pocket_llava.loglikelihood([[sample.image.open()]], [prompt], [letter])[0][0] for letter in letters]
         np.testing.assert_allclose(scores, softmax(each), atol=1e-4)
 
 
@@ -92,7 +92,7 @@ def test_a_choice_is_scored_by_its_letters_and_yes_or_no_by_the_words(bench, poc
         sample = next(s for s in task.test if s.form == form)
         said = zero_shot.answers(pocket_llava, [sample], work)[0]
         image, first = sample.image.open(), "A" if form == "choice" else "yes"
-        (values,) = pocket_llava.loglikelihood([image], [sample.prompt], [[first, reply]])
+        (values,) = pocket_llava.loglikelihood([[image]], [sample.prompt], [[first, reply]])
         assert np.log(said.scores[0] / said.scores[1]) == pytest.approx(values[0] - values[1], abs=1e-4)
 
 

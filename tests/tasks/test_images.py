@@ -160,9 +160,10 @@ def test_the_fingerprint_follows_order_split_truth_and_pixels(tmp_path):
         fingerprint([[replace(a, truth="no")], [b]]),
         fingerprint([[replace(a, prompt="?")], [b]]),
         fingerprint([[replace(a, image=b.image)], [b]]),
+        fingerprint([[replace(a, more_images=(b.image,))], [b]]),
         fingerprint([[a], [b]], "a class prompt"),
     }
-    assert len(marks) == 8
+    assert len(marks) == 9
     assert fingerprint([[a], [b]]) == fingerprint(([replace(a)], [replace(b)]))
 
 
