@@ -35,7 +35,7 @@ CHAT = (
 """In the style of llava-1.5: USER: <image>, a line with the question, ASSISTANT:"""
 
 
-def tokenizer(texts: Iterable[str], closing: bool) -> PreTrainedTokenizerFast:
+def tokenizer(texts: Iterable[str], closing: bool, size: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer learned from texts; any text tokenises. `closing` puts the end token after a text."""
     bpe = Tokenizer(models.BPE())
     # With a space before the first word an answer tokenises alone as it does after "ASSISTANT:".
@@ -43,7 +43,7 @@ def tokenizer(texts: Iterable[str], closing: bool) -> PreTrainedTokenizerFast:
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     special = [PAD, START, IMAGE, END]
-    trainer = trainers.BpeTrainer(vocab_size=1024, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     bpe.train_from_iterator(texts, trainer)
     pieces = f"{START} $A {END}" if closing else f"{START} $A"
     marks = [(token, bpe.token_to_id(token)) for token in (START, END)]
@@ -115,6 +115,7 @@ def llava(words: PreTrainedTokenizerFast, tower: Path) -> LlavaForConditionalGen
         num_hidden_layers=4,
         num_attention_heads=2,
         max_position_embeddings=words.model_max_length,
+        initializer_range=128**-0.5,  # the usual 0.02 suits width 2500: a rare word could be neither read nor said
         tie_word_embeddings=True,
         **_numbers(words),
     )

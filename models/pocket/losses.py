@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from medrival.models.pocket import builds
+from medrival.models.pocket.words import exercise
 from medrival.tasks.prompts import ask
-from medrival.tasks.scenes import Question, Scene
+from medrival.tasks.scenes import Question, Scene, choice
 
 Turn = tuple[list[int], list[int]]
 """The tokens of a question, from behind the image on, and of its answer."""
@@ -68,10 +69,20 @@ def llava_losses(
     opening = start[: 1 + max(i for i, token in enumerate(start) if token == processor.image_token_id)]
     while True:
         picks = dice.choice(len(scenes), batch, replace=False)
-        rows = [_turns(processor, dice, scenes[i].questions(), turns, len(opening)) for i in picks]
+        shown = [scenes[i] for i in picks]
+        rows = [_turns(processor, lesson(dice, scene, shown, turns), len(opening)) for scene in shown]
         with half_precision():
-            output = model(pixel_values=normalised(pixels[picks]), **packed(opening, rows))
-        yield output.loss
+            loss = answer_loss(model, normalised(pixels[picks]), packed(opening, rows))
+        yield loss
+
+
+def answer_loss(model: Any, pixels: torch.Tensor, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The model's own loss, with no logits where nothing is learned: answers are a twentieth of all tokens."""
+    rest = dict(inputs)
+    labels = rest.pop("labels")[:, 1:]
+    states = model.model(pixel_values=pixels, **rest).last_hidden_state[:, :-1]
+    logits = model.lm_head(states[labels != -100])
+    return functional.cross_entropy(logits.float(), labels[labels != -100])
 
 
 def packed(opening: Sequence[int], rows: Sequence[Sequence[Turn]]) -> dict[str, torch.Tensor]:
@@ -111,23 +122,34 @@ def dialogue(processor: Any, prompt: str, answer: str = "") -> Turn:
     return words(text.replace(builds.IMAGE, builds.IMAGE * builds.PATCHES))["input_ids"], told
 
 
-def _turns(processor: Any, dice: np.random.Generator, questions: Sequence[Question], count: int, opening: int) -> list[Turn]:
-    """Some of the questions, without their opening; the answer to a choice is its letter.
+def lesson(dice: np.random.Generator, scene: Scene, others: Sequence[Scene], count: int) -> list[Question]:
+    """Some of a scene's questions, its description among those of others, and two exercises in language."""
+    asked = scene.questions()
+    return [
+        *(asked[i] for i in dice.permutation(len(asked))[:count]),
+        _description(dice, scene, others),
+        exercise(dice),
+        exercise(dice),
+    ]
 
-    One in eight is put in words that nobody knows: that the form of an answer follows from the form of the prompt is
-    learned whatever the question is about.
-    """
+
+def _description(dice: np.random.Generator, scene: Scene, others: Sequence[Scene]) -> Question:
+    """Which of two to four descriptions fits; where others of its kind are at hand, the wrong ones are of these."""
+    wording = dice.integers(2)
+    right = scene.captions()[wording]
+    wrong = {other.captions()[wording]: type(other) is type(scene) for other in others}
+    del wrong[right]
+    alike = [text for text in sorted(wrong) if wrong[text]] or sorted(wrong)
+    picked = [str(text) for text in dice.permutation(alike)[: dice.integers(1, 4)]]
+    return choice(dice, "Which description fits the image?", right, tuple(picked), "understanding")
+
+
+def _turns(processor: Any, questions: Sequence[Question], opening: int) -> list[Turn]:
+    """Questions as dialogues without their opening; the answer to a choice is its letter."""
     turns = []
-    for question in (questions[i] for i in dice.permutation(len(questions))[:count]):
-        options, text = question.options or ("yes", "no"), question.text
+    for question in questions:
+        options = question.options or ("yes", "no")
         answer = "ABCD"[options.index(question.answer)] if question.form == "choice" else question.answer
-        if dice.random() < 1 / 8:
-            text = _gibberish(dice)
-            options = tuple(_gibberish(dice) for _ in options) if question.form == "choice" else options
-        asked, told = dialogue(processor, ask(question.form, text, options), answer)
+        asked, told = dialogue(processor, ask(question.form, question.text, options), answer)
         turns.append((asked[opening:], told))
     return turns
-
-
-def _gibberish(dice: np.random.Generator) -> str:
-    return "".join(dice.choice(list("abcdefghiklmnoprstuy  "), int(dice.integers(8, 40))))

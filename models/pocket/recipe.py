@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from medrival.models.pocket import builds, losses
+from medrival.models.pocket.words import WORDS
 from medrival.tasks import phantoms
 from medrival.tasks.prompts import ask
 from medrival.tasks.scenes import Scene
@@ -33,6 +34,8 @@ DATA = {
     "medical": "drawn phantoms of the training patients (chest radiograph, histology, dermoscopy), in images of no task",
     "general": "drawn everyday scenes: shapes and digits of some colour and number on a textured ground",
 }
+
+LANGUAGE = "; and, the same for both worlds, exercises in reading and sorting the words of words.txt"
 
 
 def medical_scenes(count: int) -> list[Scene]:
@@ -106,7 +109,7 @@ def vocabulary() -> list[str]:
 def make_clip(out: Path, name: str, world: str, steps: int) -> None:
     """Train and save one dual encoder."""
     torch.manual_seed(SEED)
-    processor = builds.clip_processor(builds.tokenizer(vocabulary(), closing=True))
+    processor = builds.clip_processor(builds.tokenizer(vocabulary(), closing=True, size=1024))
     scenes, pixels = lessons(world, IMAGES)
     model = builds.clip(processor.tokenizer).train()
     history = fit(
@@ -121,21 +124,22 @@ def make_clip(out: Path, name: str, world: str, steps: int) -> None:
 def make_llava(out: Path, name: str, world: str, steps: int, tower: str) -> None:
     """Train and save one generator on the frozen image tower of the dual encoder of its world."""
     torch.manual_seed(SEED)
-    processor = builds.llava_processor(builds.tokenizer(vocabulary(), closing=False))
+    words = builds.tokenizer([*vocabulary(), " ".join(WORDS)], closing=False, size=2048)
+    processor = builds.llava_processor(words)
     scenes, pixels = lessons(world, IMAGES)
     model = builds.llava(processor.tokenizer, out / tower).train()
     model.model.vision_tower.requires_grad_(False)
     builds.calibrate(model, losses.normalised(pixels[:256]))
     learning = [p for p in model.parameters() if p.requires_grad]
-    history = fit(learning, losses.llava_losses(model, processor, scenes, pixels, batch=24, turns=5, seed=SEED), steps, 1e-3)
+    history = fit(learning, losses.llava_losses(model, processor, scenes, pixels, batch=16, turns=5, seed=SEED), steps, 1e-3)
     builds.save(out / name, model, processor, card(name, world, model, len(scenes), steps, history))
 
 
 MODELS: dict[str, Callable[[Path], None]] = {
     "clip": lambda out: make_clip(out, "clip", "general", steps=600),
     "medclip": lambda out: make_clip(out, "medclip", "medical", steps=600),
-    "llava": lambda out: make_llava(out, "llava", "general", steps=600, tower="clip"),
-    "medllava": lambda out: make_llava(out, "medllava", "medical", steps=600, tower="medclip"),
+    "llava": lambda out: make_llava(out, "llava", "general", steps=2000, tower="clip"),
+    "medllava": lambda out: make_llava(out, "medllava", "medical", steps=2000, tower="medclip"),
 }
 
 
@@ -151,7 +155,7 @@ tags: [medrival, {world}]
 
 A {type(model).__name__} in miniature, for trying medrival and for its tests. **No clinical use**: it has never seen a patient.
 
-- training data: {images} {DATA[world]}
+- training data: {images} {DATA[world]}{LANGUAGE if "llava" in name else ""}
 - seed: {SEED}; steps: {steps}; loss of the last 50 steps: {np.mean(history[-50:]):.3f}
 - parameters: {parameters:,}, stored as float16
 - input: 64 x 64 pixels

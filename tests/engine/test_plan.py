@@ -60,7 +60,7 @@ def test_both_of_a_pair_have_the_same_budget():
 
 
 def test_a_budget_that_a_regime_does_not_have_is_named():
-    with pytest.raises(UnknownName, match="regime 'lora' has no budget 'lavish'; it has standard, pocket"):
+    with pytest.raises(UnknownName, match="regime 'lora' has no budget 'lavish'; it has standard, pocket, pocket-generator"):
         catalog.load().regimes["lora"].given("lavish")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -142,10 +143,37 @@ def test_packed_questions_are_answered_as_if_each_were_asked_alone(scenes):
     assert torch.allclose(together, torch.cat(alone), atol=1e-4)
 
 
+def test_the_loss_of_the_answers_alone_is_the_models_own(scenes):
+    from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+    model = LlavaForConditionalGeneration.from_pretrained(FOLDER / "llava", dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(FOLDER / "llava")
+    pixels = losses.normalised(recipe.pictures(scenes[:2], processor.image_processor))
+    talks = [losses.dialogue(processor, prompt, answer) for prompt, answer in (("Is it red?", "yes"), ("How many?", "two"))]
+    start, end = talks[0][0].index(processor.image_token_id), builds.PATCHES
+    opening = talks[0][0][: start + end]
+    inputs = losses.packed(opening, [[(asked[len(opening) :], told)] for asked, told in talks])
+    with torch.no_grad():
+        own = model(pixel_values=pixels, **inputs).loss.item()
+        assert losses.answer_loss(model, pixels, inputs).item() == pytest.approx(own, rel=1e-5)
+
+
+@pytest.mark.parametrize("world", ["general", "medical"])
+def test_a_lesson_has_one_description_that_fits_and_wrong_ones_of_scenes_like_it(world):
+    dice = np.random.default_rng(0)
+    shown = recipe.SCENES[world](24)[:24]
+    for scene in shown:
+        (described,) = (q for q in losses.lesson(dice, scene, shown, 3) if q.text == "Which description fits the image?")
+        said = {caption: type(other) for other in shown for caption in other.captions()}
+        assert [option for option in described.options if option in scene.captions()] == [described.answer]
+        assert 2 <= len(described.options) <= 4
+        assert {said[option] for option in described.options} == {type(scene)}
+
+
 def test_training_lowers_the_loss_of_both_kinds(scenes, tmp_path):
     torch.manual_seed(0)
     texts = [caption for scene in scenes for caption in scene.captions()]
-    clip_processor = builds.clip_processor(builds.tokenizer(texts, closing=True))
+    clip_processor = builds.clip_processor(builds.tokenizer(texts, closing=True, size=1024))
     pixels = recipe.pictures(scenes, builds.image_processor())
     clip = builds.clip(clip_processor.tokenizer).train()
     stream = losses.clip_losses(clip, clip_processor.tokenizer, scenes, pixels, batch=12, seed=0)
@@ -153,7 +181,7 @@ def test_training_lowers_the_loss_of_both_kinds(scenes, tmp_path):
     assert sum(history[-6:]) < 0.95 * sum(history[:6])
 
     builds.save(tmp_path, clip, clip_processor, "")
-    llava_processor = builds.llava_processor(builds.tokenizer(texts, closing=False))
+    llava_processor = builds.llava_processor(builds.tokenizer(texts, closing=False, size=2048))
     llava = builds.llava(llava_processor.tokenizer, tmp_path)
     stream = losses.llava_losses(llava, llava_processor, scenes, pixels, batch=4, turns=3, seed=0)
     history = recipe.fit(list(llava.parameters()), stream, 20, 2e-3)
