@@ -91,6 +91,7 @@ class Cost:
     Attributes:
         seconds: adapting and predicting, without loading the model; stored features count with what they once took.
         train_seconds: the part of it that a regime needed to adapt.
+        total_parameters: the model's; None where that is unknown.
         peak_memory_bytes: during the case, the GPU's where one was used, else the process's; None where that is unknown.
         samples_per_second: of prediction.
     """
@@ -98,7 +99,7 @@ class Cost:
     seconds: float
     train_seconds: float
     trainable_parameters: int
-    total_parameters: int
+    total_parameters: int | None
     peak_memory_bytes: int | None
     samples_per_second: float
 

@@ -40,9 +40,9 @@ class ModelCard:
 
     Attributes:
         kind: "general" or "medical".
-        type: what it can do: "dual-encoder" or "generator".
+        type: what it can do: "dual-encoder", "generator" or, behind an endpoint that only answers, "served".
         adapter: "module:function" that loads it.
-        weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name".
+        weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name"; the endpoint's name of a served model.
         revision: a hub revision, where it is pinned.
         family: models of one family are compared with each other.
         partner: the model of the other kind that this one is held against; either of the two may name it.
@@ -81,6 +81,16 @@ class ModelCard:
     licence: str = ""
     source: str = ""
     published: str = ""
+    url: str = ""
+    """Base of a served model's endpoint, such as https://api.openai.com/v1; "" for that of OPENAI_BASE_URL."""
+    key_variable: str = ""
+    """The environment variable that holds the endpoint's key."""
+    thinking: int = 0
+    """Tokens that a served model may think with, on top of those of its answer."""
+    price_in: float = 0.0
+    """What a million tokens of a prompt cost in US dollars; 0 where that is not known."""
+    price_out: float = 0.0
+    """The same of what a served model thinks and says."""
     folder: str = ""
     """Where the row was written: relative paths in it start there."""
 
@@ -292,8 +302,9 @@ def _checked(where: str, hint: Any, value: Any) -> Any:
     elif get_origin(hint) is Mapping:
         good, wanted = isinstance(value, dict), "a table"
     else:
-        types = {str: (str,), bool: (bool,), float: (int, float)}[hint]
-        good, wanted = type(value) in types, {str: "a text", bool: "true or false", float: "a number"}[hint]
+        types = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}[hint]
+        words = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+        good, wanted = type(value) in types, words[hint]
     if not good:
         raise BrokenCatalog(f"{where} is {value!r}; it must be {wanted}")
     return value
@@ -307,12 +318,20 @@ def _check_partners(models: Mapping[str, ModelCard]) -> None:
         partner = models.get(model.partner)
         if partner is None:
             raise BrokenCatalog(f"{model.folder}: the partner of {model.name!r}: {unknown('models', model.partner, models)}")
-        if partner.kind == model.kind or (partner.type, partner.budget) != (model.type, model.budget):
+        if partner.kind == model.kind or not _comparable(model, partner):
             raise BrokenCatalog(
                 f"{model.folder}: {model.name!r} and its partner {partner.name!r} must be one general and one medical model of "
                 f"the same type and budget; they are {model.kind} {model.type} with budget {model.budget!r} and "
                 f"{partner.kind} {partner.type} with budget {partner.budget!r}"
             )
+
+
+def _comparable(one: ModelCard, other: ModelCard) -> bool:
+    """Whether both do the same thing under the same budget; one that is served answers as a generator, and spends none."""
+    types = {one.type, other.type}
+    if "served" in types:
+        return types <= {"served", "generator"}
+    return len(types) == 1 and one.budget == other.budget
 
 
 def _entry_point_files() -> list[Path]:

@@ -110,8 +110,10 @@ class Chat:
             limits=httpx2.Limits(max_connections=None),  # as many as the pace allows
         )
 
-    def ask(self, messages: Messages, max_tokens: int | None = None) -> Reply:
+    def ask(self, messages: Messages, max_tokens: int | None = None, before: Callable[[], object] = lambda: None) -> Reply:
         """What the model says, at temperature 0 and in at most so many tokens.
+
+        `before` is called before each attempt and may end the asking by an error.
 
         A timeout, a broken connection, an answer that is none, 429 and 5xx are tried again after 1, 2, 4, 8, ... seconds, or
         later where the server's Retry-After says so. A question that waits keeps its place among those under way.
@@ -124,6 +126,7 @@ class Chat:
         with self.pace.place():
             attempts = 0
             while True:
+                before()
                 turn, attempts = self.pace.turn, attempts + 1
                 try:
                     reply = self._once(messages, max_tokens)
@@ -181,9 +184,9 @@ class Chat:
             stated = response.json()
             choice = stated["choices"][0]
             finish = choice.get("finish_reason")
-            said = (choice["message"].get("content"), choice["message"].get("refusal"))
+            said = [choice["message"].get("content"), choice["message"].get("refusal")]
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            stated, finish, said = {}, "", ()
+            stated, finish, said = {}, "", []
         text = next((words for words in said if isinstance(words, str)), None)
         if text is None and finish in ("length", "content_filter"):
             text = ""

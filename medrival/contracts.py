@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TaskKind = Literal["diagnosis", "vqa"]
-ModelType = Literal["dual-encoder", "generator"]
+ModelType = Literal["dual-encoder", "generator", "served"]
 Form = Literal["label", "findings", "closed", "choice", "open"]
 
 
@@ -185,6 +185,18 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class Served:
+    """What a model behind an endpoint can do: answer in words.
+
+    Attributes:
+        answer: samples -> an answer to each one's prompt, and what is to be recorded of them, such as the tokens spent. Of that
+            `unanswered` is how many failed for reasons that have passed when they are asked again.
+    """
+
+    answer: Callable[[Sequence[Sample], Workbench], tuple[list[Answer], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
 class Failed:
     """Stands where a prediction would be, for a sample that could not be predicted."""
 
@@ -225,7 +237,8 @@ class Adapted:
     Attributes:
         predict: samples -> an answer for each.
         trainable_parameters: how many numbers the regime fitted.
-        notes: for the record: what was chosen on validation data, which training samples could not be read.
+        notes: for the record: what was chosen on validation data, which training samples could not be read. They are read after
+            the last prediction, which may add to them.
         undo: gives the model back as it was, bit for bit.
     """
 

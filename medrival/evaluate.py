@@ -14,6 +14,7 @@ import numpy as np
 
 from medrival import fingerprints, memory
 from medrival.batches import Pictures, Progress, in_batches, out_of_memory
+from medrival.cache import Cache
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
 from medrival.contracts import (
@@ -27,8 +28,10 @@ from medrival.contracts import (
     Prediction,
     Said,
     Sample,
+    Served,
     Task,
 )
+from medrival.endpoint import endpoint
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.limit import limited
 from medrival.scorers import Scorer, scored
@@ -38,6 +41,7 @@ from medrival.weights import locate
 from medrival.workers import repeatable_cuda
 
 T = TypeVar("T")
+Model = DualEncoder | Generator | Served
 
 MAX_NEW_TOKENS = 64
 """The answer length that both of a pair are given."""
@@ -54,6 +58,7 @@ class Settings:
         limit: at most so many samples of each split, or None.
         assets: the user's folder of data and models.
         measured_after: outcomes stored before (seconds since 1970) are measured anew.
+        started: when the run began; outcomes stored before in which an endpoint left samples unanswered are measured anew, too.
     """
 
     device: str = "cpu"
@@ -62,6 +67,7 @@ class Settings:
     limit: int | None = None
     assets: Path | None = None
     measured_after: float = 0.0
+    started: float = 0.0
 
 
 class Lab:
@@ -76,7 +82,7 @@ class Lab:
         self._warned = False
         # What the store cannot tell again: cases that failed, and outcomes it could not keep.
         self._answered: dict[str, Outcome | MedrivalError] = {}
-        self._loaded: tuple[ModelCard, DualEncoder | Generator] | None = None
+        self._loaded: tuple[ModelCard, Model] | None = None
 
     def evaluate(self, case: Case) -> Outcome:
         """The case's outcome, and what the scorers say of its answers where it is one of questions.
@@ -106,12 +112,17 @@ class Lab:
         key = self.key(case)
         with self.store.lock(key):
             known = self.store.outcome(key, self.settings.measured_after)
-            if known is not None:
+            if known is not None and not self._incomplete(known):
                 return known
             outcome = self._measure_safely(case, key)
             if not self._kept(partial(self.store.keep_outcome, outcome)):
                 self._answered[case.id] = outcome
             return outcome
+
+    def _incomplete(self, outcome: Outcome) -> bool:
+        """Whether an endpoint left samples unanswered that an earlier run asked about."""
+        unanswered = outcome.notes.get("served", {}).get("unanswered", 0)
+        return bool(unanswered) and self.store.measured_at(outcome.key) < self.settings.started
 
     def task(self, card: TaskCard) -> Task:
         """The loaded task, cut to the limit.
@@ -204,8 +215,8 @@ class Lab:
             seconds=seconds,
             train_seconds=adapting if case.regime.adapts else 0.0,
             trainable_parameters=adapted.trainable_parameters,
-            total_parameters=sum(parameter.numel() for parameter in model.module.parameters()),
-            peak_memory_bytes=memory.peak(self.settings.device),
+            total_parameters=None if isinstance(model, Served) else _parameters(model),
+            peak_memory_bytes=None if isinstance(model, Served) else memory.peak(self.settings.device),
             samples_per_second=len(predictions) / max(seconds - adapting, 1e-9),
         )
         measured = measure(task.kind, predictions, task.classes, validation=validation)
@@ -234,8 +245,10 @@ class Lab:
         }
         return sizes | overlap | ({"limit": self.settings.limit} if self.settings.limit else {})
 
-    def _about_run(self, case: Case, model: DualEncoder | Generator) -> Mapping[str, object]:
+    def _about_run(self, case: Case, model: Model) -> Mapping[str, object]:
         """How the model was run: what must be equal in a pair, where a reader can see it."""
+        if isinstance(model, Served):
+            return {}
         asked = {"asked_by": model.asked_by} if isinstance(model, Generator) else {}
         spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
         return {"device": memory.name(self.settings.device), "dtype": self.settings.dtype, **asked, **spent}
@@ -262,20 +275,28 @@ class Lab:
                 values[i] = row
         return Features(values, failed, time.perf_counter() - started)
 
-    def _model(self, card: ModelCard) -> DualEncoder | Generator:
+    def _model(self, card: ModelCard) -> Model:
         if self._loaded is None or self._loaded[0] != card:
             self._forget_model()
-            folder = locate(card, self.settings.assets)
-            if self.settings.device.startswith("cuda"):
-                repeatable_cuda()
-            self._loaded = card, imported(card.adapter)(card, folder, self.settings.device, self.settings.dtype)
+            self._loaded = card, self._load(card)
         return self._loaded[1]
+
+    def _load(self, card: ModelCard) -> Model:
+        adapter: Callable[..., Model] = imported(card.adapter)
+        if card.type == "served":
+            return adapter(card, Cache(self.store.scratch / "served", self.settings.measured_after))
+        folder = locate(card, self.settings.assets)
+        if self.settings.device.startswith("cuda"):
+            repeatable_cuda()
+        return adapter(card, folder, self.settings.device, self.settings.dtype)
 
     def _forget_model(self) -> None:
         self._loaded = None
         memory.release()
 
     def _identity(self, card: ModelCard) -> list[str]:
+        if card.type == "served":
+            return [card.adapter, endpoint(card).url, card.weights, f"{card.thinking} {card.price_in} {card.price_out}"]
         weights = fingerprints.weights(locate(card, self.settings.assets))
         # Below float32 the size of a batch can change which of two near words a model says.
         batch = "" if self.settings.dtype == "float32" else str(self.settings.batch_size)
@@ -328,6 +349,10 @@ class Bench:
     def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
         """The same items, with a progress line where a person is watching."""
         return self._lab.progress(items, f"{self._case.id}: {label}")
+
+
+def _parameters(model: DualEncoder | Generator) -> int:
+    return sum(parameter.numel() for parameter in model.module.parameters())
 
 
 def _predictions(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Prediction, ...]:

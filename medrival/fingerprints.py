@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-ENGINE = ("medrival.batches", "medrival.contracts", "medrival.evaluate", "medrival.limit")
+ENGINE = ("medrival.batches", "medrival.chat", "medrival.contracts", "medrival.evaluate", "medrival.limit")
 PACKAGES = ("medrival.models", "medrival.regimes", "medrival.statistics", "medrival.tasks", "medrival.tasks.metrics")
 LIBRARIES = (
     *("numpy", "scipy", "scikit-learn", "pillow", "torch", "torchvision"),

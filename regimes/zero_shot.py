@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medrival.batches import Pictures, in_batches
-from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Said, Sample, Task, Workbench
+from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Said, Sample, Served, Task, Workbench
 from medrival.errors import AdaptationFailed
 
 WHICH = "Which description fits the image?"
@@ -62,6 +62,17 @@ def choose(model: Generator, task: Task, _: Mapping[str, Any], bench: Workbench)
 def answer(model: Generator, _: Task, __: Mapping[str, Any], bench: Workbench) -> Adapted:
     """Greedy answers to the task's prompts."""
     return Adapted(lambda samples: answers(model, samples, bench))
+
+
+def ask(model: Served, _: Task, __: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """The answers of an endpoint to the task's prompts."""
+    notes: dict[str, Any] = {"asked_by": "chat completions"}
+
+    def predict(samples: Sequence[Sample]) -> list[Answer]:
+        said, notes["served"] = model.answer(samples, bench)
+        return said
+
+    return Adapted(predict, notes=notes)
 
 
 def answers(model: Generator, samples: Sequence[Sample], bench: Workbench) -> list[Answer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrival.pace import Pace
@@ -63,6 +63,7 @@ def test_room_that_grows_lets_those_in_who_wait():
         assert inside.wait(10)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans()), st.integers(1, 40))
 def test_there_is_always_room_for_one_and_never_for_more_than_the_most(events, start):
     pace = Pace(start, 40)
