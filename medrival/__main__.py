@@ -1,4 +1,4 @@
-"""`python -m medrival models`: what there is to choose from; `score`: a file of predictions; `prune`: keep the store small."""
+"""`python -m medrival models`: what there is to choose from; `fetch`: get it; `score`: predictions; `prune`: the store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--medxpertqa", type=Path, required=True, metavar="FILE", help="MM/test.jsonl, or .json or .parquet")
     train.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file for pytest's --skills")
     _add_score(verbs.add_parser("score", help="score a file of predictions, without a model"))
+    _add_fetch(verbs.add_parser("fetch", help="put what models need into a folder for --assets"))
     options = parser.parse_args(arguments)
     try:
+        if options.verb == "fetch":
+            return 0 if _fetched(options) else 1
         print("\n".join(DOES.get(options.verb, _table)(options)))
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
@@ -54,6 +58,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ERROR: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _add_fetch(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
+    add("--suite", default="pocket", metavar="NAME", help="whose models (default: pocket)")
+    add("--models", default="", metavar="NAMES", help="comma-separated names or globs instead of the suite's models")
+    add("--assets", type=Path, required=True, metavar="DIR", help="where to: DIR/models/ORG/NAME")
+    add("--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows")
+    add("--trust-remote-code", action="append", default=[], metavar="MODEL", help="fetch this model's Python files, too")
+    add("--dry-run", action="store_true", help="say what would be fetched, and fetch nothing")
+
+
+def _fetched(options: argparse.Namespace) -> bool:
+    from medrival.fetch import fetch
+
+    known = catalog.load(options.catalog).trusting(options.trust_remote_code)
+    (suite,) = known.select("suites", [options.suite])[:1]
+    models = known.select("models", _names(options.models) or suite.models)
+    return fetch(models, options.assets, partial(print, flush=True), dry_run=options.dry_run)
 
 
 def _add_score(verb: argparse.ArgumentParser) -> None:

@@ -57,7 +57,8 @@ class Pair:
     """A general and a medical model on one task: one comparison, over all seeds of either.
 
     `question` is paper A's: 1 both off the shelf, in-domain; 2 general adapted against medical off the shelf, in-domain;
-    3 both adapted, out of domain. Domain is the medical model's.
+    3 both adapted, out of domain. Domain is the medical model's; where it is unknown, both have the same regime and the pair
+    has a verdict, but belongs to no question.
 
     Attributes:
         general: the general model's cases, one a seed; `medical` the medical model's.
@@ -65,7 +66,7 @@ class Pair:
 
     general: tuple[Case, ...]
     medical: tuple[Case, ...]
-    question: Question
+    question: Question | None
 
     @property
     def id(self) -> str:
@@ -171,7 +172,7 @@ def cases(
 
 
 def pairs(selected: Sequence[Case]) -> list[Pair]:
-    """The comparisons of paper A's three questions that the selected cases allow.
+    """The comparisons of paper A's three questions that the selected cases allow, and those of unknown domain.
 
     An adapted general model meets the medical one off the shelf (question 2) in the first such regime that is selected.
     """
@@ -187,7 +188,7 @@ def pairs(selected: Sequence[Case]) -> list[Pair]:
             for theirs in sorted({regime, off_the_shelf}):
                 medical = seeds.get((rival, task, theirs))
                 question = _question(general[0], medical[0]) if medical else None
-                if medical and question:
+                if medical and (question or (medical[0].domain == "unknown" and regime == theirs)):
                     found.append(Pair(tuple(general), tuple(medical), question))
     return found
 

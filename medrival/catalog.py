@@ -33,6 +33,9 @@ BUILT_IN = {
     "suites": "medrival.benchmarks:suites.toml",
 }
 
+NO_KEY = {"key": False}
+"""Marks a field of a card that no catalog file may set."""
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -93,6 +96,10 @@ class ModelCard:
     """The same of what a served model thinks and says."""
     folder: str = ""
     """Where the row was written: relative paths in it start there."""
+    base: ModelCard | None = field(default=None, metadata=NO_KEY)
+    """The model that a candidate's adapter directory changes."""
+    trusted: bool = field(default=False, metadata=NO_KEY)
+    """Whether code that lies beside the weights may run: the user's word for this run, never a row's."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,36 @@ class Catalog:
     tasks: Mapping[str, TaskCard]
     regimes: Mapping[str, RegimeCard]
     suites: Mapping[str, SuiteCard]
+
+    def joined_by(self, models: Iterable[ModelCard]) -> Catalog:
+        """The same rows and more models.
+
+        Raises:
+            BrokenCatalog: one of them names a partner that it cannot be compared with.
+        """
+        known = {**self.models, **{model.name: model for model in models}}
+        _check_partners(known)
+        return replace(self, models=known)
+
+    def trusting(self, names: Iterable[str]) -> Catalog:
+        """The same rows, of which some models may run code that lies beside their weights, or beside their base model's.
+
+        Raises:
+            UnknownName: for a name that no model has.
+        """
+        chosen = [self.model(name) for name in names]
+        trusted = {one.name: replace(one, trusted=True, base=one.base and replace(one.base, trusted=True)) for one in chosen}
+        return replace(self, models={**self.models, **trusted})
+
+    def model(self, name: str) -> ModelCard:
+        """The model of exactly this name.
+
+        Raises:
+            UnknownName: with the nearest names.
+        """
+        if name not in self.models:
+            raise UnknownName(unknown("models", name, self.models))
+        return self.models[name]
 
     @cached_property
     def axes(self) -> Mapping[str, Mapping[str, Any]]:
@@ -278,7 +315,7 @@ def _card(axis: str, name: str, row: Any, path: Path) -> Any:
     where = f"{path}: [{axis}.{name}]"
     if not isinstance(row, dict):
         raise BrokenCatalog(f"{where} is not a table")
-    known = {f.name: f for f in fields(card)}
+    known = {f.name: f for f in fields(card) if f.metadata.get("key", True)}
     hints = get_type_hints(card)
     values = {key: _checked(f"{where}: {key}", hints[key], row[key]) for key in row if key in known}
     others = {key: value for key, value in row.items() if key not in known}

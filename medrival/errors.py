@@ -54,6 +54,10 @@ class BrokenGates(MedrivalError):
     """A gate file that cannot be used."""
 
 
+class BrokenLock(MedrivalError):
+    """A lock file that cannot be used, or a model that is not what it says."""
+
+
 class BrokenBaseline(MedrivalError):
     """A report of an earlier run that is missing, damaged or incomplete."""
 

@@ -34,10 +34,11 @@ from medrival.contracts import (
 from medrival.endpoint import endpoint
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.limit import limited
+from medrival.lock import Lock
 from medrival.scorers import Scorer, scored
 from medrival.store import Store, key_of
 from medrival.tasks.prompts import ask
-from medrival.weights import locate
+from medrival.weights import locate, resolved
 from medrival.workers import repeatable_cuda
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Settings:
         assets: the user's folder of data and models.
         measured_after: outcomes stored before (seconds since 1970) are measured anew.
         started: when the run began; outcomes stored before in which an endpoint left samples unanswered are measured anew, too.
+        lock: what the weights must be, or None.
     """
 
     device: str = "cpu"
@@ -68,6 +70,7 @@ class Settings:
     assets: Path | None = None
     measured_after: float = 0.0
     started: float = 0.0
+    lock: Lock | None = None
 
 
 class Lab:
@@ -109,6 +112,8 @@ class Lab:
             raise
 
     def _known_or_measured(self, case: Case) -> Outcome:
+        if self.settings.lock and case.model.type != "served":
+            self.settings.lock.check(case.model.name, resolved(case.model, self.settings.assets))
         key = self.key(case)
         with self.store.lock(key):
             known = self.store.outcome(key, self.settings.measured_after)
@@ -156,7 +161,7 @@ class Lab:
                 "regime": [case.regime.name, case.runner, dict(case.regime.budget)],
                 "seed": case.seed,
                 "max_new_tokens": MAX_NEW_TOKENS,
-                "code": fingerprints.code((case.model.adapter, case.task.data, case.runner)),
+                "code": fingerprints.code((*_adapters(case.model), case.task.data, case.runner)),
             }
         )
 
@@ -170,7 +175,7 @@ class Lab:
             {
                 "features": self._identity(card),
                 "images": [sample.image.digest for sample in samples],
-                "code": fingerprints.code((card.adapter,)),
+                "code": fingerprints.code(_adapters(card)),
             }
         )
         with self.store.lock(key):
@@ -251,7 +256,9 @@ class Lab:
             return {}
         asked = {"asked_by": model.asked_by} if isinstance(model, Generator) else {}
         spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
-        return {"device": memory.name(self.settings.device), "dtype": self.settings.dtype, **asked, **spent}
+        weights = resolved(case.model, self.settings.assets).known
+        about = {"device": memory.name(self.settings.device), "dtype": self.settings.dtype, "weights": weights}
+        return {**about, **asked, **spent}
 
     def _embed(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
         import torch
@@ -297,10 +304,14 @@ class Lab:
     def _identity(self, card: ModelCard) -> list[str]:
         if card.type == "served":
             return [card.adapter, endpoint(card).url, card.weights, f"{card.thinking} {card.price_in} {card.price_out}"]
-        weights = fingerprints.weights(locate(card, self.settings.assets))
+        weights = resolved(card, self.settings.assets)
         # Below float32 the size of a batch can change which of two near words a model says.
         batch = "" if self.settings.dtype == "float32" else str(self.settings.batch_size)
-        return [card.adapter, weights, card.lora, self.settings.dtype, batch, memory.name(self.settings.device)]
+        return [
+            *(card.adapter, weights.sha256, card.lora, self.settings.dtype, batch, memory.name(self.settings.device)),
+            *(["trusted"] if card.trusted else []),
+            *(self._identity(card.base) if card.base else []),
+        ]
 
     def _kept(self, write: Callable[[], object]) -> bool:
         """Store a result and say whether that worked; a full or read-only disk costs the memory of it, not the result."""
@@ -353,6 +364,10 @@ class Bench:
 
 def _parameters(model: DualEncoder | Generator) -> int:
     return sum(parameter.numel() for parameter in model.module.parameters())
+
+
+def _adapters(card: ModelCard) -> tuple[str, ...]:
+    return (card.adapter, *(_adapters(card.base) if card.base else ()))
 
 
 def _predictions(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Prediction, ...]:

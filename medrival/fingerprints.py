@@ -43,11 +43,17 @@ def sources(places: Iterable[str] = ()) -> set[Path]:
 def weights(folder: Path) -> str:
     """Sha256 over every file of a model directory, names and contents; read once a process."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".md"):
+    for path in files_of(folder):
         digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a model directory, without what is written for people and what the hub's client notes for itself."""
+    found = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(path for path in found if path.is_file() and path.suffix != ".md")
 
 
 def _source(module: str) -> Iterable[Path]:

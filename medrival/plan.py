@@ -28,13 +28,18 @@ def ours(item: pytest.Item) -> bool:
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user asked for; None leaves an axis to the suite."""
+    """What the user asked for; None leaves an axis to the suite.
+
+    Attributes:
+        joining: models that are in whatever the suite or `models` names: candidates and their rival.
+    """
 
     suite: str
     models: tuple[str, ...] | None = None
     tasks: tuple[str, ...] | None = None
     regimes: tuple[str, ...] | None = None
     seeds: tuple[int, ...] = (0,)
+    joining: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Plan:
         """
         (suite,) = catalog.select("suites", [selection.suite])[:1]
         selected = cases(
-            catalog.select("models", suite.models if selection.models is None else selection.models),
+            catalog.select("models", (*(suite.models if selection.models is None else selection.models), *selection.joining)),
             catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks),
             catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes),
             selection.seeds,

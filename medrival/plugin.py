@@ -15,14 +15,16 @@ import platformdirs
 import pytest
 
 from medrival import catalog
-from medrival.catalog import Catalog
+from medrival.candidate import Claims, entered, introduced
+from medrival.catalog import Catalog, ModelCard
 from medrival.errors import MedrivalError
 from medrival.gates import Baseline, Gates
+from medrival.lock import Lock
 from medrival.plan import Plan, Selection, identity, ours
 from medrival.reports import published
 from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
-from medrival.session import GATES, PLAN, PROGRESS, STARTED, STORE
+from medrival.session import CANDIDATES, GATES, LOCK, PLAN, PROGRESS, STARTED, STORE
 from medrival.store import Store
 from medrival.workers import ByModel, limit_threads
 
@@ -55,6 +57,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="FILE",
         help="TOML file with more rows (repeatable)",
+    )
+    add(
+        "--candidate",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="directory of a checkpoint that joins the run (repeatable)",
+    )
+    add("--candidate-kind", choices=("general", "medical"), default="medical", help="of the candidates (default: medical)")
+    add("--candidate-saw", metavar="WORDS", help="comma-separated modalities of their pretraining; unknown where not given")
+    add("--rival", metavar="MODEL", help="the model of the other kind that the candidates are held against")
+    add("--lock", type=Path, metavar="FILE", help="fail the cases of models whose weights are not those that FILE has")
+    add("--update-lock", action="store_true", help="write this run's weights to the --lock file instead")
+    add(
+        "--trust-remote-code",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="let transformers run code that lies beside this model's weights (repeatable; default: never)",
     )
     add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     add(
@@ -90,9 +112,12 @@ def pytest_configure(config: pytest.Config) -> None:
     _check(config)
     try:
         rows = catalog.load(config.getoption("--catalog"))
-        config.stash[PLAN] = plan = Plan.of(rows, _selection(config))
+        config.stash[CANDIDATES] = candidates = _candidates(config, rows)
+        rows = rows.joined_by(candidates).trusting(config.getoption("--trust-remote-code"))
+        config.stash[PLAN] = plan = Plan.of(rows, _selection(config, candidates))
         published.check(plan.cases.values())
         config.stash[GATES] = gates = _gates(config, plan, rows)
+        config.stash[LOCK] = _lock(config)
     except MedrivalError as error:
         raise pytest.UsageError(str(error)) from None
     for marker in plan.markers:
@@ -102,6 +127,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROGRESS] = progress = Progress.of(config)
     config.pluginmanager.register(progress, "medrival-progress")
     config.pluginmanager.register(Recorder(config, plan, store, gates), "medrival-recorder")
+
+
+def _lock(config: pytest.Config) -> Lock | None:
+    """What the run is held to; a run that writes the file is held to nothing."""
+    path, update = config.getoption("--lock"), config.getoption("--update-lock")
+    return Lock.read(path) if path is not None and not update else None
 
 
 def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
@@ -122,18 +153,33 @@ def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
     return gates
 
 
+def _candidates(config: pytest.Config, rows: Catalog) -> list[ModelCard]:
+    """The rows that --candidate enters."""
+    paths, rival, saw = (config.getoption(name) for name in ("--candidate", "--rival", "--candidate-saw"))
+    if (rival is not None or saw is not None) and not paths:
+        raise pytest.UsageError("--rival and --candidate-saw are about candidates: name one with --candidate PATH")
+    claims = Claims(config.getoption("--candidate-kind"), rival or "", None if saw is None else _names(saw))
+    return entered(rows, paths, claims, config.getoption("--assets"))
+
+
 def _check(config: pytest.Config) -> None:
     assets, device = config.getoption("--assets"), config.getoption("--device")
+    if config.getoption("--update-lock") and config.getoption("--lock") is None:
+        raise pytest.UsageError("--update-lock needs --lock FILE: where to write")
     if assets is not None and not assets.is_dir():
         raise pytest.UsageError(f"--assets {assets}: there is no such folder")
     if device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise pytest.UsageError(f"--device {device}: it must be auto, cpu, cuda, cuda:N or mps")
 
 
-def _selection(config: pytest.Config) -> Selection:
+def _names(given: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in given.split(",") if name.strip())
+
+
+def _selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Selection:
     def names(option: str) -> tuple[str, ...] | None:
         given = config.getoption(option)
-        return None if given is None else tuple(name.strip() for name in given.split(",") if name.strip())
+        return None if given is None else _names(given)
 
     seeds = names("--seeds") or ()
     if not seeds or not all(seed.isdecimal() for seed in seeds):
@@ -144,13 +190,15 @@ def _selection(config: pytest.Config) -> Selection:
         names("--tasks"),
         names("--regimes"),
         tuple(dict.fromkeys(map(int, seeds))),
+        joining=tuple(name for card in candidates for name in (card.name, card.partner) if name),
     )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say at the beginning which gates will fail at the end, for they are about nothing in this run."""
+    """Say at the beginning what candidates are taken for, and which gates will fail, for they are about nothing in this run."""
     gates = config.stash[GATES]
-    return [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
+    idle = [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
+    return [f"medrival: {introduced(card)}" for card in config.stash[CANDIDATES]] + idle
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from medrival.catalog import ModelCard
 from medrival.gates import Gates
+from medrival.lock import Lock
 from medrival.plan import Plan
 from medrival.reports.progress import Progress
 from medrival.store import Store
 
+CANDIDATES = pytest.StashKey[list[ModelCard]]()
 PLAN = pytest.StashKey[Plan]()
 STORE = pytest.StashKey[Store]()
+LOCK = pytest.StashKey[Lock | None]()
 GATES = pytest.StashKey[Gates | None]()
 PROGRESS = pytest.StashKey[Progress]()
 STARTED = pytest.StashKey[float]()

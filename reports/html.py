@@ -57,7 +57,7 @@ def _page(run: Run, images: Images) -> str:
         warnings=_warnings(run.cases),
         notes=_notes(run.cases),
         unmeasured=_unmeasured(run),
-        pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.question, p.task, p.general)),
+        pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.task, p.general)),
         reach=_reach(run.pairs),
         failed=failed[:FAILED_SAMPLES],
         hidden=len(failed[FAILED_SAMPLES:]),

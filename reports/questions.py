@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from medrival.catalog import Domain
     from medrival.reports.record import PairRecord
 
-QUESTIONS: Mapping[Question, tuple[str, str]] = {
+QUESTIONS: Mapping[Question | None, tuple[str, str]] = {
     1: ("Off the shelf, in-domain", "Both off the shelf, in-domain"),
     2: ("Only general adapted", "General adapted, medical off the shelf, in-domain"),
     3: ("Adapted, out of domain", "Both adapted, out of domain"),
+    None: ("Domain unknown", "Same regime, domain unknown"),
 }
+"""By number; None stands for pairs of which nobody said what the medical model saw, so that they belong to no question."""
 
 
-DOMAINS: Mapping[Question, Domain] = {1: "in", 2: "in", 3: "ood"}
+DOMAINS: Mapping[Question | None, Domain] = {1: "in", 2: "in", 3: "ood", None: "unknown"}
 """Where each question is asked: in the medical model's domain or out of it."""
 
 SIGNIFICANT = 0.05
@@ -43,7 +45,7 @@ class Answer:
         missing: pairs that were not measured.
     """
 
-    question: Question
+    question: Question | None
     family: str | None
     label: str
     title: str
@@ -67,6 +69,11 @@ class Answer:
     def correction(self) -> str:
         """Such as "4 of 6 wins hold after Holm's correction"; "" where nobody won."""
         return f"{self.upheld} of {self.wins} wins hold after Holm's correction" if self.wins else ""
+
+    @property
+    def heading(self) -> str:
+        """Such as "3. Both adapted, out of domain"."""
+        return f"{self.question}. {self.title}" if self.question else self.title
 
     @property
     def word(self) -> str:
@@ -102,9 +109,14 @@ class Answer:
 
 
 def answers(pairs: Iterable[PairRecord], family: str | None = None) -> tuple[Answer, ...]:
-    """One answer a question, in the order of the questions, measured or not: of all pairs, or of one family's."""
-    chosen = [pair for pair in pairs if family in (None, pair.family)]
-    return tuple(_answer(question, family, [p for p in chosen if p.question == question]) for question in QUESTIONS)
+    """One answer a question, in the order of the questions, measured or not: of all pairs, or of one family's.
+
+    Pairs of no question come last, where there are any.
+    """
+    known = list(pairs)
+    asked = [question for question in QUESTIONS if question or any(pair.question is None for pair in known)]
+    chosen = [pair for pair in known if family in (None, pair.family)]
+    return tuple(_answer(question, family, [p for p in chosen if p.question == question]) for question in asked)
 
 
 def families(pairs: Iterable[PairRecord]) -> list[str]:
@@ -130,7 +142,7 @@ def questions(pairs: Sequence[PairRecord]) -> list[dict[str, Any]]:
     ]
 
 
-def _answer(question: Question, family: str | None, pairs: list[PairRecord]) -> Answer:
+def _answer(question: Question | None, family: str | None, pairs: list[PairRecord]) -> Answer:
     measured = [p for p in pairs if p.status == "measured" and p.verdict]
     return Answer(
         question,

@@ -102,7 +102,7 @@ class PairRecord:
 
     Attributes:
         question: of paper A: 1 both off the shelf, in-domain; 2 general adapted, medical off the shelf, in-domain;
-            3 both adapted, out of domain.
+            3 both adapted, out of domain; None where the domain is unknown.
         regimes: the general model's and the medical model's.
         difference: general minus medical, in units of `metric`; None where it is undefined or the pair not measured.
         low: lower end of the difference's 95% interval; `high` its upper end.
@@ -120,7 +120,7 @@ class PairRecord:
     task_kind: TaskKind
     family: str
     domain: Domain
-    question: Question
+    question: Question | None
     regimes: tuple[str, str]
     metric: str
     difference: float | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from medrival import lock
 from medrival.case import Case, Comparison, Outcome, Pair
 from medrival.catalog import imported
 from medrival.contracts import Sample
@@ -123,7 +124,7 @@ class Recorder:
         except MedrivalError as error:
             self._lines[-1] = f"ERROR: {error}"  # there is no report to point to
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-        if self._config.getoption("--update-baseline") and not self._new_baseline(run):
+        if not all([self._new_baseline(run), self._new_lock(run)]):
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         self._summarise_job(run)
         with suppress(OSError):
@@ -135,16 +136,27 @@ class Recorder:
             terminalreporter.write_line(line)
 
     def _new_baseline(self, run: Run) -> bool:
-        """Write the baseline that was asked for; False where that cannot be."""
+        """Write the baseline where one was asked for; False where that cannot be."""
         from medrival.reports.baseline import write_baseline
 
-        path = self._config.getoption("--baseline")
+        return self._updated("baseline", lambda path: write_baseline(path, run, self._plan.cases))
+
+    def _new_lock(self, run: Run) -> bool:
+        """Write the lock file where one was asked for; False where that cannot be."""
+        found = {case.model: case.notes["weights"] for case in run.cases if "weights" in case.notes}
+        return self._updated("lock", lambda path: lock.updated(path, found))
+
+    def _updated(self, what: str, write: Callable[[Path], object]) -> bool:
+        """Write the file that an option names where --update-... asks for it; False where that cannot be."""
+        if not self._config.getoption(f"--update-{what}"):
+            return True
+        path = self._config.getoption(f"--{what}")
         try:
-            write_baseline(path, run, self._plan.cases)
+            write(path)
         except MedrivalError as error:
             self._lines.append(f"ERROR: {error}")
             return False
-        self._lines.append(f"baseline: {path}")
+        self._lines.append(f"{what}: {path}")
         return True
 
     def _summarise_job(self, run: Run) -> None:

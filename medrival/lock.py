@@ -1,0 +1,82 @@
+"""The lock file: which weights each model had when the user last said so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medrival.errors import BrokenLock
+from medrival.files import write_atomically
+from medrival.weights import Resolved
+
+Entry = Mapping[str, Any]
+"""What is known of a model's weights: `Resolved.known`."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock file's models."""
+
+    path: Path
+    models: Mapping[str, Entry]
+
+    @classmethod
+    def read(cls, path: Path) -> Lock:
+        """Read a file that `updated` wrote.
+
+        Raises:
+            BrokenLock: it is missing or damaged.
+        """
+        try:
+            models = json.loads(path.read_text(encoding="utf-8"))["models"]
+            hashes = [entry["sha256"] for entry in models.values()]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BrokenLock(f"--lock {path}: no readable lock file ({error}); --update-lock writes one") from error
+        if not all(isinstance(one, str) for one in hashes):
+            raise BrokenLock(f"--lock {path}: no readable lock file (a sha256 is no text); --update-lock writes one")
+        return cls(path, models)
+
+    def check(self, name: str, found: Resolved) -> None:
+        """Hold a model to the file.
+
+        Raises:
+            BrokenLock: the model has other weights, or the file does not have it.
+        """
+        locked = self.models.get(name)
+        if locked is None:
+            raise BrokenLock(f"{name}: {self.path} does not have this model; --update-lock adds it")
+        here = found.known
+        for about, one, other in ((name, here, locked), (f"{name}'s base model", here.get("base"), locked.get("base"))):
+            if _hash(one) != _hash(other):
+                raise BrokenLock(
+                    f"{about}: its weights are not those that {self.path} has: {_told(one)} here, {_told(other)} there; "
+                    "restore them, or accept what is here with --update-lock"
+                )
+
+
+def updated(path: Path, found: Mapping[str, Entry]) -> None:
+    """Write what was found into a lock file; models of the file that were not looked at stay as they are.
+
+    Raises:
+        BrokenLock: the file is damaged, or cannot be written.
+    """
+    models = {**(Lock.read(path).models if path.exists() else {}), **found}
+    text = json.dumps({"models": models}, indent=1, sort_keys=True) + "\n"
+    try:
+        write_atomically(path, lambda stream: stream.write(text.encode()))
+    except OSError as error:
+        raise BrokenLock(f"--lock {path}: it cannot be written ({error})") from error
+
+
+def _hash(entry: Entry | None) -> str:
+    return str((entry or {}).get("sha256", ""))
+
+
+def _told(entry: Entry | None) -> str:
+    if not entry:
+        return "none"
+    revision = f", revision {entry['revision'][:12]}" if entry.get("revision") else ""
+    return f"sha256 {_hash(entry)[:12]}... ({entry.get('bytes', 0):,} bytes{revision})"

@@ -1,0 +1,237 @@
+"""Local checkpoints as rows of a run: recognised, named, paired with a rival, and measured."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import CLIPModel
+
+from medrival import catalog
+from medrival.candidate import Claims, entered, introduced
+from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset, UnknownName
+from medrival.plan import Plan, Selection
+from medrival.weights import locate, resolved
+
+
+def directory(folder: Path, file: str = "config.json", **content) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "loaded"),
+    [
+        ("config.json", {"architectures": ["CLIPModel"]}, ("dual-encoder", "medrival.models.dual_encoder:transformers")),
+        ("config.json", {"architectures": ["SiglipModel"]}, ("dual-encoder", "medrival.models.dual_encoder:transformers")),
+        ("config.json", {"architectures": ["BlipForImageTextRetrieval"]}, ("dual-encoder", "medrival.models.blip:blip")),
+        ("open_clip_config.json", {"model_cfg": {}}, ("dual-encoder", "medrival.models.open_clip:open_clip")),
+        ("config.json", {"model_type": "llava_mistral"}, ("generator", "medrival.models.llava_med:llava_med")),
+        (
+            "config.json",
+            {"architectures": ["Qwen2_5_VLForConditionalGeneration"]},
+            ("generator", "medrival.models.generator:transformers"),
+        ),
+    ],
+)
+def test_the_architecture_decides_what_loads_it(rows, tmp_path, file, content, loaded):
+    (card,) = entered(rows, [directory(tmp_path / "mine", file, **content)], Claims(), None)
+    assert (card.type, card.adapter) == loaded
+
+
+def test_it_takes_the_rivals_family_and_budget_and_nothing_that_nobody_said(rows, tmp_path):
+    (card,) = entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival="pocket-clip"), None)
+    assert (card.partner, card.family, card.budget, card.kind) == ("pocket-clip", "pocket-clip", "pocket", "medical")
+    assert (card.saw, card.licence, card.published, card.revision) == (None, "", "", "")
+    assert "what its pretraining saw is unknown" in introduced(card)
+
+
+def test_names_come_from_folders_safe_and_unique(rows, tmp_path):
+    folders = [tmp_path / "a" / "best run [2]", tmp_path / "b" / "best run [2]", tmp_path / "pocket-clip", tmp_path / "***"]
+    for folder in folders:
+        directory(folder, architectures=["CLIPModel"])
+    names = [card.name for card in entered(rows, folders, Claims(), None)]
+    assert names == ["best-run-2", "best-run-2-2", "pocket-clip-2", "candidate"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}, r"nothing here loads a LlamaForCausalLM or llama"),
+        ({}, r"nothing here loads a model that does not say what it is"),
+    ],
+)
+def test_what_nothing_loads_is_refused_by_name(rows, tmp_path, content, complaint):
+    with pytest.raises(BrokenModel, match=complaint):
+        entered(rows, [directory(tmp_path / "mine", **content)], Claims(), None)
+
+
+def test_a_path_without_a_checkpoint_is_refused(rows, tmp_path):
+    with pytest.raises(BrokenModel, match="there is no such directory"):
+        entered(rows, [tmp_path / "nowhere"], Claims(), None)
+    with pytest.raises(BrokenModel, match=r"it has no config.json"):
+        entered(rows, [tmp_path], Claims(), None)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(BrokenModel, match=r"config.json cannot be read"):
+        entered(rows, [tmp_path], Claims(), None)
+
+
+def test_an_unknown_rival_is_answered_with_the_nearest(rows, tmp_path):
+    with pytest.raises(UnknownName, match=r"unknown model 'pocketclip'. Did you mean 'pocket-clip'"):
+        entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival="pocketclip"), None)
+
+
+@pytest.mark.parametrize("rival", ["pocket-medclip", "pocket-llava"])
+def test_a_rival_of_its_own_kind_or_another_type_is_refused(rows, tmp_path, rival):
+    cards = entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival=rival), None)
+    with pytest.raises(BrokenCatalog, match=rf"'mine' and its partner '{rival}' must be one general and one medical model"):
+        rows.joined_by(cards)
+
+
+def planned(rows, cards, **selection) -> Plan:
+    joining = tuple(name for card in cards for name in (card.name, card.partner) if name)
+    return Plan.of(rows.joined_by(cards), Selection("pocket", joining=joining, **selection))
+
+
+def test_it_joins_the_suite_and_whatever_models_names(rows, tmp_path):
+    cards = entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival="pocket-clip"), None)
+    assert {case.model.name for case in planned(rows, cards).cases.values()} == {
+        *("mine", "pocket-clip", "pocket-medclip", "pocket-llava", "pocket-medllava")
+    }
+    few = planned(rows, cards, models=("pocket-llava",), tasks=("phantom-chest",)).cases.values()
+    assert {case.model.name for case in few} == {"mine", "pocket-clip", "pocket-llava"}
+
+
+def test_of_unknown_domain_it_meets_its_rival_regime_for_regime_and_belongs_to_no_question(rows, tmp_path):
+    cards = entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival="pocket-clip"), None)
+    pairs = planned(rows, cards, models=(), tasks=("phantom-chest",)).pairs.values()
+    assert {(p.general[0].regime.name, p.medical[0].regime.name) for p in pairs} == {
+        ("zero-shot", "zero-shot"),
+        ("linear-probe", "linear-probe"),
+        ("lora", "lora"),
+    }
+    assert {(p.domain, p.question) for p in pairs} == {("unknown", None)}
+
+
+def test_with_what_it_saw_its_pairs_answer_the_questions(rows, tmp_path):
+    claims = Claims(rival="pocket-clip", saw=("phantom chest radiograph",))
+    cards = entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], claims, None)
+    pairs = planned(rows, cards, models=(), tasks=("phantom-chest", "phantom-fundus")).pairs.values()
+    assert {(p.task.name, p.question) for p in pairs} == {("phantom-chest", 1), ("phantom-chest", 2), ("phantom-fundus", 3)}
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory) -> Path:
+    """A LoRA of pocket-clip's image tower, as peft saves it, with weights that do something."""
+    rows = catalog.load()
+    torch.manual_seed(0)
+    base = CLIPModel.from_pretrained(locate(rows.models["pocket-clip"], None), dtype=torch.float32)
+    tuned = get_peft_model(base, LoraConfig(r=2, target_modules=r"vision_model.*\.(q|v)_proj", init_lora_weights=False))
+    folder = tmp_path_factory.mktemp("runs") / "tuned"
+    tuned.save_pretrained(folder)
+    return folder
+
+
+def with_base(adapter: Path, folder: Path, base: str) -> Path:
+    shutil.copytree(adapter, folder)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    return directory(folder, "adapter_config.json", **{**config, "base_model_name_or_path": base})
+
+
+def test_an_adapter_directory_answers_as_peft_does(rows, adapter, pocket_clip):
+    (card,) = entered(rows, [adapter], Claims(rival="pocket-clip"), None)
+    merged = catalog.imported(card.adapter)(card, locate(card, None), "cpu", "float32")
+    base = CLIPModel.from_pretrained(locate(rows.models["pocket-clip"], None), dtype=torch.float32)
+    own = PeftModel.from_pretrained(base, adapter).eval()
+    pixels = torch.rand(3, 3, 64, 64)
+    with torch.inference_mode():
+        expected = own.get_image_features(pixel_values=pixels).pooler_output
+        torch.testing.assert_close(merged.image_features(pixels), expected, atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(expected, pocket_clip.image_features(pixels), atol=1e-2), "the adapter does something"
+    assert merged.lora == pocket_clip.lora
+    assert [name for name, _ in merged.module.named_parameters()] == [name for name, _ in pocket_clip.module.named_parameters()]
+    assert not any(parameter.requires_grad for parameter in merged.module.parameters())
+
+
+def test_the_base_of_an_adapter_is_a_directory_a_rows_weights_or_one_in_assets(rows, adapter, tmp_path):
+    weights = locate(rows.models["pocket-clip"], None)
+    (by_path,) = entered(rows, [adapter], Claims(), None)
+    assert locate(by_path.base, None) == weights
+    (by_row,) = entered(rows, [with_base(adapter, tmp_path / "row", rows.models["pocket-clip"].weights)], Claims(), None)
+    assert by_row.base == rows.models["pocket-clip"]
+    mirror = shutil.copytree(weights, tmp_path / "assets" / "models" / "someone" / "clip")
+    named = with_base(adapter, tmp_path / "named", "someone/clip")
+    (by_name,) = entered(rows, [named], Claims(), tmp_path / "assets")
+    assert locate(by_name.base, None) == mirror
+    assert by_name.type == "dual-encoder"
+    with pytest.raises(MissingAsset, match=r"base model 'someone/clip'.*put its files into DIR/models/someone/clip"):
+        entered(rows, [named], Claims(), None)
+
+
+def test_an_adapters_outcome_depends_on_its_base_too(rows, adapter, tmp_path, new_lab):
+    (card,) = entered(rows, [adapter], Claims(), None)
+    other = replace(card, base=rows.models["pocket-medclip"])
+    assert resolved(card, None).known["base"]["sha256"] == resolved(rows.models["pocket-clip"], None).sha256
+    assert new_lab()._identity(card) != new_lab()._identity(other)
+
+
+def test_pickled_adapters_are_not_read(rows, adapter, tmp_path):
+    folder = shutil.copytree(adapter, tmp_path / "pickled")
+    (folder / "adapter_model.safetensors").unlink()
+    torch.save({}, folder / "adapter_model.bin")
+    (card,) = entered(rows, [folder], Claims(), None)
+    with pytest.raises(BrokenModel, match=r"has no adapter_model.safetensors; pickled adapters"):
+        catalog.imported(card.adapter)(card, folder, "cpu", "float32")
+
+
+@pytest.mark.parametrize(("change", "complaint"), [("lacks", "does not fit"), ("too much", "has no layer for 1 weights")])
+def test_an_adapter_that_does_not_fit_its_base_is_refused(rows, adapter, tmp_path, change, complaint):
+    folder = shutil.copytree(adapter, tmp_path / "odd")
+    weights = load_file(folder / "adapter_model.safetensors")
+    name = next(iter(weights))
+    if change == "lacks":
+        del weights[name]
+    else:
+        weights[name.replace(".layers.0.", ".layers.99.")] = weights[name].clone()
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (card,) = entered(rows, [folder], Claims(), None)
+    with pytest.raises(BrokenModel, match=complaint):
+        catalog.imported(card.adapter)(card, folder, "cpu", "float32")
+
+
+def test_a_release_is_gated_by_its_verdict_under_workers(study, rows, tmp_path, adapter):
+    gates = tmp_path / "gates.toml"
+    gates.write_text('[[gate]]\nname = "better"\npairs = "pocket-clip~tuned-*"\nverdict = ["medical wins"]\n')
+    arguments = ("--candidate", str(adapter), "--rival", "pocket-clip", "--models", "tuned", "--gate", str(gates), "-n", "2")
+    done = study(*arguments, "--tasks", "phantom-chest", "--regimes", "zero-shot", "--limit", "24")
+    assert done.status == 1, done.output
+    (pair,) = done.report["pairs"]
+    assert (pair["id"], pair["question"], pair["domain"]) == ("pocket-clip~tuned-phantom-chest-zero-shot", None, "unknown")
+    assert pair["verdict"]
+    assert [gate["pair"] for gate in done.report["gates"]] == [pair["id"]]
+    assert "candidate tuned: medical dual-encoder" in done.output
+    assert "Domain unknown" in done.output
+    notes = next(case["notes"] for case in done.report["cases"] if case["model"] == "tuned")
+    assert set(notes["weights"]) == {"sha256", "bytes", "base"}
+    assert "Same regime, domain unknown" in (done.folder / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--candidate", "nowhere", "--rival", "pocket-clip"), "there is no such directory"),
+        (("--rival", "pocket-clip"), "--rival and --candidate-saw are about candidates"),
+        (("--trust-remote-code", "pocketclip"), "unknown model 'pocketclip'. Did you mean 'pocket-clip'"),
+        (("--update-lock",), "--update-lock needs --lock FILE"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_error(study, arguments, message):
+    done = study(*arguments, "--collect-only", "-q")
+    assert done.status == pytest.ExitCode.USAGE_ERROR
+    assert message in done.output
+    assert "Traceback" not in done.output

@@ -1,0 +1,259 @@
+"""`python -m medrival fetch` against a server that plays the hub's file API: real requests, real files, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medrival.weights import locate, resolved
+
+COMMIT = "c" * 40
+CLIP = Path(__file__).parents[2] / "models" / "pocket" / "clip"
+FILES = {path.name: path.read_bytes() for path in CLIP.iterdir()}
+LARGE = "model.safetensors"
+
+
+@dataclass
+class Hub:
+    """The hub's file API for a few repositories.
+
+    Attributes:
+        lies: files whose stated hash is another's; `gated` names repositories that refuse their files; `cut` files of which the
+            first answer ends in the middle, after calling what stands there.
+        asked: how often each file was asked for, and which parts of it.
+    """
+
+    repositories: dict[str, dict[str, bytes]]
+    lies: set[str] = field(default_factory=set)
+    gated: set[str] = field(default_factory=set)
+    cut: dict[str, Callable[[], object]] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    ranges: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def about(self, name: str, file: str) -> dict:
+        content = self.repositories[name][file]
+        stated = b"something else" if f"{name}/{file}" in self.lies else content
+        blob = hashlib.sha1(b"blob %d\0" % len(stated) + stated, usedforsecurity=False).hexdigest()
+        lfs = {"oid": hashlib.sha256(stated).hexdigest(), "size": len(content), "pointerSize": 130}
+        return {"path": file, "size": len(content), "oid": blob} | ({"lfs": lfs} if file.endswith(".safetensors") else {})
+
+    def info(self, name: str) -> dict:
+        files = [self.about(name, file) for file in self.repositories[name]]
+        siblings = [
+            {"rfilename": one["path"], "size": one["size"], "blobId": one["oid"]}
+            | ({"lfs": {"sha256": one["lfs"]["oid"], **one["lfs"]}} if "lfs" in one else {})
+            for one in files
+        ]
+        return {"id": name, "modelId": name, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings}
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    served = Hub({"someone/clip": FILES, "someone/other": FILES})
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/[^/]+|/tree/[^/]+)?", path):
+                name, what = found.groups()
+                if name not in served.repositories:
+                    return self.reply(404, b"", {"X-Error-Code": "RepoNotFound"})
+                files = [{"type": "file", **served.about(name, file)} for file in served.repositories[name]]
+                content = files if (what or "").startswith("/tree") else served.info(name)
+                return self.reply(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+            if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+                return self.file(*found.groups())
+            return self.reply(404, b"", {})
+
+        do_HEAD = do_GET
+
+        def file(self, name: str, file: str) -> None:
+            about, content = served.about(name, file), served.repositories[name][file]
+            etag = about["lfs"]["oid"] if "lfs" in about else about["oid"]
+            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "X-Linked-Size": str(len(content))}
+            if name in served.gated:
+                return self.reply(403, b"", {"X-Error-Code": "GatedRepo", "X-Error-Message": "ask its owner"})
+            if self.command == "HEAD":
+                return self.reply(200, content, headers)
+            served.asked[f"{name}/{file}"] += 1
+            if wanted := self.headers.get("Range"):
+                served.ranges.append(wanted)
+                start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+                part = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+                return self.reply(206, content[start:], headers | part)
+            if meanwhile := served.cut.pop(f"{name}/{file}", None):
+                self.reply(200, content, headers, sent=len(content) // 2)
+                self.wfile.flush()
+                meanwhile()
+                self.close_connection = True
+                return None
+            return self.reply(200, content, headers)
+
+        def reply(self, status: int, content: bytes, headers: dict[str, str], sent: int | None = None) -> None:
+            self.send_response(status)
+            for header, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(header, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content[:sent])
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    served.url = f"http://127.0.0.1:{server.server_port}"
+    yield served
+    server.shutdown()
+    server.server_close()
+
+
+def row(name: str, weights: str, more: str = "") -> str:
+    return (
+        f'[models.{name}]\nkind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nweights = "{weights}"\n'
+        f'adapter = "medrival.models.dual_encoder:transformers"\n{more}\n'
+    )
+
+
+@pytest.fixture
+def start(hub, tmp_path) -> Callable[..., subprocess.Popen]:
+    """Starts the command as a user does, with a hub of its own and an empty cache."""
+
+    def run(rows: str, *arguments: str) -> subprocess.Popen:
+        (tmp_path / "my.toml").write_text(rows)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_") and "proxy" not in name.lower()}
+        environment = {**kept, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")}
+        names = ",".join(re.findall(r"\[models\.(.+)\]", rows))
+        command = [sys.executable, "-m", "medrival", "fetch", "--catalog", "my.toml", "--models", names, "--assets", "DIR"]
+        return subprocess.Popen(
+            [*command, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return run
+
+
+@pytest.fixture
+def fetch(start) -> Callable[..., tuple[int, str]]:
+    def run(rows: str, *arguments: str) -> tuple[int, str]:
+        process = start(rows, *arguments)
+        said, _ = process.communicate()
+        return process.returncode, said
+
+    return run
+
+
+def test_a_cut_connection_is_taken_up_where_it_broke(hub, fetch, tmp_path):
+    """The client keeps what it has in pieces of 10 MiB."""
+    large = np.random.default_rng(0).bytes(24 * 2**20)
+    hub.repositories["someone/large"] = {"config.json": b"{}", LARGE: large}
+    hub.cut[f"someone/large/{LARGE}"] = lambda: None
+    status, said = fetch(row("mine", "someone/large"))
+    assert status == 0, said
+    assert hub.ranges == [f"bytes={10 * 2**20}-"]
+    assert (tmp_path / "DIR" / "models" / "someone" / "large" / LARGE).read_bytes() == large
+
+
+def test_what_is_read_lies_where_assets_expects_it_and_nothing_is_fetched_twice(hub, fetch, rows, tmp_path):
+    status, said = fetch(row("mine", "someone/clip"))
+    assert status == 0, said
+    folder = tmp_path / "DIR" / "models" / "someone" / "clip"
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == {
+        name: content for name, content in FILES.items() if name != "README.md"
+    }
+    assert f"someone/clip -> DIR/models/someone/clip: {len(FILES) - 1} files, 2.3 MB, revision {COMMIT[:12]}" in said
+
+    before = hub.asked.copy()
+    assert fetch(row("mine", "someone/clip"))[0] == 0
+    assert hub.asked == before
+
+    card = replace(rows.models["pocket-clip"], weights="someone/clip")
+    assert locate(card, tmp_path / "DIR") == folder
+    assert resolved(card, tmp_path / "DIR").revision == COMMIT
+    assert resolved(card, tmp_path / "DIR").sha256 == resolved(rows.models["pocket-clip"], None).sha256
+
+
+def test_a_killed_fetch_goes_on_with_the_files_that_it_had_not(hub, start, fetch, tmp_path):
+    halfway, killed = threading.Event(), threading.Event()
+    hub.cut[f"someone/clip/{LARGE}"] = lambda: (halfway.set(), killed.wait(60))
+    process = start(row("mine", "someone/clip"))
+    folder = tmp_path / "DIR" / "models" / "someone" / "clip"
+    done = folder / ".cache" / "huggingface" / "download" / "config.json.metadata"
+    assert halfway.wait(60)
+    while not done.exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    killed.set()
+    assert not (folder / LARGE).exists(), "half a file never has the name of a whole one"
+    status, said = fetch(row("mine", "someone/clip"))
+    assert status == 0, said
+    assert (folder / LARGE).read_bytes() == FILES[LARGE]
+    assert hub.asked["someone/clip/config.json"] == 1
+
+
+def test_what_fails_is_named_and_the_others_are_fetched(hub, fetch, tmp_path):
+    hub.repositories["someone/secret"] = FILES
+    hub.gated.add("someone/secret")
+    hub.lies |= {"someone/other/model.safetensors", "someone/other/config.json"}
+    wanted = {"wrong": "someone/other", "secret": "someone/secret", "nowhere": "someone/nothing", "by-hand": "by-hand"}
+    rows = "".join(row(name, weights) for name, weights in wanted.items()) + row("good", "someone/clip")
+    status, said = fetch(rows)
+    lines = dict(line.split(": ", 1) for line in said.splitlines())
+    assert status == 1
+    assert "not what the hub's hash says, and deleted; fetch once more" in lines["wrong"]
+    assert {LARGE, "config.json"} <= set(re.split(r"[ ,:]+", lines["wrong"]))
+    assert "gated: ask for access at https://huggingface.co/someone/secret, then set HF_TOKEN" in lines["secret"]
+    assert "FAILED: someone/nothing cannot be fetched" in lines["nowhere"]
+    assert "its files go into DIR/models/by-hand by hand" in lines["by-hand"]
+    assert lines["good"].startswith("someone/clip -> DIR/models/someone/clip")
+    assert not (tmp_path / "DIR" / "models" / "someone" / "other" / LARGE).exists()
+
+    hub.lies.clear()
+    assert fetch(row("wrong", "someone/other"))[0] == 0
+    assert (tmp_path / "DIR" / "models" / "someone" / "other" / LARGE).read_bytes() == FILES[LARGE]
+
+
+def test_a_dry_run_lists_sizes_and_what_is_gated_and_writes_nothing(fetch, tmp_path):
+    (tmp_path / "here").mkdir()
+    served = row("asked", "gpt-x").replace("dual-encoder", "served", 1)
+    packaged = row("packaged", "package:medrival.models.pocket/clip")
+    gated = row("gated", "someone/clip", "gated = true")
+    status, said = fetch(gated + row("mine", "here") + packaged + served, "--dry-run")
+    lines = dict(line.split(": ", 1) for line in said.splitlines())
+    assert status == 0, said
+    assert f"{len(FILES) - 1} files, 2.3 MB" in lines["gated"]
+    assert "ask for access at https://huggingface.co/someone/clip" in lines["gated"]
+    assert lines["packaged"] == "came with its package; nothing to fetch"
+    assert lines["asked"] == "served by an endpoint; nothing to fetch"
+    assert lines["mine"].endswith("here; nothing to fetch")
+    assert not (tmp_path / "DIR").exists()
+
+
+def test_the_configuration_of_an_open_clip_text_tower_is_fetched_beside_it(hub, fetch, tmp_path):
+    named = json.dumps({"model_cfg": {"text_cfg": {"hf_model_name": "someone/bert"}}}).encode()
+    hub.repositories |= {
+        "someone/open": {"open_clip_config.json": named, "open_clip_model.safetensors": b"weights"},
+        "someone/bert": {"config.json": b"{}", "model.safetensors": b"not read"},
+    }
+    status, said = fetch(row("mine", "hf-hub:someone/open"))
+    assert status == 0, said
+    assert (tmp_path / "DIR" / "models" / "someone" / "bert" / "config.json").read_bytes() == b"{}"
+    assert not (tmp_path / "DIR" / "models" / "someone" / "bert" / "model.safetensors").exists()

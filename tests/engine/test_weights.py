@@ -1,0 +1,117 @@
+"""Where weights are looked for, what is read of a repository, and what a missing model says."""
+
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from medrival import fingerprints
+from medrival.catalog import load
+from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset
+from medrival.weights import files_read, locate, place, resolved
+
+
+@pytest.fixture
+def clip(rows):
+    return replace(rows.models["pocket-clip"], name="mine", weights="someone/clip")
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """The hub's client as on a machine without network, whatever this one has."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize("mark", ["config.json", "open_clip_config.json", "adapter_config.json", "pytorch_model.bin"])
+def test_a_directory_is_a_model_where_it_says_what_it_is(clip, tmp_path, mark):
+    folder = tmp_path / "models" / "someone" / "clip"
+    folder.mkdir(parents=True)
+    (folder / mark).write_text("{}")
+    assert locate(clip, tmp_path) == folder
+
+
+def test_a_directory_that_says_nothing_is_no_model(clip, tmp_path):
+    (tmp_path / "models" / "someone" / "clip").mkdir(parents=True)
+    with pytest.raises(BrokenModel, match=r"it has no config.json, open_clip_config.json or adapter_config.json"):
+        locate(clip, tmp_path)
+
+
+def test_names_as_open_clip_writes_them():
+    assert place("hf-hub:microsoft/BiomedCLIP") == "microsoft/BiomedCLIP"
+    assert place("local-dir:/models/mine") == "/models/mine"
+    assert place("open_clip:ViT-B-32/openai") == "timm/vit_base_patch32_clip_224.openai"
+    with pytest.raises(MissingAsset, match=r"open_clip:ViT-B-32/nobody: open_clip has no such model and tag"):
+        place("open_clip:ViT-B-32/nobody")
+
+
+def test_an_open_clip_name_is_found_in_assets_like_any_other(clip, tmp_path, rows):
+    mirror = tmp_path / "models" / "timm" / "vit_base_patch32_clip_224.openai"
+    copytree(locate(rows.models["pocket-clip"], None), mirror)
+    assert locate(replace(clip, weights="open_clip:ViT-B-32/openai"), tmp_path) == mirror
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_missing_model_says_how_to_get_it_and_a_gated_one_where_to_ask(clip, tmp_path):
+    with pytest.raises(MissingAsset) as missing:
+        locate(clip, tmp_path)
+    assert f"put its files into {tmp_path}/models/someone/clip" in str(missing.value)
+    assert f"python -m medrival fetch --models mine --assets {tmp_path}" in str(missing.value)
+    assert "gated" not in str(missing.value)
+    with pytest.raises(MissingAsset, match=r"gated: ask for access at https://huggingface.co/someone/clip, then set HF_TOKEN"):
+        locate(replace(clip, gated=True), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "weights"),
+    [
+        (["model.safetensors", "pytorch_model.bin", "tf_model.h5"], ["model.safetensors"]),
+        (
+            ["model-1.safetensors", "model.safetensors.index.json", "m.onnx"],
+            ["model.safetensors.index.json", "model-1.safetensors"],
+        ),
+        (["open_clip_pytorch_model.bin", "training_args.bin"], ["open_clip_pytorch_model.bin"]),
+        (["original/consolidated.pth", "onnx/config.json", "onnx/model.safetensors"], []),
+    ],
+)
+def test_only_files_that_are_read_are_fetched_and_pickles_only_where_there_is_nothing_else(names, weights):
+    assert files_read(["README.md", "config.json", "vocab.txt", "modeling.py", *names]) == [
+        "config.json",
+        "vocab.txt",
+        *weights,
+    ]
+
+
+def test_code_is_fetched_only_for_a_model_that_is_trusted():
+    assert files_read(["a.py", "config.json"], code=True) == ["a.py", "config.json"]
+
+
+def test_no_catalog_row_can_trust_itself(tmp_path):
+    row = '[models.m]\nkind = "medical"\ntype = "generator"\nfamily = "f"\nadapter = "a:b"\nweights = "w"\n'
+    (tmp_path / "my.toml").write_text(row + "trusted = true\n")
+    with pytest.raises(BrokenCatalog, match="unknown key 'trusted'"):
+        load([tmp_path / "my.toml"])
+
+
+def test_what_the_hubs_client_notes_for_itself_changes_no_fingerprint_and_tells_the_revision(clip, rows, tmp_path):
+    plain = resolved(rows.models["pocket-clip"], None)
+    folder = copytree(locate(rows.models["pocket-clip"], None), tmp_path / "models" / "someone" / "clip")
+    notes = folder / ".cache" / "huggingface" / "download"
+    notes.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (notes / f"{name}.metadata").write_text(f"{'c' * 40}\netag\n1.0\n")
+    found = resolved(clip, tmp_path)
+    assert (found.sha256, found.bytes) == (plain.sha256, plain.bytes)
+    assert found.bytes == sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file() and path.suffix != ".md")
+    assert (plain.revision, found.revision) == ("", "c" * 40)
+
+
+def test_one_changed_byte_changes_the_fingerprint(rows, tmp_path):
+    folder = copytree(locate(rows.models["pocket-clip"], None), tmp_path / "clip")
+    before = fingerprints.weights.__wrapped__(folder)
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    assert fingerprints.weights.__wrapped__(folder) != before
