@@ -2,55 +2,104 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
+from medrival.models.placement import placed, weight_files
+
+Report = Mapping[str, Collection[Any]]
+"""What transformers says of a loading: `missing_keys`, `mismatched_keys`, `unexpected_keys`."""
 
 
 def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str) -> Any:
-    """Load the network for inference: evaluation mode, no gradients, on the device.
-
-    Only safetensors are read, and no code that lies beside them is run.
+    """Load the network for inference: evaluation mode, no gradients, on the device, or on all GPUs where one is not enough.
 
     Raises:
-        BrokenModel: unreadable or truncated files, an unknown architecture, missing or misshapen weights.
+        BrokenModel: see `read`; or weights are missing or misshapen.
+        OutOfMemory: the weights do not fit.
+    """
+    module, report = read(card, auto_class, folder, device, dtype)
+    refuse_missing(card, folder, module, [*report["missing_keys"], *report["mismatched_keys"]])
+    return module
+
+
+def read(
+    card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str, **options: Any
+) -> tuple[torch.nn.Module, Report]:
+    """The network, and what the files lack or have too much.
+
+    Safetensors are read, else pickled weights as far as they are nothing but weights; no code in them is run, and none
+    that lies beside them but for a model that the user trusts.
+    The precision "4bit" is bitsandbytes' NF4 with computations in bfloat16.
+
+    Args:
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        BrokenModel: unreadable or truncated files, pickled code, an unknown architecture, or no bitsandbytes.
+        OutOfMemory: the weights do not fit.
     """
     logging.disable_progress_bar()
-    if not any(folder.glob("*.safetensors")):
-        raise BrokenModel(
-            f"{card.name}: {folder} has no weights in safetensors; pickled weights (.bin, .pt) can run code and are not read: "
-            "save the model once more with transformers' save_pretrained"
-        )
+    files = weight_files(folder)
+    if not files:
+        raise BrokenModel(f"{card.name}: {folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor shards")
+    place = placed(card, folder, device, dtype)
+    if dtype == "4bit":
+        place = {"device_map": {"": device}} | place | {"quantization_config": _four_bits(card)}
     try:
         module, report = auto_class.from_pretrained(
             folder,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
+            dtype=torch.bfloat16 if dtype == "4bit" else getattr(torch, dtype),
+            use_safetensors=files[0].suffix == ".safetensors",
+            weights_only=True,
             local_files_only=True,
-            trust_remote_code=False,
+            trust_remote_code=card.trusted,
             output_loading_info=True,
+            **place,
+            **options,
         )
+    except UnpicklingError as error:
+        raise BrokenModel(_pickled(card, files, error)) from error
     except SafetensorError as error:
         raise BrokenModel(f"{card.name}: weights in {folder} are cut short or damaged ({error}); fetch them again") from error
     except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
         if "out of memory" in str(error).lower():
             raise
+        if "trust_remote_code" in str(error):
+            raise BrokenModel(
+                f"{card.name}: {folder} needs code that lies beside its weights; where you trust its authors, run with "
+                f"--trust-remote-code {card.name}"
+            ) from error
         if "Unrecognized configuration class" in str(error):
             raise BrokenModel(f"{card.name}: the model in {folder} is not one that {auto_class.__name__} loads") from error
         raise BrokenModel(f"{card.name}: {folder} does not load: {first_line(error)}") from error
-    lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    module.eval().requires_grad_(False)
+    return (module if place else module.to(device)), report
+
+
+def refuse_missing(card: ModelCard, folder: Path, module: torch.nn.Module, lacking: Collection[Any]) -> None:
+    """Weights that the files lack are an error.
+
+    Raises:
+        BrokenModel: naming the first of them.
+    """
     if lacking:
+        first = min(str(name) for name in lacking)
         raise BrokenModel(
-            f"{card.name}: {folder} lacks {len(lacking)} weights of {type(module).__name__} (the first: {lacking[0]}); "
+            f"{card.name}: {folder} lacks {len(lacking)} weights of {type(module).__name__} (the first: {first}); "
             "the checkpoint is incomplete or of another architecture"
         )
-    return module.eval().requires_grad_(False).to(device)
 
 
 def load_processor(card: ModelCard, folder: Path) -> Any:
@@ -62,14 +111,37 @@ def load_processor(card: ModelCard, folder: Path) -> Any:
     from transformers import AutoProcessor
 
     try:
-        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=card.trusted)
     except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BrokenModel(f"{card.name}: {folder} has no usable processor: {first_line(error)}") from error
 
 
 def linear_layers(module: torch.nn.Module) -> list[str]:
-    """Full names of the linear layers that are called as layers, in order.
+    """Full names of the linear layers that are called as layers, in order; those in 4 bits are linear layers too.
 
     `torch.nn.MultiheadAttention` reads the weight of its output projection and never calls it: an adapter there is idle.
     """
-    return [name for name, part in module.named_modules() if type(part) is torch.nn.Linear]
+    return [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, torch.nn.Linear) and not isinstance(part, NonDynamicallyQuantizableLinear)
+    ]
+
+
+def _four_bits(card: ModelCard) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise BrokenModel(f"{card.name}: --dtype 4bit needs the package bitsandbytes: python -m pip install bitsandbytes")
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+def _pickled(card: ModelCard, files: Collection[Path], error: UnpicklingError) -> str:
+    wanted = re.search(r"GLOBAL (\S+)", str(error))
+    names = ", ".join(file.name for file in files)
+    if not wanted:
+        return f"{card.name}: {names} cannot be read as weights alone ({first_line(error)}); save the model as safetensors"
+    return (
+        f"{card.name}: {names} would run code when read ({wanted[1]}), and is refused; "
+        "ask its authors for safetensors, or save it once more with transformers' save_pretrained where you trust it"
+    )

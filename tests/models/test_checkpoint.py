@@ -1,0 +1,145 @@
+"""Reading weights: no code is run, nothing is loaded that cannot fit, and the figures are right."""
+
+import os
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
+
+from medrival.errors import BrokenModel, OutOfMemory
+from medrival.models import placement
+from medrival.models.checkpoint import linear_layers, load_module
+from tests.models.miniature_generators import FAMILIES, save
+
+
+class Runs:
+    """Unpickled by a reader that trusts it, it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.fixture
+def card(rows):
+    return replace(rows.models["pocket-llava"], name="miniature")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save(FAMILIES["llava"], tmp_path / "checkpoint")
+
+
+def load(card, folder, dtype="float32"):
+    return load_module(card, AutoModelForImageTextToText, folder, "cpu", dtype)
+
+
+def pickled(folder, extra=()):
+    """The same weights as torch.save writes them, instead of safetensors."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save({**weights, **dict(extra)}, folder / "pytorch_model.bin")
+    return weights
+
+
+def test_pickled_weights_are_read_where_they_are_nothing_but_weights(card, folder):
+    expected = load(card, folder).state_dict()
+    pickled(folder)
+    found = load(card, folder).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_pickle_that_wants_to_run_code_is_refused_by_name_and_does_not_run(card, folder, tmp_path):
+    mark = tmp_path / "ran"
+    pickled(folder, {"extra": Runs(mark)})
+    with pytest.raises(
+        BrokenModel, match=r"pytorch_model.bin would run code when read \(.*system\), and is refused"
+    ):
+        load(card, folder)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Runs(mark)))  # noqa: S301 - the test's own, to show that it would
+    assert mark.exists()
+
+
+def test_a_pickle_that_is_cut_short_is_one_message(card, folder):
+    pickled(folder)
+    file = folder / "pytorch_model.bin"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BrokenModel, match="miniature"):
+        load(card, folder)
+
+
+def test_safetensors_are_read_where_there_are_both(card, folder, tmp_path):
+    torch.save({"extra": Runs(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    assert load(card, folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_directory_without_weights_is_one_message(card, folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BrokenModel, match="has no weights: neither"):
+        load(card, folder)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_figures_are_those_of_the_loaded_weights(card, folder, shards):
+    module = load(card, folder)
+    size = sum(p.numel() for p in module.parameters())
+    module.save_pretrained(folder, max_shard_size="5GB" if shards == 1 else f"{4 * size // 1000 // 2}KB")
+    if shards > 1:
+        (folder / "model.safetensors").unlink()
+    assert (len(placement.weight_files(folder)) > 1) == (shards > 1)
+    assert placement.weights(folder, "float32") == 4 * size
+    assert placement.weights(folder, "bfloat16") == 2 * size
+
+
+def test_in_four_bits_are_the_matrices_of_layers_alone(card, folder):
+    module = load(card, folder)
+    layers = {f"{name}.weight" for name in linear_layers(module)} - {"lm_head.weight"}
+    expected = sum(p.numel() * (4.5 / 8 if name in layers else 2) for name, p in module.named_parameters())
+    assert placement.weights(folder, "4bit") == pytest.approx(expected)
+
+
+def test_a_model_that_cannot_fit_says_so_with_the_figures_before_it_is_read(card, folder, monkeypatch):
+    needed = placement.weights(folder, "float32")
+    monkeypatch.setattr(placement, "free", lambda _: [needed - 1])
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", None)  # would fail if it were called
+    with pytest.raises(OutOfMemory, match=r"miniature: its weights take .* GB in float32, and .* GB are free on cpu; .*4bit"):
+        load(card, folder)
+
+
+def test_several_gpus_hold_together_what_one_does_not(card, folder, monkeypatch):
+    needed = placement.weights(folder, "bfloat16")
+    rooms = {"one": [needed], "two": [0.6 * needed, 0.6 * needed], "small": [0.4 * needed, 0.4 * needed]}
+    monkeypatch.setattr(placement, "free", rooms.get)
+    assert placement.placed(card, folder, "one", "bfloat16") == {}
+    assert placement.placed(card, folder, "two", "bfloat16") == {"device_map": "auto"}
+    with pytest.raises(OutOfMemory, match="on all 2 GPUs"):
+        placement.placed(card, folder, "small", "bfloat16")
+
+
+def test_the_free_memory_of_this_machine_is_known_on_linux_and_is_no_more_than_it_has():
+    free = placement.free("cpu")
+    if free:
+        assert 0 < free[0] <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_four_bits_without_bitsandbytes_say_what_to_install(card, folder, monkeypatch):
+    monkeypatch.setattr("medrival.models.checkpoint.find_spec", lambda _: None)
+    with pytest.raises(BrokenModel, match="--dtype 4bit needs the package bitsandbytes: python -m pip install bitsandbytes"):
+        load(card, folder, "4bit")
+
+
+def test_layers_in_four_bits_are_linear_layers_and_projections_that_are_never_called_are_not():
+    """bitsandbytes' layers are subclasses of `torch.nn.Linear`."""
+
+    class FourBits(torch.nn.Linear):
+        pass
+
+    module = torch.nn.ModuleDict({"a": FourBits(2, 2), "b": torch.nn.MultiheadAttention(2, 1), "c": torch.nn.Linear(2, 2)})
+    assert linear_layers(module) == ["a", "c"]
