@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,8 +114,7 @@ def language_model(model: Generator, task: Task, budget: Mapping[str, Any], benc
         return model.teach(images.of(batch), [s.prompt for s in batch], [s.reply for s in batch])
 
     def loss(batch: Sequence[int]) -> torch.Tensor:
-        value: torch.Tensor = model.module(**teach([training[i] for i in batch]), use_cache=False).loss
-        return value
+        return answer_loss(model.module, teach([training[i] for i in batch]))
 
     @torch.inference_mode()
     def validate() -> float:
@@ -123,7 +123,7 @@ def language_model(model: Generator, task: Task, budget: Mapping[str, Any], benc
             inputs = teach(validation[start : start + budget["batch_size"]])
             here = int((inputs["labels"] != -100).sum())
             with autocast(bench.device):
-                total -= float(model.module(**inputs, use_cache=False).loss) * here
+                total -= float(answer_loss(model.module, inputs)) * here
             tokens += here
         return total / tokens
 
@@ -131,6 +131,17 @@ def language_model(model: Generator, task: Task, budget: Mapping[str, Any], benc
     left_out = {s.id for s in (*task.train, *task.validation)} - {s.id for s in (*training, *validation)}
     notes = trained.notes | ({"unreadable_training_samples": sorted(left_out)} if left_out else {})
     return Adapted(lambda samples: answers(model, samples, bench), adapters.size, notes, adapters.remove)
+
+
+def answer_loss(module: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """A generator's own loss, without the logits of its prompts, which teach nothing and cost most of the memory."""
+    labels, kept = inputs["labels"], {}
+    if "logits_to_keep" in inspect.signature(module.forward).parameters:
+        answer = int((labels != -100).any(dim=0).nonzero()[0])
+        labels = labels[:, answer - 1 :]  # the token before an answer foretells its first one
+        kept = {"logits_to_keep": labels.shape[1]}
+    value: torch.Tensor = module(**{**inputs, "labels": labels}, **kept, use_cache=False).loss
+    return value
 
 
 def _labels(samples: Sequence[Sample], task: Task) -> torch.Tensor:

@@ -122,6 +122,22 @@ def test_lora_of_a_generator_changes_every_adapter_and_undo_gives_the_model_back
     assert zero_shot.answer(pocket_llava, task, {}, work).predict(task.test) == untouched
 
 
+def test_the_loss_without_the_logits_of_prompts_is_the_models_own(bench, pocket_llava):
+    _, task = bench("pocket-llava", "phantom-chest-vqa", limit=8)
+    samples = task.train[:5]
+    inputs = pocket_llava.teach([[s.image.open()] for s in samples], [s.prompt for s in samples], [s.reply for s in samples])
+    seen = []
+    head = pocket_llava.module.get_output_embeddings()
+    handle = head.register_forward_hook(lambda _, __, logits: seen.append(logits.shape[1]))
+    with torch.no_grad():
+        own = pocket_llava.module(**inputs, use_cache=False).loss
+        cheap = lora.answer_loss(pocket_llava.module, inputs)
+    handle.remove()
+    torch.testing.assert_close(cheap, own, rtol=1e-6, atol=0)
+    assert seen[0] == inputs["input_ids"].shape[1]
+    assert seen[1] < seen[0] / 4
+
+
 @pytest.mark.parametrize(("model", "task"), [("pocket-clip", "phantom-chest"), ("pocket-llava", "phantom-chest-vqa")])
 def test_adapters_of_a_bfloat16_model_are_trained_in_float32(rows, bench, model, task):
     work, data = bench(model, task, limit=24)
