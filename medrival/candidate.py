@@ -88,15 +88,15 @@ def _base(folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
         raise BrokenModel(
             f"candidate {folder}: adapter_config.json does not say what model it changes (base_model_name_or_path)"
         )
-    mirror = (assets or Path("DIR")) / "models" / named
-    place = next((place.resolve() for place in (Path(named).expanduser(), folder / named, mirror) if place.is_dir()), None)
-    row = next((row for row in rows.models.values() if row.weights == named), None)
+    places = [Path(named).expanduser(), folder / named, *([assets / "models" / named] if assets else [])]
+    place = next((place.resolve() for place in places if place.is_dir()), None)
+    row = next((row for row in rows.models.values() if row.weights == named and row.type != "served"), None)
     if row is not None:
         return replace(row, weights=str(place)) if place else row
     if place is None:
         raise MissingAsset(
             f"candidate {folder}: adapter_config.json names the base model {named!r}, which is no directory and no row's "
-            f"weights; put its files into {mirror} and pass --assets {assets or 'DIR'}"
+            f"weights; put its files into {assets or 'DIR'}/models/{named} and pass --assets {assets or 'DIR'}"
         )
     return ModelCard(place.name, kind="general", family=place.name, weights=str(place), **_loading(place))
 

@@ -257,3 +257,26 @@ def test_the_configuration_of_an_open_clip_text_tower_is_fetched_beside_it(hub, 
     assert status == 0, said
     assert (tmp_path / "DIR" / "models" / "someone" / "bert" / "config.json").read_bytes() == b"{}"
     assert not (tmp_path / "DIR" / "models" / "someone" / "bert" / "model.safetensors").exists()
+
+
+def test_a_run_takes_a_model_from_the_hub_and_a_later_one_from_its_cache(hub, tmp_path):
+    hub.repositories["someone/pickled"] = {"config.json": b"{}", "pytorch_model.bin": b"weights", "flax_model.msgpack": b"no"}
+    code = (
+        "from dataclasses import replace; from medrival import catalog; from medrival.weights import locate, resolved\n"
+        "card = catalog.load().models['pocket-clip']\n"
+        "for weights in ('someone/clip', 'someone/pickled'):\n"
+        "    folder = locate(replace(card, weights=weights), None)\n"
+        "    print(*sorted(path.name for path in folder.iterdir()), resolved(replace(card, weights=weights), None).revision)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")}
+    expected = [" ".join([*sorted(set(FILES) - {"README.md"}), COMMIT]), f"config.json pytorch_model.bin {COMMIT}"]
+    for offline in ("0", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environment, "HF_HUB_OFFLINE": offline},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.splitlines() == expected, done.stderr
