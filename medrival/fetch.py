@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from medrival.catalog import ModelCard
 from medrival.errors import MedrivalError, MissingAsset, first_line
-from medrival.weights import WEIGHTS, access, files_read, local, mirrored, packaged, place
+from medrival.weights import WEIGHTS, access, files_read, local, mirrored, on_hub, packaged, place
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -37,20 +37,21 @@ def fetch(models: Iterable[ModelCard], assets: Path, say: Callable[[str], object
     failures = 0
     for model in models:
         try:
-            say(f"{model.name}: {_needs_nothing(model) or _fetched(model, assets, dry_run)}")
+            say(f"{model.name}: {_needs_nothing(model, assets) or _fetched(model, assets, dry_run)}")
         except MedrivalError as error:
             failures += 1
             say(f"{model.name}: FAILED: {error}")
     return not failures
 
 
-def _needs_nothing(model: ModelCard) -> str:
+def _needs_nothing(model: ModelCard, assets: Path) -> str:
     if model.type == "served":
         return "served by an endpoint; nothing to fetch"
-    folder = local(model)
-    if folder is None:
-        return ""
-    return "came with its package; nothing to fetch" if packaged(model) else f"in {folder}; nothing to fetch"
+    if packaged(model):
+        return "came with its package; nothing to fetch"
+    by_hand = mirrored(model, assets) if not on_hub(model) else None
+    folder = local(model) or (by_hand if by_hand and by_hand.is_dir() else None)
+    return f"in {folder}; nothing to fetch" if folder else ""
 
 
 def _fetched(model: ModelCard, assets: Path, dry_run: bool) -> str:
@@ -60,8 +61,9 @@ def _fetched(model: ModelCard, assets: Path, dry_run: bool) -> str:
         MissingAsset: it is not to be had, or not what the hub says it is.
     """
     folder = mirrored(model, assets)
-    if place(model.weights).count("/") != 1:
-        raise MissingAsset(f"{model.weights} is no model of the hub; its files go into {folder} by hand")
+    if not on_hub(model):
+        notes = f" ({' '.join(model.notes.split())})" if model.notes else ""
+        raise MissingAsset(f"{model.weights} is no model of the hub; its files go into {folder} by hand{notes}")
     told = [_repository(model, folder, (), dry_run)]
     for name, only in () if dry_run else _companions(folder):
         beside = replace(model, weights=name, revision="", gated=False)

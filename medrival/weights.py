@@ -120,6 +120,12 @@ def local(card: ModelCard) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def on_hub(card: ModelCard) -> bool:
+    """Whether the weights, where they are no directory, can be the name of a hub model."""
+    where = place(card.weights)
+    return where.count("/") == 1 and not where.startswith((".", "/", "~"))
+
+
 def mirrored(card: ModelCard, assets: Path | str) -> Path:
     """Where --assets has a model of the hub."""
     return Path(assets) / "models" / place(card.weights)
@@ -155,7 +161,7 @@ def _local(card: ModelCard, assets: Path | None) -> Path | None:
             return folder
         if folder.exists():
             raise BrokenModel(f"{card.name}: {folder} is no model directory: it is a file")
-    if where.startswith((".", "/", "~")) or where.count("/") != 1:
+    if not on_hub(card):
         looked = " and ".join(map(str, places))
         raise MissingAsset(f"{card.name}: there is no directory {looked}; a hub model would be named ORG/NAME")
     return None

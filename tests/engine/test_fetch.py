@@ -223,6 +223,8 @@ def test_what_fails_is_named_and_the_others_are_fetched(hub, fetch, tmp_path):
     assert "gated: ask for access at https://huggingface.co/someone/secret, then set HF_TOKEN" in lines["secret"]
     assert "FAILED: someone/nothing cannot be fetched" in lines["nowhere"]
     assert "its files go into DIR/models/by-hand by hand" in lines["by-hand"]
+    (tmp_path / "DIR" / "models" / "by-hand").mkdir()
+    assert fetch(row("by-hand", "by-hand"))[0] == 0, "once it lies there"
     assert lines["good"].startswith("someone/clip -> DIR/models/someone/clip")
     assert not (tmp_path / "DIR" / "models" / "someone" / "other" / LARGE).exists()
 
