@@ -140,10 +140,11 @@ class DualEncoder:
         module: the whole network.
         tower: the image tower, a part of `module`; adapters go in here.
         lora: full names (in `tower`) of the linear layers that LoRA adapts.
-        prepare: images -> pixels [n, 3, height, width] on the CPU.
-        image_features: pixels -> features [n, dim], projected and not normalised; differentiable.
+        prepare: images -> pixels [n, 3, height, width] on the CPU, or whatever rows `image_features` takes.
+        image_features: pixels -> features [n, queries * dim], projected and not normalised; differentiable.
         text_features: texts -> features [n, dim], projected and not normalised.
         scale: what cosine similarities are multiplied with before the softmax.
+        queries: how many vectors an image has, side by side; it is as similar to a text as the most similar of them.
     """
 
     module: torch.nn.Module
@@ -153,6 +154,7 @@ class DualEncoder:
     image_features: Callable[[torch.Tensor], torch.Tensor]
     text_features: Callable[[Sequence[str]], torch.Tensor]
     scale: float
+    queries: int = 1
 
 
 Images = Sequence[Sequence["PIL.Image"]]

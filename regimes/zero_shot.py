@@ -28,9 +28,10 @@ def classify(model: DualEncoder, task: Task, _: Mapping[str, Any], bench: Workbe
 
     def predict(samples: Sequence[Sample]) -> list[Answer]:
         features = bench.features(samples)
-        image = features.values / np.linalg.norm(features.values, axis=1, keepdims=True)
-        logits = model.scale * image.astype(np.float64) @ text.T.astype(np.float64)
-        return as_answers(logits, features.failed)
+        image = features.values.reshape(len(samples), model.queries, -1)
+        image = image / np.linalg.norm(image, axis=2, keepdims=True)
+        cosines = (image.astype(np.float64) @ text.T.astype(np.float64)).max(axis=1)
+        return as_answers(model.scale * cosines, features.failed)
 
     return Adapted(predict)
 

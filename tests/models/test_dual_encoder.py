@@ -9,13 +9,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import AutoProcessor, CLIPModel, SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
 
 from medrival.errors import BrokenModel
 from medrival.models import dual_encoder
 from medrival.regimes.lora import insert
 from medrival.regimes.training import train
 from medrival.weights import locate
+from tests.models.miniature_dual_encoders import TEXTS as MIXED_TEXTS
+from tests.models.miniature_dual_encoders import mixed_images, save_siglip, save_siglip2
 
 TEXTS = ["a chest radiograph showing clear lungs", "a red square", "x"]
 
@@ -125,6 +127,30 @@ def test_siglip_texts_are_padded_to_full_length_as_in_its_training(rows, siglip)
         torch.testing.assert_close(model.text_features(TEXTS[1:]), expected)
         torch.testing.assert_close(model.text_features(["x"])[0], model.text_features(TEXTS[1:])[1])
         assert model.image_features(model.prepare(images((40, 50)))).shape == (1, 32)
+
+
+@pytest.mark.parametrize("save", [save_siglip, save_siglip2])
+def test_siglip_of_either_kind_equals_the_librarys_own_forward_of_lower_cased_texts(rows, tmp_path, save):
+    save(tmp_path)
+    model, own, processor = load(rows, tmp_path), AutoModel.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)
+    words = processor.tokenizer([text.lower() for text in MIXED_TEXTS], padding="max_length", max_length=64, truncation=True)
+    shown = processor.image_processor(images=mixed_images(), return_tensors="pt")
+    with torch.inference_mode():
+        expected = own.eval()(**shown, **{name: torch.tensor(value) for name, value in words.items()})
+        image = torch.nn.functional.normalize(model.image_features(model.prepare(mixed_images())), dim=-1)
+        text = torch.nn.functional.normalize(model.text_features(MIXED_TEXTS), dim=-1)
+    torch.testing.assert_close(image, expected.image_embeds)
+    torch.testing.assert_close(text, expected.text_embeds)
+
+
+def test_siglip_2_of_native_size_sees_the_shape_of_an_image(rows, tmp_path):
+    save_siglip2(tmp_path)
+    model = load(rows, tmp_path)
+    wide, high = images((64, 32), (32, 64))
+    packed = model.prepare([wide, high])
+    assert packed.shape == (2, 16, 8 * 8 * 3 + 3)
+    assert packed[0, 0, -2] < packed[0, 0, -1]
+    assert packed[1, 0, -2] > packed[1, 0, -1]
 
 
 def test_a_checkpoint_without_some_weights_is_refused_not_filled_with_random_numbers(rows, checkpoint):
