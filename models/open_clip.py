@@ -1,0 +1,76 @@
+"""Models of open_clip, as the hub serves them: open_clip_config.json, weights, and a tokenizer where it is not CLIP's."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image as PIL
+from safetensors import SafetensorError
+
+from medrival.catalog import ModelCard
+from medrival.contracts import DualEncoder
+from medrival.errors import BrokenModel, first_line
+from medrival.models.dual_encoder import lora_layers
+
+
+def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
+    """Any checkpoint of open_clip, such as BiomedCLIP, with the preprocessing that its configuration asks for.
+
+    Raises:
+        BrokenModel: the directory does not load, or the configuration of a text tower of transformers is not to be found.
+    """
+    from open_clip import create_model, get_tokenizer
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    place, text = f"local-dir:{folder}", _text_config(card, folder)
+    try:
+        module = create_model(place, require_pretrained=True, **text)
+        tokenizer = get_tokenizer(place)
+    except pickle.UnpicklingError as error:
+        raise BrokenModel(f"{card.name}: weights in {folder} hold more than weights, which could run code") from error
+    except (OSError, SafetensorError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise BrokenModel(f"{card.name}: {folder} does not load as a model of open_clip: {first_line(error)}") from error
+    module.eval().requires_grad_(False).to(device, getattr(torch, dtype))
+    transform = image_transform_v2(PreprocessCfg(**module.visual.preprocess_cfg), is_train=False)
+
+    def prepare(images: Sequence[PIL.Image]) -> torch.Tensor:
+        return torch.stack([transform(image) for image in images])
+
+    def image_features(pixels: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = module.encode_image(pixels.to(device, getattr(torch, dtype)))
+        return features
+
+    def text_features(texts: Sequence[str]) -> torch.Tensor:
+        features: torch.Tensor = module.encode_text(tokenizer(list(texts)).to(device))
+        return features
+
+    lora, scale = lora_layers(card, module.visual, prepare, image_features), float(module.logit_scale.float().exp())
+    return DualEncoder(module, module.visual, lora, prepare, image_features, text_features, scale)
+
+
+def _text_config(card: ModelCard, folder: Path) -> dict[str, Any]:
+    """What to tell open_clip where the text tower is one of transformers: the directory that has its config.json.
+
+    The weights are in open_clip's own file; the configuration may lie beside it, in a directory of its own (`ORG/NAME` beside
+    that of the model), or in the hub's cache.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        text = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenModel(f"{card.name}: {folder} has no usable open_clip_config.json: {first_line(error)}") from error
+    name = text.get("hf_model_name")
+    if not name:
+        return {}
+    cached = try_to_load_from_cache(name, "config.json") if name.count("/") == 1 else None
+    files = [folder / "config.json", folder / name / "config.json", folder.parent.parent / name / "config.json"]
+    for file in [*files, *([Path(cached)] if isinstance(cached, str) else [])]:
+        if file.is_file():
+            return {"text_cfg": {**text, "hf_model_name": str(file.parent), "hf_model_pretrained": False}}
+    raise BrokenModel(f"{card.name}: its text tower is {name}, whose config.json is missing; put that file into {folder}")
