@@ -1,0 +1,1 @@
+"""What every adapter promises, as checks that a third party runs on its own (docs/adapters.md)."""
