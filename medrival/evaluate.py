@@ -54,7 +54,7 @@ class Settings:
 
     Attributes:
         device: "cpu", "cuda", "cuda:1", "mps".
-        dtype: of the weights: "float32", "bfloat16", "float16".
+        dtype: of the weights: "float32", "bfloat16", "float16", "4bit".
         batch_size: of prediction; a training batch is part of a regime's budget.
         limit: at most so many samples of each split, or None.
         assets: the user's folder of data and models.

@@ -82,7 +82,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--dtype",
         default="auto",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        choices=("auto", "float32", "bfloat16", "float16", "4bit"),
         help="precision of the weights (default: auto, bfloat16 on CUDA and float32 elsewhere)",
     )
     add(

@@ -34,9 +34,7 @@ def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dty
     return module
 
 
-def read(
-    card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str, **options: Any
-) -> tuple[torch.nn.Module, Report]:
+def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str, **options: Any) -> tuple[Any, Report]:
     """The network, and what the files lack or have too much.
 
     Safetensors are read, else pickled weights as far as they are nothing but weights; no code in them is run, and none

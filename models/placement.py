@@ -58,7 +58,7 @@ def shapes(folder: Path) -> dict[str, list[int]]:
     """Names and shapes of a checkpoint's weights, from the headers of its safetensors."""
     found: dict[str, list[int]] = {}
     for file in weight_files(folder):
-        with safe_open(file, framework="pt") as stored:  # type: ignore[no-untyped-call]
+        with safe_open(file, framework="pt") as stored:
             found |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118 - keys() is all it has
     return found
 

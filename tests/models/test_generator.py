@@ -9,6 +9,7 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration
 from medrival.errors import BrokenModel
 from medrival.models import generator
 from medrival.weights import locate
+from tests.models.miniature_generators import FAMILIES, save
 
 PROMPTS = [
     "Answer the following question about the image with yes or no. Is there a red square?",
@@ -139,3 +140,31 @@ def test_a_question_about_several_images_sees_them_all_in_order_beside_one_about
     assert answers == [generated_alone(own, pictures, prompt, 12) for pictures, prompt in zip(shown, PROMPTS, strict=False)]
     one, other = pocket_llava.loglikelihood([shown[0], shown[2]], PROMPTS[:1] * 2, [["yes"]] * 2)
     assert one != other
+
+
+@pytest.fixture
+def worded(rows, tmp_path):
+    """A miniature whose chat template is the given text."""
+
+    def load(template):
+        save(FAMILIES["llava"], tmp_path)
+        (tmp_path / "chat_template.jinja").write_text(template)
+        return generator.transformers(rows.models["pocket-llava"], tmp_path, "cpu", "float32")
+
+    return load
+
+
+def test_a_chat_template_made_for_words_alone_is_given_the_images_places(worded, tmp_path):
+    adapter = worded("{% for m in messages %}{{ m.role.upper() + ': ' + m.content + ' ' }}{% endfor %}ASSISTANT:")
+    shown = [images(2)[0][0], images(2)[1][0]]
+    model, processor = LlavaForConditionalGeneration.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)
+    inputs = processor(images=shown, text=f"USER: <image>\n<image>\n{PROMPTS[1]} ASSISTANT:", return_tensors="pt")
+    with torch.inference_mode():
+        output = model.generate(**inputs, do_sample=False, repetition_penalty=1.0, max_new_tokens=8)
+    expected = processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+    assert adapter.answer([shown], [PROMPTS[1]], 8) == [expected]
+
+
+def test_a_chat_template_that_places_no_images_is_refused(worded):
+    with pytest.raises(BrokenModel, match="chat template places no images"):
+        worded("{% for m in messages %}{{ m.role }}{% endfor %}")
