@@ -57,9 +57,7 @@ def test_pickled_weights_are_read_where_they_are_nothing_but_weights(card, folde
 def test_a_pickle_that_wants_to_run_code_is_refused_by_name_and_does_not_run(card, folder, tmp_path):
     mark = tmp_path / "ran"
     pickled(folder, {"extra": Runs(mark)})
-    with pytest.raises(
-        BrokenModel, match=r"pytorch_model.bin would run code when read \(.*system\), and is refused"
-    ):
+    with pytest.raises(BrokenModel, match=r"pytorch_model.bin would run code when read \(.*system\), and is refused"):
         load(card, folder)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Runs(mark)))  # noqa: S301 - the test's own, to show that it would

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from medrival.checks import generator as checks
@@ -219,3 +220,16 @@ def test_all_checks_together_name_the_first_broken_promise(families):
     load, own = families("llava")
     with pytest.raises(AssertionError, match="wants gradients"):
         check_generator(lambda dtype: BREAKS["wants gradients"][1](load(dtype)), own, questions())
+
+
+@pytest.mark.parametrize("name", ["llava", "llava-next", "gemma3"])
+def test_names_that_older_versions_of_the_library_gave_weights_are_understood(rows, families, tmp_path, name):
+    """The hub still serves them: image towers with one more level."""
+    save(FAMILIES[name], tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    older = {re.sub(r"^vision_tower\.", "vision_tower.vision_model.", one): value for one, value in weights.items()}
+    assert older.keys() != weights.keys()
+    save_file(older, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    found = generator.transformers(rows.models["pocket-llava"], tmp_path, "cpu", "float32").module.state_dict()
+    expected = families(name)[0]("float32").module.state_dict()
+    assert all(torch.equal(found[one], value) for one, value in expected.items())
