@@ -13,7 +13,8 @@ ENGINE = ("medrival.batches", "medrival.chat", "medrival.contracts", "medrival.e
 PACKAGES = ("medrival.models", "medrival.regimes", "medrival.statistics", "medrival.tasks", "medrival.tasks.metrics")
 LIBRARIES = (
     *("numpy", "scipy", "scikit-learn", "pillow", "torch", "torchvision"),
-    *("transformers", "tokenizers", "safetensors", "peft", "nltk", "rouge-score"),
+    *("transformers", "tokenizers", "safetensors", "peft", "open_clip_torch", "timm", "nltk"),
+    "rouge-score",
 )
 
 

@@ -61,6 +61,25 @@ def letter_tokenizer():
     return words
 
 
+def sentencepiece_tokenizer(folder: Path):
+    """SigLIP's own class, on a vocabulary learned from the texts; the network's 64 positions are its length."""
+    from sentencepiece import SentencePieceTrainer
+    from transformers import SiglipTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    marks = {"pad_id": 0, "eos_id": 1, "bos_id": -1, "unk_id": 2}
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([text.lower() for text in TEXTS] * 20),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=100,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **marks,
+    )
+    (folder / "spiece.vocab").unlink()
+    return SiglipTokenizer(str(folder / "spiece.model"), model_max_length=64)
+
+
 def save_clip(folder: Path) -> None:
     from transformers import AutoProcessor, CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
@@ -81,7 +100,7 @@ def siglip_text(words) -> dict[str, int]:
 def save_siglip(folder: Path) -> None:
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
 
-    words = letter_tokenizer()
+    words = sentencepiece_tokenizer(folder)
     random_weights(SiglipModel(SiglipConfig(text_config=siglip_text(words), vision_config=VISION))).save_pretrained(folder)
     SiglipProcessor(SiglipImageProcessor(size=SQUARE), words).save_pretrained(folder)
 
