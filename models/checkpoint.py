@@ -49,13 +49,16 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
         OutOfMemory: the weights do not fit.
     """
     logging.disable_progress_bar()
-    files = weight_files(folder)
-    if not files:
-        raise BrokenModel(f"{card.name}: {folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor shards")
-    place = placed(card, folder, device, dtype)
-    if dtype == "4bit":
-        place = {"device_map": {"": device}} | place | {"quantization_config": _four_bits(card)}
+    files: list[Path] = []
     try:
+        files = weight_files(folder)
+        if not files:
+            raise BrokenModel(
+                f"{card.name}: {folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor shards"
+            )
+        place = placed(card, folder, device, dtype)
+        if dtype == "4bit":
+            place = {"device_map": {"": device}} | place | {"quantization_config": _four_bits(card)}
         module, report = auto_class.from_pretrained(
             folder,
             dtype=torch.bfloat16 if dtype == "4bit" else getattr(torch, dtype),
