@@ -30,6 +30,9 @@ FORMS: Mapping[str, Form] = {
     "findings": "findings",
 }
 SEPARATOR = "|"
+NO_ERROR = frozenset({"", "false", "nan", "null"})
+"""What says in the column of errors that there is none, beside null, false and NaN themselves."""
+SKILLS = ("understanding", "reasoning")
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,15 @@ class Columns:
 
     Attributes:
         id: unique; where a JSON file is an object of objects, the key itself (a row that has this column, too, must agree).
-        truth: the class or the reference answer; not read where a task states it.
+        truth: the class or the reference answer; where a task states it, it may be left out but not be another.
         answer: the model's words.
         scores: probabilities of the classes or options: a list, numbers joined by "|", or an object by class. A diagnosis
             may have a column a class instead.
         form: "closed" (or "close"), "open", "choice"; of a diagnosis "label" or "findings".
         options: what could be answered: a list, or texts joined by "|".
         group: patient or image, the cluster of the bootstrap; without it each sample is its own.
-        error: why the sample failed, or empty.
+        skill: "understanding" or "reasoning", or empty.
+        error: why the sample failed; empty, null, false or NaN where it did not.
     """
 
     id: str = "id"
@@ -105,11 +109,12 @@ def joined(
     A sample that the rows lack has failed.
 
     Raises:
-        BrokenData: naming row and column, or ids that are twice there or that the split does not have.
+        BrokenData: naming row and column, or ids that are twice there or that the split does not have, or of which the rows
+            state another truth than the task.
     """
     names, samples = columns or Columns(), {sample.id: sample for sample in getattr(task, split)}
     found: dict[str, Prediction] = {}
-    unknown = []
+    unknown, contrary = [], []
     for i, row in enumerate(rows, 1):
         cells = _Cells(f"row {i}", row, names)
         name = cells.text("id")
@@ -117,11 +122,19 @@ def joined(
             raise BrokenData(f"row {i}: the id {name!r} is there twice")
         if name in samples:
             found[name] = _said(_asked(samples[name]), cells, task.classes)
+            contrary += [name] if _contradicts(cells, samples[name]) else []
         else:
             unknown.append(name)
     if unknown:
         shown = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
         raise BrokenData(f"{task.name}: {len(unknown)} ids are none of its {len(samples):,} {split} samples: {shown}")
+    if contrary:
+        truth, name = names.truth, contrary[0]
+        raise BrokenData(
+            f"{task.name}: the column {truth!r} states another truth than the task for {len(contrary):,} of {len(found):,} "
+            f"samples, first for {name!r}, of which the task says {samples[name].truth!r}; these are other samples, "
+            "or --truth must name another column"
+        )
     return [found.get(name) or replace(_asked(sample), error="no prediction in the file") for name, sample in samples.items()]
 
 
@@ -153,9 +166,10 @@ class _Cells:
         """A text that must be there; a number counts as its digits."""
         self.require(field)
         value = self.get(field)
-        if not self.has(field) or type(value) not in (str, int, float) or value != value:  # NaN, a table's empty cell
+        text = "" if type(value) not in (str, int, float) or value != value else str(value).strip()  # NaN, a table's empty cell
+        if not text:
             raise self.wrong(field, "a text")
-        return str(value).strip()
+        return text
 
     def texts(self, field: str) -> tuple[str, ...]:
         """Several texts, or none."""
@@ -165,19 +179,64 @@ class _Cells:
             raise self.wrong(field, f"texts: a list, or joined by {SEPARATOR!r}")
         return tuple(part.strip() for part in parts)
 
+    def error(self) -> str:
+        """Why the sample failed, or nothing."""
+        value = self.get("error")
+        if value is None or value is False or value != value:
+            return ""
+        if not isinstance(value, str):
+            raise self.wrong("error", "why the sample failed, or nothing")
+        return "" if value.strip().lower() in NO_ERROR else value.strip()
+
+    def skill(self) -> str:
+        """What the question asks for, or nothing."""
+        value = self.get("skill")
+        said = "" if value is None or value != value else str(value).strip().lower()
+        if said not in ("", *SKILLS):
+            raise self.wrong("skill", f"one of {', '.join(SKILLS)}, or nothing")
+        return said
+
     def scores(self, classes: Sequence[str]) -> tuple[float, ...]:
         """The scores that there are: in the column of that name, or a column a class."""
         value = self.get("scores") if self.has("scores") else []
         if not value and classes and all(name in self.row for name in classes):
-            value = [self.row[name] for name in classes]
+            return tuple(self._score(name) for name in classes)
         if isinstance(value, Mapping):
+            if not classes:
+                raise self.wrong("scores", f"numbers in the order of the options: a list, or joined by {SEPARATOR!r}")
             if set(value) != set(classes):
-                raise self.wrong("scores", f"one score for each of {', '.join(classes) or 'the classes (name them)'}")
+                raise self.wrong("scores", f"one score for each of {', '.join(classes)}")
             value = [value[name] for name in classes]
         try:
-            return tuple(map(float, value.split(SEPARATOR) if isinstance(value, str) else value))
-        except (TypeError, ValueError):
+            return tuple(map(_number, value.split(SEPARATOR) if isinstance(value, str) else value))
+        except (TypeError, ValueError, OverflowError):
             raise self.wrong("scores", f"numbers: a list, an object by class, or joined by {SEPARATOR!r}") from None
+
+    def _score(self, name: str) -> float:
+        try:
+            return _number(self.row[name])
+        except (TypeError, ValueError, OverflowError):
+            raise BrokenData(f"{self.where}: column {name!r}, of a class, is {self.row[name]!r}; expected a number") from None
+
+
+def _number(value: Any) -> float:
+    """Raises: ValueError: also for 1_0, which Python takes for ten."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(value)
+    return float(value)
+
+
+def _contradicts(cells: _Cells, sample: Sample) -> bool:
+    """Whether a row states another truth than its sample; that of a choice may be a letter, findings have no order."""
+    value = cells.get("truth")
+    if value is None or value != value or not str(value).strip():
+        return False
+    allowed = {sample.truth, sample.reply} if sample.form == "choice" else {sample.truth}
+    return _folded(str(value)) not in map(_folded, allowed)
+
+
+def _folded(truth: str) -> list[str]:
+    return sorted(normalise(part) or part.strip() for part in truth.split(SEPARATOR))
 
 
 def _asked(sample: Sample) -> Prediction:
@@ -194,6 +253,8 @@ def _stated(cells: _Cells, kind: TaskKind, classes: Sequence[str]) -> Prediction
     options = cells.texts("options")
     if form == "closed" and not options and normalise(truth) in YES_NO:
         truth, options = normalise(truth), ("yes", "no")
+    if form == "closed" and options and normalise(truth) not in map(normalise, options):
+        raise cells.wrong("truth", f"one of the options {', '.join(options)}")
     if form == "choice":
         truth = _option(cells, truth, options)
     attributes = cells.get("attributes") or {}
@@ -206,7 +267,7 @@ def _stated(cells: _Cells, kind: TaskKind, classes: Sequence[str]) -> Prediction
         question=str(cells.get("question") or ""),
         form=form,
         options=options,
-        skill=str(cells.get("skill") or ""),
+        skill=cells.skill(),
         attributes={str(key): str(value) for key, value in attributes.items()},
     )
     return _said(asked, cells, classes)
@@ -231,13 +292,17 @@ def _option(cells: _Cells, truth: str, options: tuple[str, ...]) -> str:
     letters = dict(zip(ascii_uppercase, options, strict=False))
     if truth not in options and truth not in letters:
         raise cells.wrong("truth", f"one of the options {', '.join(options) or '(there are none)'}, or its letter")
+    if truth in options and letters.get(truth, truth) != truth:
+        raise cells.wrong(
+            "truth", f"one option; it is the text of one and the letter of {letters[truth]!r}: reword the options"
+        )
     return truth if truth in options else letters[truth]
 
 
 def _said(asked: Prediction, cells: _Cells, classes: Sequence[str]) -> Prediction:
     """With what the model said; nothing said (null) is a failure, an empty answer is an answer."""
-    if cells.has("error"):
-        return replace(asked, error=str(cells.get("error")))
+    if error := cells.error():
+        return replace(asked, error=error)
     scores = cells.scores(classes)
     if asked.form in ("label", "findings"):
         if not scores:
@@ -248,7 +313,8 @@ def _said(asked: Prediction, cells: _Cells, classes: Sequence[str]) -> Predictio
     cells.require("answer")
     if cells.get("answer") is None:
         return replace(asked, error="no answer in the file")
-    return replace(asked, answer=cells.text("answer") if cells.has("answer") else "", scores=scores)
+    blank = isinstance(cells.get("answer"), str) and not cells.get("answer").strip()
+    return replace(asked, answer="" if blank else cells.text("answer"), scores=scores)
 
 
 def _unique(predictions: Iterable[Prediction]) -> None:
@@ -275,7 +341,16 @@ def _keyed(key: str, row: Row, column: str) -> Row:
 
 
 def _jsonl(text: str) -> list[Row]:
-    return _objects([json.loads(line, object_pairs_hook=_once) for line in text.split("\n") if line.strip()])
+    return _objects([_line(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()])
+
+
+def _line(number: int, text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from error
 
 
 def _csv(text: str) -> list[Row]:

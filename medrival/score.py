@@ -65,11 +65,12 @@ def score(
     Raises:
         BrokenData: naming row and column, or the sample; a score that is no number is refused, and so is a sample that is both
             tested and in `validation`.
-        MedrivalError: neither a task nor a kind is given, a diagnosis without a task and without classes, or `validation` for
-            what has no threshold.
+        MedrivalError: neither a task nor a kind is given, a diagnosis without a task and without classes, classes that are
+            twice there or for what states its own or has none, or `validation` for what has no threshold.
     """
     from medrival.tasks.metrics import measure
 
+    _check_classes(classes, task, kind)
     if task is not None:
         kind, classes = task.kind, task.classes
     elif kind is None or (kind == "diagnosis" and not classes):
@@ -84,6 +85,8 @@ def score(
             )
         tuned = _tuned(_rows(validation, columns), task, classes, columns)
         _apart(predictions, tuned)
+        if task is None:  # a task answers for its own split
+            _groups_apart(predictions, tuned)
     return Scored(kind, tuple(predictions), measure(kind, predictions, classes, validation=tuned), tuple(tuned))
 
 
@@ -156,6 +159,26 @@ def _apart(predictions: Iterable[Prediction], validation: Iterable[Prediction]) 
         )
 
 
+def _groups_apart(predictions: Sequence[Prediction], validation: Sequence[Prediction]) -> None:
+    """Refuse patients of whom some samples are tested and others choose the threshold; groups that no file gives are ids."""
+    if not all(any(p.group != p.id for p in each) for each in (predictions, validation)):
+        return
+    if both := sorted({p.group for p in predictions} & {p.group for p in validation}):
+        raise BrokenData(
+            f"validation predictions: {count(len(both), 'group')} of the tested samples, such as {both[0]!r}; "
+            "a threshold must be chosen on other patients"
+        )
+
+
+def _check_classes(classes: Sequence[str], task: Task | None, kind: TaskKind | None) -> None:
+    if classes and task is not None:
+        raise MedrivalError(f"{task.name} states its own classes; leave them out (--classes)")
+    if classes and kind == "vqa":
+        raise MedrivalError("classes are of a diagnosis; vqa has none, leave them out (--classes)")
+    if len(set(classes)) != len(classes):
+        raise MedrivalError(f"classes {', '.join(classes)}: one is there twice; name each once, in the order of the scores")
+
+
 def _failures(predictions: Iterable[Prediction]) -> list[dict[str, str]]:
     return [{"id": p.id, "error": p.error} for p in predictions if p.error]
 
@@ -169,4 +192,5 @@ def _threshold(scored: Scored) -> str:
 
 def _line(name: str, found: Estimate, width: int) -> str:
     value = estimate(vars(found)) if found.value is not None else f"n/a: {found.reason}"
-    return f"  {name:<{width}}  {value}" + (f"  n={found.n:,}" if found.value is not None else "")
+    caution = f"  ({found.caution})" if found.caution else ""
+    return f"  {name:<{width}}  {value}" + (f"  n={found.n:,}" if found.value is not None else "") + caution

@@ -1,8 +1,8 @@
 """What an answer in words says: normalised text, yes or no, one of several options.
 
 The readers are strict. An answer that states nothing, or two things at once, is None and counts as wrong: a benchmark
-that guesses what a model may have meant measures the guess. All are linear in the length of the answer. The rules and
-their reasons are in docs/answers.md.
+that guesses what a model may have meant measures the guess. All are linear in the length of the answer, and of one that
+is longer than `LENGTH` they read the beginning and the end. The rules and their reasons are in docs/answers.md.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
 
 ARTICLES = frozenset({"a", "an", "the"})
 YES_NO = frozenset({"yes", "no"})
+LENGTH = 20_000
+"""Characters of a conclusion that are read for an option: the first half of them and the last; what states stands there."""
 
 _JOINS = re.compile(r"['\u2019`]|(?<=\d),(?=\d{3}(?!\d))")  # patient's, 1,000
 _LONE_DOT = re.compile(r"(?<!\d)\.|\.(?!\d)")
@@ -38,14 +41,21 @@ _REFUSAL = re.compile(rf"\b(?:no,? i )?(?:{_UNABLE}|{_SORRY})[^.!?;\n]*?(?=\bbut
 
 _END = r"(?= ?(?:[^\w\s]|$))"  # of a clause: "no." is an answer, "no fracture" is a finding
 _BOTH = re.compile(
-    rf"\b(yes|no)(?: ?(?:[/&]|\b(?:and|or)\b) ?(?!\1)(?:yes|no)\b|[,.;!?]?\s(?!\1)(?:yes|no)\b{_END})", re.MULTILINE
+    rf"\b(yes|no)(?: ?(?:[/&]|\b(?:and|or)\b) ?(?!\1)(?:yes|no)\b| ?(?:[,.:;!?|\u2013\u2014-]\s?|\s)(?!\1)(?:yes|no)\b{_END})",
+    re.MULTILINE,
 )
 _NO_DOUBT = re.compile(r"\bno (?:doubt|problems?|questions?|changes?)\b", re.IGNORECASE)
 _SURELY = r"(?:(?:clearly|definitely|certainly|obviously|surely|simply|probably|(?:most )?likely|therefore|thus|indeed),? )"
 _WORD = r"(?<!/)(yes|no)\b(?!/|-\w|\. ?\d)"  # not "yes/no", not "no-contrast CT", not "No. 3"
 _LEADS = re.compile(rf"\W*(?:yes/no|{_WORD})")
 _ANSWERS = re.compile(rf"\banswer(?: is)?[ :=\"'(]{{1,4}}{_SURELY}?{_WORD}")
-_MENTIONS = re.compile(rf"(?<!\bnot )\b{_WORD}(?:(?<=yes)|{_END})", re.MULTILINE)
+_MENTIONS = re.compile(rf"\b{_WORD}(?:(?<=yes)|{_END})", re.MULTILINE)
+_NT = r"(?:is|are|was|were|ca|could|do|does|did|wo|would|has|have)n['\u2019]?t"
+_NOT_SO = re.compile(  # "I wouldn't say yes", but not "it is not clear, yes" nor "it is not clear, so yes"
+    rf"\b(?:not|never|cannot|neither|nor|{_NT})(?: (?:say|think|believe)(?: that)? the answer (?:is|would be))?"
+    rf"(?: (?!(?:and|answer|because|but|hence|so|then|therefore|thus|yes|no)\b)\w+){{0,4}} (?:yes\b|no\b{_END})",
+    re.MULTILINE,
+)
 
 _STATEMENT = re.compile(rf"\b(?:answer|option|choice) ?(?:is\b ?:?|[:=])(?: {_SURELY})?", re.IGNORECASE)
 _LETTER = re.compile(r"\W*([A-Za-z])(?![\w'\u2019]|-\w|[\s)]*(?:\b(?:and|or)\b|[,/&])[\s(]*[A-Z]\b)")
@@ -56,13 +66,22 @@ _BARE = re.compile(r"[^\w\n]*(?:\n|\Z)")
 _NAMED = r"(?:vitamin|hepatitis|influenza|type|grade|group|class|stage|factor|panel|figure|image|arrow|label) [A-Z]\b"
 _IS = r"(?:is|are|was|seems?|looks?|appears?|(?:can|has) be(?:en)?)"
 _RULED_OUT = (
-    rf"(?i:{_IS} (?:not|wrong|incorrect|false|(?:very |highly )?unlikely|less likely|excluded|ruled out)"
+    rf"(?i:{_IS} (?:not|absent|wrong|incorrect|false|(?:very |highly )?unlikely|less likely|excluded|ruled out)"
     r"|(?:is|are|was)n['\u2019]?t|(?:cannot|can not|can['\u2019]?t) be)\b"
 )
-_WITHOUT = (
-    r"(?i:no|(?:can)?not(?: be)?|(?:is|are|was|ca|could)n['\u2019]?t(?: be)?|nor|neither|never|without|excludes?|rules? out)"
+_WITHOUT = rf"(?i:no|(?:can)?not(?: be)?|{_NT}(?: be)?|nor|neither|never|without|excludes?|rules? out)"
+_OF = r"(?:(?:\w+ )?(?:evidence|features|indication|signs?|suggestion) (?:of|for) |(?!(?:and|but|longer|only|or)\b)[^\s|]+ )?"
+_OR = r"(?:(?:\)?, ?\(?[A-Z]\b)*\)?,? (?:or|nor) \(?[A-Z]\b)?"  # not A, B or C
+_DENIED = re.compile(
+    rf"\b{_WITHOUT} \(?[A-Z]\b{_OR}|\b[A-Z]\b\W{{0,3}}(?:_\W{{0,2}})?\b(?:{_RULED_OUT}|(?i:no|not)\b{_END})|\b(?i:{_NAMED})",
+    re.MULTILINE,
 )
-_DENIED = re.compile(rf"\b{_WITHOUT} \(?[A-Z]\b|\b[A-Z]\b\W{{0,3}}(?:_\W{{0,2}})?\b{_RULED_OUT}|\b(?i:{_NAMED})")
+_DENIALS = (
+    *("no", "not", "nope", "none", "absent", "negative", "false", "incorrect", "wrong", "unlikely", "excluded", "ruled out"),
+    *("not present", "not seen", "not visible", "not likely", "not found", "not identified", "not detected", "not evident"),
+)
+_OPENING = r"(?:i|think|guess|believe|would|say|but|and|or|oh|so|probably|certainly|clearly|definitely|it|this|that|is|was)"
+_BREAK = re.compile(r"[,;!?](?!\d)|(?<!\b[A-Za-z])[.:](?!\d)|\n")
 _CAPITAL = re.compile(r"(?<![\w'\u2019-])([A-Z])(?![\w'\u2019]|-\w)")
 _SMALL = re.compile(r"\(([a-z])\)|^\W*([a-z])(?:[).:](?!\w)|\W*\Z)|\b(?i:option|choice|answer) ([a-z])\b")
 _AS_A_WORD = re.compile(r" (?!(?:and|or|is|because|[A-Z])\b)\w")  # what follows the article A and the pronoun I
@@ -126,7 +145,7 @@ def parse_yes_no(text: str) -> str | None:
     fracture"), then the only one it says ("I would say no."). "Yes and no" and "No. Yes." state neither, and so does
     "There is no fracture": whether that means yes or no depends on the question. "No doubt" is no no.
     """
-    said = _BOTH.sub("yes/no", _NO_DOUBT.sub("", _prose(text).lower()))
+    said = _NOT_SO.sub("", _BOTH.sub("yes/no", _NO_DOUBT.sub("", _prose(text).lower())))
     if answers := _ANSWERS.findall(said):
         return str(answers[-1])
     if leads := _LEADS.match(said):
@@ -144,6 +163,7 @@ def parse_choice(text: str, options: Sequence[str]) -> str | None:
     """
     said, known = _distinguished(_prose(text), options)
     said = _NO_DOUBT.sub("", said) if {normalise(option) for option in options} >= YES_NO else said
+    said = _upheld(said, known)
     for statement in _statements(said, known):
         index = _stated(statement, known)
         if index is not None:
@@ -166,6 +186,10 @@ def _distinguished(said: str, options: Sequence[str]) -> tuple[str, Sequence[str
     alike = {i: _plain(options[i]) for i, phrase in enumerate(phrases) if not phrase or count[phrase] > 1}
     for i, option in sorted(alike.items(), key=lambda item: -len(item[1])):
         said = re.sub(rf"(?<!\w){re.escape(option)}(?!\w)", f"verbatim{i}", said, flags=re.IGNORECASE) if option else said
+    for i in alike:  # "C5 C6" is neither of the two, nor is it "C5"
+        if words := phrases[i].split():
+            either = r"[\W_]+".join(map(re.escape, words))
+            said = re.sub(rf"(?<!\w){either}(?!\w)", "|", said, flags=re.IGNORECASE)
     return said, [f"verbatim{i}" if i in alike else option for i, option in enumerate(options)]
 
 
@@ -181,12 +205,54 @@ def _braced(text: str) -> str:
 
 def _prose(text: str) -> str:
     """The conclusion without Markdown, LaTeX, refusals and needless white space."""
-    return _REFUSAL.sub("", _plain(conclusion(text)))
+    return _REFUSAL.sub("", _plain(_ends(conclusion(text))))
+
+
+def _ends(text: str) -> str:
+    """The whole words of a text's beginning and end, `LENGTH` characters together, where it is longer."""
+    if len(text) <= LENGTH:
+        return text
+    first, last = text[: LENGTH // 2].rsplit(maxsplit=1)[:1], text[-LENGTH // 2 :].split(maxsplit=1)[1:]
+    return "\n".join(first + last)
 
 
 def _plain(text: str) -> str:
     lines = (" ".join(line.split()) for line in _MARKUP.sub("", unicodedata.normalize("NFKC", text)).splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def _upheld(said: str, options: Sequence[str]) -> str:
+    """The text without the clauses that a bare denial strikes: the one before it, of a heading ("Excluded: ...") those behind.
+
+    A word that an option ends in denies nothing: where "HER2 negative" may be answered, "negative" is a finding.
+    """
+    phrases = [f" {normalise(option)}" for option in options]
+    words = "|".join(word for word in _DENIALS if not any(phrase.endswith(f" {word}") for phrase in phrases))
+    if not words:
+        return said
+    denial = re.compile(rf"\W*(?:{_OPENING}\W+)*(?:{words})\W*", re.IGNORECASE)
+    follows = rf"(?=\W{{0,3}}(?:{words})\b{_END})"  # the full stop of "A. No." ends a clause, that of "A. Pneumonia" does not
+    ends = rf"(?:(?<=\byes),|[?!;\n]|(?<!\b[a-z])[.:](?!\d)|[.:]{follows})\s*"
+    parts = re.split(rf"({ends})|(,|\bbut\b| [-\u2013\u2014] |[|()])", said, flags=re.IGNORECASE | re.MULTILINE)
+    kept: list[tuple[str, bool]] = []
+    behind = False
+    for clause, end, pause in zip(parts[::3], [*parts[1::3], ""], [*parts[2::3], ""], strict=True):
+        denies = denial.fullmatch(clause) is not None
+        if denies:
+            _strike(kept)
+        elif not behind:
+            kept.append((clause + (end or pause), bool(end)))
+        behind = end[:1] == ":" if denies and end else behind and not end
+    return "".join(text for text, _ in kept).strip()
+
+
+def _strike(clauses: list[tuple[str, bool]]) -> None:
+    """Remove the last clause, which goes back over pauses to where another ended."""
+    while clauses and not re.search(r"\w", clauses[-1][0]):  # it is no clause
+        clauses.pop()
+    struck = clauses.pop() if clauses else None
+    while struck and clauses and not clauses[-1][1]:
+        clauses.pop()
 
 
 def _statements(said: str, options: Sequence[str]) -> Iterator[str]:
@@ -262,17 +328,30 @@ def _lettered(text: str, options: Sequence[str]) -> set[int]:
 
 
 def _worded(text: str, options: Sequence[str]) -> set[int]:
-    words = normalise(text)
+    words = _each_denied(" | ".join(filter(None, map(normalise, _BREAK.split(text)))), options)
     named: set[int] = set()
     for index, phrase in _phrases(options):
         if phrase in YES_NO:
             named |= {index} if parse_yes_no(text) == phrase else set()
             continue
-        naming = re.compile(rf"(?<!\S)(?P<no>{_WITHOUT} )?{re.escape(phrase)}(?P<out> {_RULED_OUT})?(?!\S)")
+        spread = r"(?: \|)* ".join(map(re.escape, phrase.split()))
+        without = rf"{_WITHOUT} {_OF}(?:{ascii_lowercase[index : index + 1]} )?"
+        naming = re.compile(rf"(?<!\S)(?P<no>{without})?{spread}(?P<out> {_RULED_OUT}| (?:no|not)(?= \||$))?(?!\S)")
         if any(not (found["no"] or found["out"]) for found in naming.finditer(words)):
             named.add(index)
         words = naming.sub("|", words)
     return named
+
+
+def _each_denied(words: str, options: Sequence[str]) -> str:
+    """The words with a denial before each option of a list that one denies: "no pneumonia nor effusion"."""
+    phrase = "|".join(re.escape(phrase) for _, phrase in _phrases(options) if phrase not in YES_NO)
+    if not phrase:
+        return words
+    more = rf"(?:(?: \|)? (?:{phrase}))*(?: \|)? (?:or|nor) (?:{phrase})"
+    item = re.compile(rf"(?: \|)?(?: or| nor)? ({phrase})(?!\S)")
+    listed = re.compile(rf"(?<!\S)({_WITHOUT} {_OF}(?:{phrase}))({more})(?!\S)")
+    return listed.sub(lambda found: found[1] + item.sub(r" nor \1", found[2]), words)
 
 
 def _phrases(options: Sequence[str]) -> list[tuple[int, str]]:

@@ -214,23 +214,91 @@ def test_a_json_object_is_read_by_its_keys_and_a_row_that_says_another_id_is_ref
 
 
 def test_samples_that_a_file_lacks_failed_and_count_as_wrong(task):
-    found = score([question("q0"), question("q3", answer="no")], task=task)
+    found = score([question("q0"), question("q3", "no", "no")], task=task)
     assert [p.id for p in found.failed] == ["q1", "q2"]
     assert found.measured.metrics["closed_accuracy"].value == 0.5
     assert list(lines(found))[-2:] == ["failed: q1: no prediction in the file", "failed: q2: no prediction in the file"]
     assert [one["id"] for one in document(found)["failed_samples"]] == ["q1", "q2"]
 
 
-def test_a_task_states_the_truth_whatever_the_file_says(task):
-    rows = [question(f"q{i}", truth="yes", answer="yes", form="open", group="me") for i in range(4)]
+def test_a_task_states_truth_form_and_group_whatever_the_file_says(task):
+    rows = [{"id": f"q{i}", "answer": "yes", "truth": "", "form": "open", "group": "me"} for i in range(4)]
     found = score(rows, task=task)
     assert [p.truth for p in found.predictions] == ["yes", "no", "yes", "no"]
     assert [p.group for p in found.predictions] == ["p0", "p0", "p1", "p1"]
     assert found.measured.metrics["closed_accuracy"].value == 0.5
 
 
+def test_a_truth_that_contradicts_the_task_is_refused_with_the_count_and_the_first_id(task):
+    rows = [question("q0", " YES."), question("q1", "yes"), question("q3", "yes")]
+    with pytest.raises(BrokenData, match=r"asked: the column 'truth' .* for 2 of 3 samples, first for 'q1', .* says 'no'"):
+        score(rows, task=task)
+    assert score(rows, task=task, columns=Columns(truth="gt")).failed
+
+
+def test_the_truth_of_a_choice_may_be_its_letter_and_findings_have_no_order():
+    choice = Sample("c", None, "c", "right", form="choice", options=("left", "right"))
+    seen = Sample("f", None, "f", "mass|nodule", form="findings")
+    asked = Task("asked", "vqa", (), (), (choice,), "print")
+    found = Task("found", "diagnosis", (), (), (seen,), "print", ("mass", "nodule"))
+    assert not joined([question("c", "B", "A")], asked)[0].error
+    assert not joined([{"id": "f", "truth": "Nodule|Mass", "scores": [0.5, 0.5]}], found)[0].error
+    with pytest.raises(BrokenData, match="another truth"):
+        joined([question("c", "A", "A")], asked)
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", "  ", float("nan"), "nan", "False", "null"])
+def test_an_error_that_says_nothing_is_none(nothing):
+    (found,) = stated([question("a", error=nothing)], "vqa")
+    assert found.error == ""
+
+
+@pytest.mark.parametrize("wrong", [True, 0, 1.5, ["why"]])
+def test_an_error_that_is_no_text_is_refused(wrong):
+    with pytest.raises(BrokenData, match=r"row 1: column 'error' is .*; expected why the sample failed, or nothing"):
+        stated([question("a", error=wrong)], "vqa")
+
+
+def test_skills_are_read_whatever_their_case_and_white_space():
+    rows = [question(str(i), skill=skill) for i, skill in enumerate([" Reasoning", "UNDERSTANDING ", "", None])]
+    assert [p.skill for p in stated(rows, "vqa")] == ["reasoning", "understanding", "", ""]
+
+
+@pytest.mark.parametrize("asked", [{"kind": "vqa"}, {"task": True}])
+def test_classes_where_none_are_read_are_refused(task, asked):
+    asked = {"task": task} if "task" in asked else asked
+    with pytest.raises(MedrivalError, match="leave them out"):
+        score([question("q0")], classes=("well", "ill"), **asked)
+
+
+def test_a_class_that_is_named_twice_is_refused():
+    with pytest.raises(MedrivalError, match="classes ill, ill: one is there twice"):
+        score(diagnosis(TESTED, "t"), kind="diagnosis", classes=("ill", "ill"))
+
+
+def test_patients_who_are_both_tested_and_tuned_on_are_refused_where_groups_are_given():
+    asked = {"kind": "diagnosis", "classes": ("well", "ill")}
+
+    def of(rows, *patients):
+        return [{**row, "group": patient} for row, patient in zip(rows, patients * 3, strict=True)]
+
+    tested, tuned = diagnosis(TESTED, "t"), diagnosis(TUNED, "v")
+    with pytest.raises(BrokenData, match="validation predictions: 1 group of the tested samples, such as 'p2'"):
+        score(of(tested, "p1", "p2"), validation=of(tuned, "p2", "p3"), **asked)
+    assert score(of(tested, "p1", "p2"), validation=of(tuned, "p3", "p4"), **asked).validation
+    assert score(of(tested, "v0", "p2"), validation=tuned, **asked).validation  # there v0 is an id
+
+
+def test_the_terminal_shows_the_cautions_of_the_json():
+    scored = score(diagnosis(TESTED, "t"), kind="diagnosis", classes=("well", "ill"))
+    cautions = {name: one["caution"] for name, one in document(scored)["metrics"].items() if one["caution"]}
+    assert cautions
+    shown = {line.split()[0]: line for line in lines(scored) if line.startswith("  ")}
+    assert all(caution in shown[name] for name, caution in cautions.items())
+
+
 def test_null_is_no_answer_and_an_empty_text_is_one(task):
-    silent, empty = joined([question("q0", answer=None), question("q1", answer="")], task)[:2]
+    silent, empty = joined([question("q0", answer=None), question("q1", "no", "")], task)[:2]
     assert (silent.error, empty.error) == ("no answer in the file", "")
     assert score([question("a", answer="")], kind="vqa").measured.metrics["unparseable_rate"].value == 1.0
 
@@ -266,11 +334,31 @@ def test_a_score_that_is_no_number_is_refused_with_its_sample_or_row(bad):
             r"row 1: column 'scores' is \[1.0\]; expected one score for each of 2",
         ),
         ([question("a", attributes="male")], r"row 1: column 'attributes' is 'male'; expected an object"),
+        ([question(" ")], r"row 1: column 'id' is ' '; expected a text"),
+        ([question("a", truth="\t")], r"row 1: column 'truth' is '\\t'; expected a text"),
+        ([question("a", skill="reason")], r"row 1: column 'skill' is 'reason'; expected one of understanding, reasoning"),
+        ([question("a", "maybe", **YES_NO)], r"row 1: column 'truth' is 'maybe'; expected one of the options yes, no"),
+        (
+            [question("a", "A", form="choice", options=["B", "A"])],
+            r"row 1: column 'truth' is 'A'; expected one option; it is one's text and the letter of 'B'",
+        ),
+        (
+            [question("a", options="yes|no", scores={"yes": 0.5, "no": 0.5})],
+            r"row 1: column 'scores' is .*; expected numbers in the order of the options",
+        ),
+        ([question("a", options="yes|no", scores=[10**400, 0])], r"row 1: column 'scores' is .*; expected numbers"),
+        ([question("a", options="yes|no", scores="1_0|0")], r"row 1: column 'scores' is '1_0\|0'; expected numbers"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_refused_with_its_column(rows, message):
     with pytest.raises(BrokenData, match=message):
         score(rows, kind="vqa")
+
+
+@pytest.mark.parametrize("bad", ["", "0,6", "1_0", None])
+def test_a_class_column_without_a_number_is_named(bad):
+    with pytest.raises(BrokenData, match=r"row 1: column 'ill', of a class, is .*; expected a number"):
+        score([{"id": "a", "truth": "ill", "well": "0.4", "ill": bad}], kind="diagnosis", classes=("well", "ill"))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +369,8 @@ def test_a_row_that_cannot_be_read_is_refused_with_its_column(rows, message):
         ("said.json", '{"a": {"truth": "yes"}, "a": {"truth": "no"}}', "the key 'a' is there twice"),
         ("said.json", "[1]", "expected objects, one a sample"),
         ("said.json", "{", "not a readable json file"),
-        ("said.jsonl", '{"id": 1}\n{"id": 2', "not a readable jsonl file"),
+        ("said.jsonl", '{"id": 1}\n\n{"id": 2', "not a readable jsonl file .*: line 3, column 9: Expecting"),
+        ("said.jsonl", '{"id": 1}\n{"id": 2, "id": 3}', "line 2: the key 'id' is there twice"),
         ("said.csv", "id,truth\n1,yes,no\n", "row 1 does not have 2 cells"),
         ("said.csv", "id,truth,truth\n1,yes,no\n", "two columns have the same name"),
     ],
