@@ -92,12 +92,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="of prediction, halved where memory runs out (default: 64)",
     )
-    add("--gate", type=Path, metavar="FILE", help="TOML file of rules that cases and pairs must meet, or the run fails")
-    add("--baseline", type=Path, metavar="FILE", help="an earlier run's report.json, for gates against regression")
+    add(
+        "--gate",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="TOML file of rules that cases and pairs must meet, or the run fails (repeatable)",
+    )
+    add(
+        "--baseline", type=Path, action=_Once, metavar="FILE", help="an earlier run's report.json, for gates against regression"
+    )
     add("--update-baseline", action="store_true", help="write this run's report and predictions to the --baseline file")
     add("--report-dir", type=Path, default=Path("reports/latest"), metavar="DIR", help="default: reports/latest")
     add("--no-resume", action="store_true", help="measure anew what the store already has")
     add("--store", type=Path, metavar="DIR", help="where outcomes are kept (default: the user's cache folder)")
+
+
+class _Once(argparse.Action):
+    """Stores a value; a second one is an error, for it would take the place of the first."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Store the value."""
+        if (first := getattr(namespace, self.dest)) is not None:
+            parser.error(f"{option_string} {values}: there is a {option_string} {first} before; name one alone")
+        setattr(namespace, self.dest, values)
 
 
 def _positive(text: str) -> int:
@@ -137,17 +158,17 @@ def _lock(config: pytest.Config) -> Lock | None:
 
 def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
     """The run's gates, or None; a baseline that cannot serve ends the run before it begins."""
-    path, file, update = (config.getoption(name) for name in ("--gate", "--baseline", "--update-baseline"))
+    paths, file, update = (config.getoption(name) for name in ("--gate", "--baseline", "--update-baseline"))
     if update and file is None:
         raise pytest.UsageError("--update-baseline needs --baseline FILE: where to write")
     if file is not None and file.resolve().parent == config.getoption("--report-dir").resolve():
         raise pytest.UsageError(f"--baseline {file}: this run's report goes there; keep a baseline in a folder of its own")
     baseline = None if file is None or (update and not file.exists()) else Baseline.read(file)
-    if path is None:
+    if not paths:
         return None
-    gates = Gates.of(path, plan, rows, baseline, config.getoption("--limit"))
+    gates = Gates.of(paths, plan, rows, baseline, config.getoption("--limit"))
     if baseline is None and gates.compared and not update:
-        raise pytest.UsageError(f"--gate {path}: a gate against regression needs --baseline FILE, an earlier report.json")
+        raise pytest.UsageError("--gate: a gate against regression needs --baseline FILE, an earlier report.json")
     if not hasattr(config, "workerinput"):
         gates.check_baseline()
     return gates

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from medrival.errors import BrokenBaseline
 from medrival.gates import Baseline
 from medrival.reports.environment import environment
-from medrival.reports.files import write
+from medrival.reports.files import encoded, write
 from medrival.reports.json_report import sample_lines
 from medrival.reports.record import Run, document
+
+OPTION = "--baseline"
 
 
 def write_baseline(path: Path, run: Run, planned: Collection[str]) -> None:
@@ -29,14 +30,16 @@ def write_baseline(path: Path, run: Run, planned: Collection[str]) -> None:
     _check_whole(path, run, planned)
     before = Baseline.read(path).cases if path.exists() else {}
     texts = {case.id: {key: (file, sample_lines(said)) for key, (file, said) in case.files.items()} for case in run.cases}
-    names = {case: {key: _name(*text) for key, text in files.items()} for case, files in texts.items()}
+    names = {
+        case: {key: Baseline.named(file, encoded(text)) for key, (file, text) in files.items()} for case, files in texts.items()
+    }
     for case, files in texts.items():
         for key, (_, text) in files.items():
-            write(path.parent / names[case][key], text)
+            write(path.parent / names[case][key], text, OPTION)
     report = document(run, environment())
     for row in report["cases"]:
         row |= names[row["id"]]
-    write(path, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write(path, json.dumps(report, indent=1, allow_nan=False) + "\n", OPTION)
     _forget(path.parent, before, keep={name for files in names.values() for name in files.values()})
 
 
@@ -48,11 +51,6 @@ def _check_whole(path: Path, run: Run, planned: Collection[str]) -> None:
         more = f" and {len(absent) - 1:,} more were" if len(absent) > 1 else " was"
         why = f"it is limited to {limit:,} samples of each split" if limit else f"{absent[0]}{more} not measured"
         raise BrokenBaseline(f"--update-baseline: {path} was not written, for this run is not whole: {why}")
-
-
-def _name(file: str, text: str) -> str:
-    digest = sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-    return f"{file.removesuffix('.jsonl')}.{digest}.jsonl"
 
 
 def _forget(folder: Path, before: Mapping[str, Mapping[str, Any]], keep: set[str]) -> None:

@@ -49,19 +49,19 @@ class Gates:
     limit: int | None = None
 
     @classmethod
-    def of(cls, path: Path, plan: Plan, rows: Catalog, baseline: Baseline | None, limit: int | None) -> Gates:
-        """Read a gate file for a run.
+    def of(cls, paths: Iterable[Path], plan: Plan, rows: Catalog, baseline: Baseline | None, limit: int | None) -> Gates:
+        """Read the gate files of a run, all of which hold.
 
         Raises:
             BrokenGates: for what cannot be judged: an unknown metric, a rival that there is not, a judge's word alone.
         """
-        gates = read(path)
+        gates = read(*paths)
         chosen = {gate.name: [plan.cases[one] for one in subjects(gate, plan) if one in plan.cases] for gate in gates}
         for gate in gates:
-            _check_metric(f"{path}: gate {gate.name!r}", gate, chosen[gate.name])
-        _check_company(path, gates, chosen)
+            _check_metric(gate, chosen[gate.name])
+        _check_company(gates, chosen)
         rivals = {
-            (gate.name, case.id): _rival(f"{path}: gate {gate.name!r}", case, gate.rule, rows)
+            (gate.name, case.id): _rival(gate.where, case, gate.rule, rows)
             for gate in gates
             if isinstance(gate.rule, NotWorseThan)
             for case in chosen[gate.name]
@@ -79,22 +79,22 @@ class Gates:
         return frozenset(case for _, case in self.rivals)
 
     @property
-    def compared(self) -> list[str]:
-        """The cases whose baseline is asked for."""
-        chosen = (subjects(gate, self.plan) for gate in self.gates if isinstance(gate.rule, NoRegression))
-        return sorted({case for cases in chosen for case in cases})
+    def compared(self) -> list[tuple[str, str]]:
+        """The cases whose baseline is asked for, each with the metric that is; "" is the primary one."""
+        asked = ((gate.rule.metric, gate) for gate in self.gates if isinstance(gate.rule, NoRegression))
+        return sorted({(case, metric) for metric, gate in asked for case in subjects(gate, self.plan)})
 
     def check_baseline(self) -> None:
-        """Read every file of the baseline that a gate will ask for.
+        """Read and measure again all of the baseline that a gate will ask for.
 
         Raises:
-            BrokenBaseline: for the first that is missing or damaged.
+            BrokenBaseline: for the first case of which a file is missing or damaged.
         """
         if self.baseline is None:
             return
-        for case in self.compared:
+        for case, metric in self.compared:
             if self.baseline.cases.get(case, {}).get("status") == "measured":
-                self.baseline.predictions(case)
+                self.baseline.compared(case, self.plan.cases[case].task.kind, metric)
 
     def judge(self, subject: str, measured: Outcome | Comparison, evaluate: Callable[[Case], Outcome]) -> tuple[Judgement, ...]:
         """What every gate that is about a case or pair says of what it measured."""
@@ -192,14 +192,14 @@ def _matches(subject: str, globs: Iterable[str]) -> bool:
     return any(fnmatchcase(subject, glob) for glob in globs)
 
 
-def _check_metric(where: str, gate: Gate, cases: Iterable[Case]) -> None:
+def _check_metric(gate: Gate, cases: Iterable[Case]) -> None:
     """A metric that a case cannot have would fail the gate only after hours."""
     from medrival.tasks.metrics import METRICS
 
     metric = getattr(gate.rule, "metric", "")
     if metric.startswith(NO_GROUND):
         raise BrokenGates(
-            f"{where}: {metric} decides no gate, for it counts some wrong answers as right (docs/answers.md); "
+            f"{gate.where}: {metric} decides no gate, for it counts some wrong answers as right (docs/answers.md); "
             "name another metric, such as closed_accuracy"
         )
     for case in cases if metric else ():
@@ -211,24 +211,24 @@ def _check_metric(where: str, gate: Gate, cases: Iterable[Case]) -> None:
             near = get_close_matches(metric, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise BrokenGates(
-                f"{where}: {case.id} has no metric {metric!r} to go by.{hint} A {case.task.kind} case has {', '.join(known)}; "
-                "narrow `cases` where it is another kind's"
+                f"{gate.where}: {case.id} has no metric {metric!r} to go by.{hint} A {case.task.kind} case has "
+                f"{', '.join(known)}; narrow `cases` where it is another kind's"
             )
         if isinstance(gate.rule, NotWorseThan | NoRegression) and metric in known and known[metric].interval:
             raise BrokenGates(
-                f"{where}: chance adds to {metric}, and more where the model is better, so that a model worse by the margin "
-                "may pass; bound it with at-most, or use brier_score"
+                f"{gate.where}: chance adds to {metric}, and more where the model is better, so that a model worse by the "
+                "margin may pass; bound it with at-most, or use brier_score"
             )
 
 
-def _check_company(path: Path, gates: Sequence[Gate], chosen: Mapping[str, Sequence[Case]]) -> None:
+def _check_company(gates: Sequence[Gate], chosen: Mapping[str, Sequence[Case]]) -> None:
     """No release rests on a judge alone."""
     rested = [(gate, metric) for gate in gates if (metric := getattr(gate.rule, "metric", "")).startswith(NOT_ALONE)]
     accompanied = {case.id for gate in gates for case in chosen[gate.name] if _vouches(gate, case)}
     for gate, metric in rested:
         if alone := [case.id for case in chosen[gate.name] if case.id not in accompanied]:
             raise BrokenGates(
-                f"{path}: gate {gate.name!r} would rest on {metric} alone for {alone[0]}; "
+                f"{gate.where} would rest on {metric} alone for {alone[0]}; "
                 "add a gate for the same cases on another metric of quality, one that what is inconclusive fails and that a "
                 "model can fail"
             )

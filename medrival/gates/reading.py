@@ -25,11 +25,13 @@ class Gate:
     """A rule that cases or pairs must meet, or the run fails.
 
     Attributes:
+        where: its file and name, for messages.
         about: what the globs name: cases, pairs, or either, of which all must have been measured ("required").
         globs: over ids.
         lenient: whether an inconclusive judgement lets the run pass.
     """
 
+    where: str
     name: str
     about: About
     globs: tuple[str, ...]
@@ -37,14 +39,23 @@ class Gate:
     lenient: bool = False
 
 
-def read(path: Path) -> tuple[Gate, ...]:
-    """The gates of a file, in its order.
+def read(*paths: Path) -> tuple[Gate, ...]:
+    """The gates of all files, in their order.
 
     Raises:
-        BrokenGates: naming file, gate and key, and what the key may be.
+        BrokenGates: naming file, gate and key, and what the key may be; a name that two gates have.
     """
+    gates: dict[str, Gate] = {}
+    for gate in (gate for path in paths for gate in _gates(path)):
+        if known := gates.get(gate.name):
+            raise BrokenGates(f"{gate.where} is a second gate of that name beside {known.where}; give each a name of its own")
+        gates[gate.name] = gate
+    return tuple(gates.values())
+
+
+def _gates(path: Path) -> Iterable[Gate]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BrokenGates(f"--gate {path}: not a readable TOML file: {error}") from error
     rows = document.pop("gate", [])
@@ -52,11 +63,7 @@ def read(path: Path) -> tuple[Gate, ...]:
         raise BrokenGates(f"{path}: unknown key {sorted(document)[0]!r}; a gate file has [[gate]] tables alone")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise BrokenGates(f"{path}: it holds no gate; write each as a [[gate]] table")
-    gates = tuple(_gate(Table(f"{path}: gate {number}", row)) for number, row in enumerate(rows, 1))
-    names = [gate.name for gate in gates]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BrokenGates(f"{path}: two gates are named {twice!r}; give each a name of its own")
-    return gates
+    return [_gate(Table(f"{path}: gate {number}", row)) for number, row in enumerate(rows, 1)]
 
 
 @dataclass
@@ -132,12 +139,14 @@ def _gate(table: Table) -> Gate:
     lenient = "inconclusive" in keys and table.one_of("inconclusive", ("fail", "pass"), "fail") == "pass"
     rule = parse(table)
     table.end(dict.fromkeys(("name", about, found[0], *keys)))
-    return Gate(name, about, globs, rule, lenient)
+    return Gate(table.where, name, about, globs, rule, lenient)
 
 
 def _at(side: Side) -> Callable[[Table], Rule]:
     def bound(table: Table) -> Rule:
         value = table.number(f"at-{side}")
+        if "cost" in table.row and "metric" in table.row:
+            raise BrokenGates(f"{table.where}: metric and cost exclude each other; give each a [[gate]] of its own")
         if "cost" not in table.row:
             return MetricBound(table.text("metric", ""), value, side)
         return CostBound(table.one_of("cost", [field.name for field in fields(Cost)]), value, side)

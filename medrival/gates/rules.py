@@ -134,9 +134,11 @@ class NoRegression:
             return failed(f"the baseline {evidence.baseline.path} has not measured {case.id}")
         if tuple(before.get("classes", ())) != outcome.classes:
             return failed(f"the baseline {evidence.baseline.path} has other classes for {case.task.name}")
-        name = f"the baseline of {evidence.baseline.started[:10]}"
-        other = Other(name, evidence.baseline.predictions(case.id), evidence.baseline.validation(case.id))
-        return beside(case, self.metric or primary(case, outcome), outcome, other, self.margin)
+        metric = self.metric or primary(case, outcome)
+        other = Other(
+            f"the baseline of {evidence.baseline.started[:10]}", *evidence.baseline.compared(case.id, case.task.kind, metric)
+        )
+        return beside(case, metric, outcome, other, self.margin)
 
 
 @dataclass(frozen=True)

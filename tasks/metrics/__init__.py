@@ -2,7 +2,7 @@
 
 from medrival.tasks.metrics import calibration, diagnosis, legacy, likelihood, ranking, vqa
 from medrival.tasks.metrics.registry import METRICS, Metric, metric
-from medrival.tasks.metrics.scoring import Measured, compare, measure, primary
+from medrival.tasks.metrics.scoring import Measured, compare, measure, primary, values
 
 __all__ = [
     "METRICS",
@@ -17,5 +17,6 @@ __all__ = [
     "metric",
     "primary",
     "ranking",
+    "values",
     "vqa",
 ]

@@ -123,6 +123,25 @@ def compare(
     return replace(gap, caution="; ".join(filter(None, [gap.caution, BIASED]))) if biased else gap
 
 
+def values(
+    kind: TaskKind,
+    metric: str,
+    predictions: Sequence[Prediction],
+    classes: Sequence[str] = (),
+    *,
+    validation: Sequence[Prediction] = (),
+) -> dict[str, float | None]:
+    """One metric without its interval, None where it is undefined, and the decision threshold, where one could be chosen.
+
+    Raises:
+        UnknownName: there is no such metric.
+        BrokenData: as `measure`.
+    """
+    statistic = _statistics(kind, predictions, classes, [metric], validation)[metric]
+    chosen = _chosen(diagnosed(predictions, classes, validation)) if validation else {}
+    return {metric: None if statistic.undefined else float(statistic.point), **chosen}
+
+
 def primary(kind: TaskKind, predictions: Sequence[Prediction]) -> str:
     """The metric that decides: AUROC; for questions closed accuracy, or accuracy where none is closed."""
     if kind == "vqa" and not any(p.form in CLOSED for p in predictions):

@@ -34,7 +34,7 @@ def gate(*keys: str) -> str:
 
 def test_the_example_of_the_documentation_is_a_gate_file_for_the_pocket_suite(written, plan, rows):
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "gates.md").read_text(), flags=re.S)
-    gates = Gates.of(written(example), plan, rows, None, None)
+    gates = Gates.of([written(example)], plan, rows, None, None)
     assert {type(one.rule) for one in gates.gates} == {
         *(MetricBound, CostBound, NotWorseThan, NoRegression, SubgroupGap, VerdictIn, Required)
     }
@@ -47,7 +47,7 @@ def test_the_example_of_the_documentation_is_a_gate_file_for_the_pocket_suite(wr
 
 def test_the_example_of_the_readme_is_a_gate_file_for_the_pocket_suite(written, plan, rows):
     (example,) = re.findall(r"```\n# gates.toml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    gates = Gates.of(written(example), plan, rows, None, None)
+    gates = Gates.of([written(example)], plan, rows, None, None)
     assert len(gates.rivals) == len(gates.gates) == 1
 
 
@@ -74,6 +74,10 @@ RIVAL = 'not-worse-than = { model = "pocket-medclip", margin = 0.02 }'
         (gate(*BOUND, 'metrik = "auroc"'), "the key 'metrik' has no place here. Did you mean 'metric'?"),
         (gate(*BOUND, 'pairs = "*"'), "the key 'pairs' has no place here"),
         (gate(*BOUND, 'inconclusive = "maybe"'), "inconclusive is 'maybe'; it must be one of fail, pass"),
+        (
+            gate('cases = "*"', 'cost = "seconds"', 'metric = "auroc"', "at-most = 3"),
+            "gate 1 'one': metric and cost exclude each other; give each a [[gate]] of its own",
+        ),
         (gate('cases = "*"', 'cost = "money"', "at-most = 3"), "cost is 'money'; it must be one of seconds, train_seconds"),
         (gate('cases = "*"', 'no-regression-from = "baseline"'), "lacks 'margin'"),
         (gate('cases = "*"', 'no-regression-from = "last"', "margin = 0.1"), "it must be one of baseline"),
@@ -89,7 +93,7 @@ RIVAL = 'not-worse-than = { model = "pocket-medclip", margin = 0.02 }'
         (gate('pairs = "*"', 'verdict = ["draw"]'), "unknown verdict 'draw'; there are general wins"),
         (gate('cases = "*"', 'verdict = ["equivalent"]'), "lacks 'pairs'"),
         (gate('required = "*"', 'inconclusive = "pass"'), "the key 'inconclusive' has no place here"),
-        (gate(*BOUND) + "\n" + gate(*BOUND), "two gates are named 'one'"),
+        (gate(*BOUND) + "\n" + gate(*BOUND), "gate 2 'one' is a second gate of that name beside"),
     ],
 )
 def test_a_mistake_in_the_file_is_one_error_that_names_gate_and_key(written, text, message):
@@ -102,6 +106,22 @@ def test_a_mistake_in_the_file_is_one_error_that_names_gate_and_key(written, tex
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(BrokenGates, match=r"missing.toml: not a readable TOML file"):
         read(tmp_path / "missing.toml")
+
+
+def test_all_of_several_files_hold_and_a_name_is_given_once(tmp_path, plan, rows):
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text(gate(*BOUND))
+    second.write_text(gate(*BOUND).replace("one", "two"))
+    assert [one.name for one in Gates.of([first, second], plan, rows, None, None).gates] == ["one", "two"]
+    second.write_text(gate(*BOUND))
+    message = f"{second}: gate 1 'one' is a second gate of that name beside {first}: gate 1 'one'"
+    with pytest.raises(BrokenGates, match=re.escape(message)):
+        read(first, second)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "gates.toml").write_bytes(b"\xef\xbb\xbf" + gate(*BOUND).encode())
+    assert [one.name for one in read(tmp_path / "gates.toml")] == ["one"]
 
 
 CHEST = 'cases = "pocket-clip-phantom-chest-lora"'
@@ -130,7 +150,7 @@ CHEST = 'cases = "pocket-clip-phantom-chest-lora"'
 )
 def test_what_cannot_be_judged_is_an_error_before_anything_runs(written, plan, rows, text, message):
     with pytest.raises(BrokenGates, match=re.escape(message)):
-        Gates.of(written(text), plan, rows, None, None)
+        Gates.of([written(text)], plan, rows, None, None)
 
 
 JUDGED = '[[gate]]\nname = "judge"\ncases = "pocket-llava-phantom-chest-vqa-*"\nmetric = "judge_accuracy"\nat-least = 0.5\n'
@@ -150,23 +170,23 @@ COST = '[[gate]]\nname = "cost"\ncases = "pocket-llava-phantom-chest-vqa-*"\ncos
 
 @pytest.mark.parametrize("company", ["", OWN.format("lora"), COST], ids=["alone", "for one of two cases", "a cost"])
 def test_no_case_rests_on_a_judge_alone(written, plan, rows, company):
-    with pytest.raises(BrokenGates, match="gate 'judge' would rest on judge_accuracy alone"):
-        Gates.of(written(JUDGED + company), plan, rows, None, None)
+    with pytest.raises(BrokenGates, match="gate 1 'judge' would rest on judge_accuracy alone"):
+        Gates.of([written(JUDGED + company)], plan, rows, None, None)
 
 
 @pytest.mark.parametrize("company", TOOTHLESS.values(), ids=TOOTHLESS)
 def test_a_gate_that_a_bad_model_passes_is_no_company_for_a_judge(written, plan, rows, company):
-    with pytest.raises(BrokenGates, match="gate 'judge' would rest on judge_accuracy alone"):
-        Gates.of(written(JUDGED + company), plan, rows, None, None)
+    with pytest.raises(BrokenGates, match="gate 1 'judge' would rest on judge_accuracy alone"):
+        Gates.of([written(JUDGED + company)], plan, rows, None, None)
 
 
 def test_a_rival_of_the_same_quality_is_company_for_a_judge(written, plan, rows):
     own = OWN.format("*").replace("at-least = 0.5", 'not-worse-than = { model = "pocket-medllava", margin = 0.05 }')
-    assert len(Gates.of(written(JUDGED + own), plan, rows, None, None).gates) == 2
+    assert len(Gates.of([written(JUDGED + own)], plan, rows, None, None).gates) == 2
 
 
 def test_a_judge_may_stand_beside_a_metric_of_our_own(written, plan, rows):
-    assert len(Gates.of(written(JUDGED + OWN.format("*")), plan, rows, None, None).gates) == 2
+    assert len(Gates.of([written(JUDGED + OWN.format("*"))], plan, rows, None, None).gates) == 2
 
 
 def test_the_metrics_of_paper_a_decide_no_gate(written, plan, rows):
@@ -176,15 +196,15 @@ def test_the_metrics_of_paper_a_decide_no_gate(written, plan, rows):
     assert names
     for name in names:
         with pytest.raises(BrokenGates, match=f"{name} decides no gate"):
-            Gates.of(written(JUDGED.replace("judge_accuracy", name) + OWN.format("*")), plan, rows, None, None)
+            Gates.of([written(JUDGED.replace("judge_accuracy", name) + OWN.format("*"))], plan, rows, None, None)
 
 
 @pytest.mark.parametrize("rule", [RIVAL, 'no-regression-from = "baseline"\nmargin = 0.02'], ids=["rival", "baseline"])
 def test_a_metric_whose_difference_chance_understates_is_held_to_no_margin(written, plan, rows, rule):
     with pytest.raises(BrokenGates, match=re.escape("bound it with at-most, or use brier_score")):
-        Gates.of(written(gate(CHEST, 'metric = "ece"', rule)), plan, rows, None, None)
+        Gates.of([written(gate(CHEST, 'metric = "ece"', rule))], plan, rows, None, None)
     for allowed in (gate(CHEST, 'metric = "brier_score"', rule), gate(CHEST, 'metric = "ece"', "at-most = 0.1")):
-        assert len(Gates.of(written(allowed), plan, rows, None, None).gates) == 1
+        assert len(Gates.of([written(allowed)], plan, rows, None, None).gates) == 1
 
 
 def test_a_rival_has_the_task_and_seed_of_the_case_and_a_budget_of_its_own(written, rows):
@@ -193,7 +213,7 @@ def test_a_rival_has_the_task_and_seed_of_the_case_and_a_budget_of_its_own(writt
     text += gate('cases = "pocket-clip-phantom-chest-lora*"', RIVAL.replace(", m", ', regime = "zero-shot", m')).replace(
         "one", "two"
     )
-    rivals = Gates.of(written(text), plan, rows, None, None).rivals
+    rivals = Gates.of([written(text)], plan, rows, None, None).rivals
     assert {key: case.id for key, case in rivals.items()} == {
         ("one", "pocket-clip-phantom-chest-lora"): "pocket-medclip-phantom-chest-lora",
         ("one", "pocket-clip-phantom-chest-lora-seed1"): "pocket-medclip-phantom-chest-lora-seed1",
@@ -207,4 +227,4 @@ def test_a_rival_has_the_task_and_seed_of_the_case_and_a_budget_of_its_own(writt
 def test_a_gate_of_which_a_glob_matches_nothing_is_known_before_the_run(written, plan, rows):
     text = gate('cases = ["pocket-clip-*", "pocket-klip-*"]', 'cost = "seconds"', "at-most = 1") + "\n"
     text += gate('cases = "pocket-clip-*"', 'cost = "seconds"', "at-most = 1").replace("one", "two")
-    assert Gates.of(written(text), plan, rows, None, None).idle == ["one"]
+    assert Gates.of([written(text)], plan, rows, None, None).idle == ["one"]

@@ -268,11 +268,18 @@ def test_a_case_whose_worker_crashed_fails_its_gate(folder, tmp_path):
         (("--baseline", "none.json"), "--baseline none.json: cannot be read (No such file or directory)"),
         (("--update-baseline",), "--update-baseline needs --baseline FILE"),
         (("--baseline", "report/report.json", "--report-dir", "report"), "this run's report goes there"),
+        (("--baseline", "a.json", "--baseline", "b.json"), "--baseline b.json: there is a --baseline a.json before"),
+        (("--gate", "more.toml", "--gate", "gates.toml"), "a gate against regression needs --baseline FILE"),
+        (("--gate", "gates.toml", "--gate", "more.toml"), "a gate against regression needs --baseline FILE"),
+        (("--gate", "more.toml", "--gate", "more.toml"), "is a second gate of that name"),
+        (("--baseline", "damaged.json", "--update-baseline"), "delete this one and write it anew with --update-baseline"),
     ],
 )
 def test_a_wrong_option_is_one_clear_error_before_anything_runs(tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "gates.toml").write_text(GATES)
+    (tmp_path / "empty" / "more.toml").write_text('[[gate]]\nname = "all"\nrequired = "*"\n')
+    (tmp_path / "empty" / "damaged.json").write_text("{")
     refused = inline(tmp_path, *SMALL, *arguments)
     assert refused.status == pytest.ExitCode.USAGE_ERROR
     assert message in refused.output

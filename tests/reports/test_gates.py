@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from medrival.case import Comparison, Cost, Outcome
-from medrival.errors import BrokenBaseline
+from medrival.errors import BrokenBaseline, ReportNotWritten
 from medrival.gates import Baseline, Judgement
 from medrival.reports import baseline
 from medrival.reports.baseline import write_baseline
@@ -194,6 +194,27 @@ def test_a_baseline_reads_back_what_the_run_predicted(run: Run, tmp_path: Path) 
         assert before.validation(case.id) == case.validation
 
 
+@pytest.mark.parametrize(
+    "lines", [slice(0, 15), slice(None, None, -1)], ids=["15 of 40 lines are left", "the order is another"]
+)
+def test_a_file_of_a_baseline_that_was_changed_is_refused(run: Run, tmp_path: Path, lines: slice) -> None:
+    path = tmp_path / "before" / "report.json"
+    case = replace(run.cases[0], validation=run.cases[0].predictions[:40])
+    write_baseline(path, replace(run, cases=(case,), pairs=()), [case.id])
+    before = Baseline.read(path)
+    file = path.parent / before.cases[case.id]["validation"]
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[lines]))
+    with pytest.raises(BrokenBaseline, match="its content is not what was written"):
+        before.validation(case.id)
+    assert before.predictions(case.id) == case.predictions
+
+
+def test_a_baseline_that_cannot_be_written_names_its_own_option(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportNotWritten, match="run again with --baseline and a folder that can be written"):
+        write_baseline(tmp_path / "file" / "report.json", run, planned(run))
+
+
 def test_an_ordinary_report_is_a_baseline(run: Run) -> None:
     before = Baseline.read(write_json(run))
     assert before.predictions(run.cases[0].id) == run.cases[0].predictions
@@ -221,7 +242,7 @@ def test_a_process_that_dies_while_it_writes_leaves_the_old_baseline_whole(
     for survived in (0, 1, 20, 40):
         left = iter(range(survived))
 
-        def dies(target: Path, text: str, left=left) -> Path:  # type: ignore[no-untyped-def]
+        def dies(target: Path, text: str, option: str, left=left) -> Path:  # type: ignore[no-untyped-def]
             if next(left, None) is None:
                 raise KeyboardInterrupt
             target.write_text(text)
