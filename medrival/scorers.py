@@ -21,7 +21,8 @@ class Scores:
 
     Attributes:
         values: by metric, a value a sample (NaN where it does not apply), or why the metric is undefined.
-        notes: how the values came about, for the record.
+        notes: by scorer, how the values came about, for the record. Where answers could not be scored, "failed" says how many
+            of the "asked" ones.
     """
 
     values: Mapping[str, Floats | str]

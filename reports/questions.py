@@ -39,7 +39,7 @@ class Answer:
         family: whose pairs these are; None for all of them.
         label: the question in at most 24 characters; `title` in full.
         verdicts: how many measured pairs ended so, each judged alone.
-        upheld: how many of the wins, of either model, hold after Holm's correction across all pairs of the run.
+        upheld: how many wins of which model hold after Holm's correction across all pairs of the run.
         differences: general minus medical of each measured pair where it is defined.
         metrics: the metrics that were compared.
         missing: pairs that were not measured.
@@ -50,7 +50,7 @@ class Answer:
     label: str
     title: str
     verdicts: Mapping[Verdict, int]
-    upheld: int
+    upheld: Mapping[Verdict, int]
     differences: tuple[float, ...]
     metrics: tuple[str, ...]
     missing: int
@@ -66,9 +66,14 @@ class Answer:
         return self.verdicts["general wins"] + self.verdicts["medical wins"]
 
     @property
+    def held(self) -> int:
+        """How many wins of either model hold after the correction."""
+        return sum(self.upheld.values())
+
+    @property
     def correction(self) -> str:
         """Such as "4 of 6 wins hold after Holm's correction"; "" where nobody won."""
-        return f"{self.upheld} of {self.wins} wins hold after Holm's correction" if self.wins else ""
+        return f"{self.held} of {self.wins} wins hold after Holm's correction" if self.wins else ""
 
     @property
     def heading(self) -> str:
@@ -77,16 +82,19 @@ class Answer:
 
     @property
     def word(self) -> str:
-        """The answer in a word or three. A general model rivals where it wins or is equivalent within the margin."""
-        rivals = self.verdicts["general wins"] + self.verdicts["equivalent"]
-        behind = self.verdicts["medical wins"]
+        """The answer in a word or three. A general model rivals where it wins or is equivalent within the margin.
+
+        A win that does not hold after the correction decides nothing: of many pairs some win by chance.
+        """
+        rivals = self.upheld["general wins"] + self.verdicts["equivalent"]
+        behind = self.upheld["medical wins"]
         if not self.measured:
             return "Not measured"
         if rivals and behind:
             return "In part"
         if not rivals and not behind:
             return "Undecided"
-        return ("Yes" if rivals else "No") + (", where decided" if self.verdicts["inconclusive"] else "")
+        return ("Yes" if rivals else "No") + (", where decided" if rivals + behind < self.measured else "")
 
     @property
     def counts(self) -> str:
@@ -102,8 +110,8 @@ class Answer:
 
     @property
     def sentence(self) -> str:
-        """Word and counts, such as "No: medical ahead in 6 of 6"."""
-        if self.word == "Undecided":
+        """Word and counts, such as "No: medical ahead in 6 of 6"; the counts are of the pairs' own verdicts."""
+        if self.measured and self.verdicts["inconclusive"] == self.measured:
             return self.counts.capitalize()
         return f"{self.word}: {self.counts}" if self.measured else self.word
 
@@ -133,7 +141,7 @@ def questions(pairs: Sequence[PairRecord]) -> list[dict[str, Any]]:
             "domain": DOMAINS[answer.question],
             "family": answer.family,
             "verdicts": {verdict: answer.verdicts[verdict] for verdict in get_args(Verdict)},
-            "wins_after_correction": answer.upheld,
+            "wins_after_correction": answer.held,
             "missing": answer.missing,
             "sentence": answer.sentence,
         }
@@ -149,7 +157,7 @@ def _answer(question: Question | None, family: str | None, pairs: list[PairRecor
         family,
         *QUESTIONS[question],
         verdicts=Counter(p.verdict for p in measured if p.verdict),
-        upheld=sum(_upheld(p) for p in measured),
+        upheld=Counter(p.verdict for p in measured if p.verdict and _upheld(p)),
         differences=tuple(p.difference for p in measured if p.difference is not None and isfinite(p.difference)),
         metrics=tuple(sorted({p.metric for p in measured})),
         missing=len(pairs) - len(measured),

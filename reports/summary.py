@@ -38,6 +38,7 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
     lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
     if lost := sum(len(case.failed) for case in run.cases):
         lines.append(f"  {count(lost, 'sample')} failed and counted as wrong; the report lists them")
+    lines += _unscored(run.cases)
     if compared := published.line(run.published):
         lines.append(f"  {compared}")
     lines += gate_lines(run.gates, WIDTH)
@@ -63,7 +64,7 @@ def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
             if part.measured or part.missing:
                 lines += _answer(part, f"    {shorten(visible(str(part.family)), 22, placeholder='...'):<22}  ")
     if wins := sum(answer.wins for answer in said):
-        lines.append(f"  after Holm's correction {sum(answer.upheld for answer in said)} of {count(wins, 'win')} left")
+        lines.append(f"  after Holm's correction {sum(answer.held for answer in said)} of {count(wins, 'win')} left")
     return lines
 
 
@@ -76,6 +77,21 @@ def _answer(answer: Answer, indent: str) -> list[str]:
         text += f"; {mean}{spread}".replace(" ", "\xa0").replace("\xa0", " ", 1)
     lines = wrap(text, WIDTH, initial_indent=indent, subsequent_indent=" " * 28, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
+
+
+def _unscored(cases: Iterable[CaseRecord]) -> list[str]:
+    """One line a scorer that could not score all it was asked about (see `Scores.notes`)."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for name, about in (note for record in cases for note in record.notes.items()):
+        match about:
+            case {"asked": int(asked), "failed": int(failed)} if failed:
+                found.setdefault(name, []).append((asked, failed))
+    lines = []
+    for name, counts in found.items():
+        asked, failed = (sum(column) for column in zip(*counts, strict=True))
+        text = f"{failed:,} of {asked:,} answers could not be scored: its metrics have no value in {count(len(counts), 'case')}"
+        lines += wrap(f"  {visible(name)}: {text}; the report says why", WIDTH, subsequent_indent="    ")
+    return lines
 
 
 def _case(case: CaseRecord) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from medrival.case import Question
 from medrival.catalog import Domain
 from medrival.contracts import Prediction
-from medrival.reports.record import CaseRecord, Kind, PairRecord, Run
+from medrival.reports.record import CaseRecord, Kind, PairRecord, Run, corrected
 from medrival.statistics import Verdict
 
 CLASSES = ("no opacity", "opacity")
@@ -119,7 +119,7 @@ def pairs(cases: tuple[CaseRecord, ...]) -> tuple[PairRecord, ...]:
                 found.append(_pair(2, general, medical))
             elif medical.domain == "ood" and adapted == (True, True) and general.regime == medical.regime:
                 found.append(_pair(3, general, medical))
-    return tuple(found)
+    return corrected(found)
 
 
 @pytest.fixture

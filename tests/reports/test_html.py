@@ -139,10 +139,21 @@ def test_every_case_and_pair_is_there_with_its_numbers(run: Run) -> None:
         assert f"{pair.difference:+.3f}".replace("-", "\N{MINUS SIGN}") in text
 
 
+def test_one_difference_is_told_once_and_several_with_their_range(run: Run) -> None:
+    pair = replace(run.pairs[0], difference=-0.27)
+    assert "General minus medical: \N{MINUS SIGN}0.270 (auroc)." in page(replace(run, pairs=(pair,))).text
+    several = page(replace(run, pairs=(pair, replace(pair, difference=-0.17)))).text
+    assert "medical: \N{MINUS SIGN}0.220 on average, \N{MINUS SIGN}0.270 to \N{MINUS SIGN}0.170 (auroc)." in several
+
+
+def test_the_legend_says_whose_domain_a_pair_has(run: Run) -> None:
+    assert "A case's domain is its own model's; a pair's is its medical model's." in page(run).text
+
+
 def test_the_answer_to_each_question_stands_in_words(run: Run) -> None:
     text = page(run).text
     assert "1. Both off the shelf, in-domain No Medical ahead in 6 of 6" in text
-    assert re.search(r"2\. General adapted, medical off the shelf, in-domain Yes .* of 9 pairs", text)
+    assert re.search(r"2\. General adapted, medical off the shelf, in-domain Yes, where decided .* of 9 pairs", text)
     assert "3. Both adapted, out of domain" in text
 
 

@@ -13,7 +13,7 @@ from medrival.statistics import Verdict
 
 
 def ended(pair: PairRecord, *verdicts: Verdict) -> tuple[PairRecord, ...]:
-    return tuple(replace(pair, question=1, verdict=verdict, difference=0.1) for verdict in verdicts)
+    return tuple(replace(pair, question=1, verdict=verdict, difference=0.1, p_adjusted=0.001) for verdict in verdicts)
 
 
 def test_a_whole_study_is_answered_in_80_columns(run: Run) -> None:
@@ -60,12 +60,35 @@ def test_wins_that_do_not_outlast_the_correction_are_not_counted_as_upheld(run: 
     won = [replace(pair, p_adjusted=p) for p, pair in zip(ps, ended(run.pairs[0], *["medical wins"] * 5), strict=True)]
     level = replace(won[0], verdict="equivalent")
     answer = answers([*won, level])[0]
-    assert (answer.upheld, answer.correction) == (2, "2 of 5 wins hold after Holm's correction")
+    assert (answer.held, answer.correction) == (2, "2 of 5 wins hold after Holm's correction")
     assert questions([*won, level])[0]["wins_after_correction"] == 2
     run = replace(run, pairs=(*won, level))
     assert "  after Holm's correction 2 of 5 wins left" in summary(run)
     assert "2 of 5 wins hold after Holm&#39;s correction." in write_html(run, lambda *_: None).read_text()
     assert any("(2 of 5 wins hold after Holm's correction)" in line for line in markdown(run))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "upheld", "said"),
+    [
+        (["general wins"] + ["inconclusive"] * 19, 0, "Undecided: general ahead in 1, undecided in 19"),
+        (["medical wins"] * 2, 0, "Undecided: medical ahead in 2 of 2"),
+        (["medical wins"] * 2, 1, "No, where decided: medical ahead in 2 of 2"),
+        (["medical wins", "general wins"], 1, "No, where decided: general ahead in 1, medical ahead in 1"),
+        (["medical wins", "equivalent"], 0, "Yes, where decided: medical ahead in 1, equivalent in 1"),
+    ],
+)
+def test_no_word_claims_what_does_not_hold_after_the_correction(
+    run: Run, verdicts: list[Verdict], upheld: int, said: str
+) -> None:
+    pairs = tuple(
+        replace(pair, p_adjusted=0.001 if i < upheld else 0.9) for i, pair in enumerate(ended(run.pairs[0], *verdicts))
+    )
+    run = replace(run, pairs=pairs)
+    assert questions(pairs)[0]["sentence"] == said
+    assert f"Off the shelf, in-domain {said}; +0.10" in " ".join(" ".join(summary(run)).split())
+    assert f'<div class="word">{said.partition(":")[0]}</div>' in write_html(run, lambda *_: None).read_text()
+    assert any(f": {said} (" in line for line in markdown(run))
 
 
 def test_where_nobody_won_no_correction_is_told(run: Run) -> None:
@@ -117,6 +140,17 @@ def test_failed_samples_are_counted(run: Run) -> None:
     predictions = tuple(replace(p, error="unreadable") for p in run.cases[0].predictions[:5])
     lines = summary(replace(run, cases=(replace(run.cases[0], predictions=predictions),)))
     assert "  5 samples failed and counted as wrong; the report lists them" in lines
+
+
+def test_answers_that_a_judge_left_unscored_are_counted(run: Run) -> None:
+    never, partly, asked = ({"judge": {"model": "m", "asked": 12, "failed": failed}} for failed in (12, 3, 0))
+    cases = tuple(replace(case, notes=notes) for case, notes in zip(run.cases, (never, partly, asked), strict=False))
+    lines = summary(replace(run, cases=cases, pairs=()))
+    assert lines[-3:-1] == [
+        "  judge: 15 of 24 answers could not be scored: its metrics have no value in 2",
+        "    cases; the report says why",
+    ]
+    assert not any(line.startswith("  judge") for line in summary(replace(run, cases=cases[2:], pairs=())))
 
 
 def test_verbose_adds_a_line_for_each_measured_case(run: Run) -> None:
