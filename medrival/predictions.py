@@ -9,17 +9,18 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, cast
 
+from medrival.cells import SEPARATOR, Cells, Columns, Row
 from medrival.contracts import Form, Prediction, Sample, Task, TaskKind
 from medrival.errors import BrokenData
 from medrival.tasks.answers import YES_NO, normalise
 
-Row = Mapping[str, Any]
+__all__ = ["Columns", "Row", "joined", "read", "stated"]
 
 FORMS: Mapping[str, Form] = {
     "closed": "closed",
@@ -29,40 +30,6 @@ FORMS: Mapping[str, Form] = {
     "label": "label",
     "findings": "findings",
 }
-SEPARATOR = "|"
-NO_ERROR = frozenset({"", "false", "nan", "null"})
-"""What says in the column of errors that there is none, beside null, false and NaN themselves."""
-SKILLS = ("understanding", "reasoning")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Where a file has what: column names (CSV) or keys (JSON). The defaults are those of a report's predictions/*.jsonl.
-
-    Attributes:
-        id: unique; where a JSON file is an object of objects, the key itself (a row that has this column, too, must agree).
-        truth: the class or the reference answer; where a task states it, it may be left out but not be another.
-        answer: the model's words.
-        scores: probabilities of the classes or options: a list, numbers joined by "|", or an object by class. A diagnosis
-            may have a column a class instead.
-        form: "closed" (or "close"), "open", "choice"; of a diagnosis "label" or "findings".
-        options: what could be answered: a list, or texts joined by "|".
-        group: patient or image, the cluster of the bootstrap; without it each sample is its own.
-        skill: "understanding" or "reasoning", or empty.
-        error: why the sample failed; empty, null, false or NaN where it did not.
-    """
-
-    id: str = "id"
-    truth: str = "truth"
-    answer: str = "answer"
-    scores: str = "scores"
-    form: str = "form"
-    options: str = "options"
-    group: str = "group"
-    skill: str = "skill"
-    question: str = "question"
-    attributes: str = "attributes"
-    error: str = "error"
 
 
 def read(path: Path, columns: Columns | None = None) -> list[Row]:
@@ -96,7 +63,7 @@ def stated(
         BrokenData: naming row and column.
     """
     names = columns or Columns()
-    found = [_stated(_Cells(f"row {i}", row, names), kind, classes) for i, row in enumerate(rows, 1)]
+    found = [_stated(Cells(f"row {i}", row, names), kind, classes) for i, row in enumerate(rows, 1)]
     _unique(found)
     return found
 
@@ -116,7 +83,7 @@ def joined(
     found: dict[str, Prediction] = {}
     unknown, contrary = [], []
     for i, row in enumerate(rows, 1):
-        cells = _Cells(f"row {i}", row, names)
+        cells = Cells(f"row {i}", row, names)
         name = cells.text("id")
         if name in found:
             raise BrokenData(f"row {i}: the id {name!r} is there twice")
@@ -138,95 +105,7 @@ def joined(
     return [found.get(name) or replace(_asked(sample), error="no prediction in the file") for name, sample in samples.items()]
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """One row, where it stands, and what its columns are called."""
-
-    where: str
-    row: Row
-    columns: Columns
-
-    def get(self, field: str) -> Any:
-        return self.row.get(getattr(self.columns, field))
-
-    def has(self, field: str) -> bool:
-        return self.get(field) not in (None, "")
-
-    def wrong(self, field: str, expected: str) -> BrokenData:
-        return BrokenData(f"{self.where}: column {getattr(self.columns, field)!r} is {self.get(field)!r}; expected {expected}")
-
-    def require(self, field: str) -> None:
-        if getattr(self.columns, field) not in self.row:
-            raise BrokenData(
-                f"{self.where}: there is no column {getattr(self.columns, field)!r}; name it with --{field} COLUMN. "
-                f"There are {', '.join(map(repr, self.row))}"
-            )
-
-    def text(self, field: str) -> str:
-        """A text that must be there; a number counts as its digits."""
-        self.require(field)
-        value = self.get(field)
-        text = "" if type(value) not in (str, int, float) or value != value else str(value).strip()  # NaN, a table's empty cell
-        if not text:
-            raise self.wrong(field, "a text")
-        return text
-
-    def texts(self, field: str) -> tuple[str, ...]:
-        """Several texts, or none."""
-        value = self.get(field) if self.has(field) else []
-        parts = value.split(SEPARATOR) if isinstance(value, str) else value
-        if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
-            raise self.wrong(field, f"texts: a list, or joined by {SEPARATOR!r}")
-        return tuple(part.strip() for part in parts)
-
-    def error(self) -> str:
-        """Why the sample failed, or nothing."""
-        value = self.get("error")
-        if value is None or value is False or value != value:
-            return ""
-        if not isinstance(value, str):
-            raise self.wrong("error", "why the sample failed, or nothing")
-        return "" if value.strip().lower() in NO_ERROR else value.strip()
-
-    def skill(self) -> str:
-        """What the question asks for, or nothing."""
-        value = self.get("skill")
-        said = "" if value is None or value != value else str(value).strip().lower()
-        if said not in ("", *SKILLS):
-            raise self.wrong("skill", f"one of {', '.join(SKILLS)}, or nothing")
-        return said
-
-    def scores(self, classes: Sequence[str]) -> tuple[float, ...]:
-        """The scores that there are: in the column of that name, or a column a class."""
-        value = self.get("scores") if self.has("scores") else []
-        if not value and classes and all(name in self.row for name in classes):
-            return tuple(self._score(name) for name in classes)
-        if isinstance(value, Mapping):
-            if not classes:
-                raise self.wrong("scores", f"numbers in the order of the options: a list, or joined by {SEPARATOR!r}")
-            if set(value) != set(classes):
-                raise self.wrong("scores", f"one score for each of {', '.join(classes)}")
-            value = [value[name] for name in classes]
-        try:
-            return tuple(map(_number, value.split(SEPARATOR) if isinstance(value, str) else value))
-        except (TypeError, ValueError, OverflowError):
-            raise self.wrong("scores", f"numbers: a list, an object by class, or joined by {SEPARATOR!r}") from None
-
-    def _score(self, name: str) -> float:
-        try:
-            return _number(self.row[name])
-        except (TypeError, ValueError, OverflowError):
-            raise BrokenData(f"{self.where}: column {name!r}, of a class, is {self.row[name]!r}; expected a number") from None
-
-
-def _number(value: Any) -> float:
-    """Raises: ValueError: also for 1_0, which Python takes for ten."""
-    if isinstance(value, str) and "_" in value:
-        raise ValueError(value)
-    return float(value)
-
-
-def _contradicts(cells: _Cells, sample: Sample) -> bool:
+def _contradicts(cells: Cells, sample: Sample) -> bool:
     """Whether a row states another truth than its sample; that of a choice may be a letter, findings have no order."""
     value = cells.get("truth")
     if value is None or value != value or not str(value).strip():
@@ -245,7 +124,7 @@ def _asked(sample: Sample) -> Prediction:
     return Prediction(**{name: getattr(sample, name) for name in shared})
 
 
-def _stated(cells: _Cells, kind: TaskKind, classes: Sequence[str]) -> Prediction:
+def _stated(cells: Cells, kind: TaskKind, classes: Sequence[str]) -> Prediction:
     name = cells.text("id")
     form = _form(cells, kind)
     cells.require("truth")
@@ -273,7 +152,7 @@ def _stated(cells: _Cells, kind: TaskKind, classes: Sequence[str]) -> Prediction
     return _said(asked, cells, classes)
 
 
-def _form(cells: _Cells, kind: TaskKind) -> Form:
+def _form(cells: Cells, kind: TaskKind) -> Form:
     if not cells.has("form"):
         if kind == "diagnosis":
             return "label"
@@ -287,19 +166,17 @@ def _form(cells: _Cells, kind: TaskKind) -> Form:
     return cast(Form, form)
 
 
-def _option(cells: _Cells, truth: str, options: tuple[str, ...]) -> str:
+def _option(cells: Cells, truth: str, options: tuple[str, ...]) -> str:
     """The truth of a choice as the text of an option, which it may name by its letter."""
     letters = dict(zip(ascii_uppercase, options, strict=False))
     if truth not in options and truth not in letters:
         raise cells.wrong("truth", f"one of the options {', '.join(options) or '(there are none)'}, or its letter")
     if truth in options and letters.get(truth, truth) != truth:
-        raise cells.wrong(
-            "truth", f"one option; it is the text of one and the letter of {letters[truth]!r}: reword the options"
-        )
+        raise cells.wrong("truth", f"one option; it is one's text and the letter of {letters[truth]!r}: reword them")
     return truth if truth in options else letters[truth]
 
 
-def _said(asked: Prediction, cells: _Cells, classes: Sequence[str]) -> Prediction:
+def _said(asked: Prediction, cells: Cells, classes: Sequence[str]) -> Prediction:
     """With what the model said; nothing said (null) is a failure, an empty answer is an answer."""
     if error := cells.error():
         return replace(asked, error=error)
