@@ -106,7 +106,7 @@ def inside(root: Path, relative: str) -> Path:
 def fingerprint(splits: Sequence[Sequence[Sample]], *texts: str) -> str:
     """Sha256 over a task's samples (order, split, questions, truth and the bytes of their images) and further texts."""
     described = [
-        [split, [image.digest for image in sample.images], *(told for name, told in vars(sample).items() if "image" not in name)]
+        [split, [image.digest for image in sample.images], *(told for key, told in vars(sample).items() if "image" not in key)]
         for split, samples in enumerate(splits)
         for sample in samples
     ]
