@@ -11,10 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from typing import Any, TextIO
 
 import httpx2
 import numpy as np
@@ -42,37 +42,49 @@ TASK = "phantom-chest-vqa"
 @pytest.fixture(scope="session")
 def server(rows, tmp_path_factory) -> Iterator[tuple[str, str]]:
     """Base URL of `transformers serve` with pocket-llava, and the model's name there."""
+    name = str(locate(rows.models["pocket-llava"], None))
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    for _ in range(3):  # between the choice of a port and its use another process may take it
+        port = _free_port()
+        with log.open("a") as stream, _serving(name, port, stream) as process:
+            if _answers(f"http://127.0.0.1:{port}/health", process):
+                yield f"http://127.0.0.1:{port}/v1", name
+                return
+    raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    name = str(locate(rows.models["pocket-llava"], None))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _serving(name: str, port: int, log: TextIO) -> Iterator[subprocess.Popen[bytes]]:
     told = ["--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "transformers.cli.transformers", "serve", name, *told],
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            _wait(f"http://127.0.0.1:{port}/health", process, log)
-            yield f"http://127.0.0.1:{port}/v1", name
-        finally:
-            process.kill()
-            process.wait()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transformers.cli.transformers", "serve", name, *told],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
-def _wait(url, process, log) -> None:
-    until = time.monotonic() + 600
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Whether this server comes to answer; a proxy of another test that has its port would not say 200."""
+    until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
-        try:
-            httpx2.get(url, timeout=5)
-        except httpx2.RequestError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}")
+        with suppress(httpx2.RequestError):
+            if httpx2.get(url, timeout=5).status_code == 200:
+                return process.poll() is None
+        time.sleep(0.1)
+    return False
 
 
 @pytest.fixture
