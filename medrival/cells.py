@@ -11,7 +11,7 @@ from medrival.errors import BrokenData
 Row = Mapping[str, Any]
 
 SEPARATOR = "|"
-NO_ERROR = frozenset({"", "false", "nan", "null"})
+NO_ERROR = frozenset({"", "false", "n/a", "nan", "none", "null"})
 """What says in the column of errors that there is none, beside null, false and NaN themselves."""
 SKILLS = ("understanding", "reasoning")
 
@@ -30,7 +30,7 @@ class Columns:
         options: what could be answered: a list, or texts joined by "|".
         group: patient or image, the cluster of the bootstrap; without it each sample is its own.
         skill: "understanding" or "reasoning", or empty.
-        error: why the sample failed; empty, null, false or NaN where it did not.
+        error: why the sample failed; empty, null, none, false, n/a or NaN where it did not.
     """
 
     id: str = "id"

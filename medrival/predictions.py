@@ -30,6 +30,8 @@ FORMS: Mapping[str, Form] = {
     "label": "label",
     "findings": "findings",
 }
+NO_FINDING = frozenset({"", "none", "no finding", "no findings"})
+"""What a file may call the truth of a sample in which nothing was found."""
 
 
 def read(path: Path, columns: Columns | None = None) -> list[Row]:
@@ -106,12 +108,23 @@ def joined(
 
 
 def _contradicts(cells: Cells, sample: Sample) -> bool:
-    """Whether a row states another truth than its sample; that of a choice may be a letter, findings have no order."""
+    """Whether a row states another truth than its sample; that of a choice may be a letter, findings have no order.
+
+    An empty cell states nothing, but of findings that there is none.
+    """
     value = cells.get("truth")
-    if value is None or value != value or not str(value).strip():
+    if value is None:
         return False
+    parts = value if isinstance(value, list) else ["" if value != value else value]  # NaN, a table's empty cell
+    stated = SEPARATOR.join(map(str, parts))
+    if sample.form == "findings":
+        return _findings(stated) != _findings(sample.truth)
     allowed = {sample.truth, sample.reply} if sample.form == "choice" else {sample.truth}
-    return _folded(str(value)) not in map(_folded, allowed)
+    return bool(stated.strip()) and _folded(stated) not in map(_folded, allowed)
+
+
+def _findings(truth: str) -> list[str]:
+    return [part for part in _folded(truth) if part not in NO_FINDING]
 
 
 def _folded(truth: str) -> list[str]:

@@ -247,7 +247,34 @@ def test_the_truth_of_a_choice_may_be_its_letter_and_findings_have_no_order():
         joined([question("c", "A", "A")], asked)
 
 
-@pytest.mark.parametrize("nothing", [None, False, "", "  ", float("nan"), "nan", "False", "null"])
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("truth", "stated", "agrees"),
+    [
+        ("mass|nodule", ["Nodule", "mass"], True),
+        ("mass|nodule", ["mass"], False),
+        ("", [], True),
+        *(("", nothing, True) for nothing in ("", " ", NAN, "none", "No Finding", "no findings")),
+        *(("mass", nothing, False) for nothing in ("", " ", NAN, "none", "No Finding", [])),
+        ("", "mass", False),
+        ("no finding", "", True),
+        ("mass", None, True),
+    ],
+)
+def test_findings_are_compared_as_a_list_and_no_finding_is_one_of_several_words_for_none(truth, stated, agrees):
+    sample = Sample("f", None, "f", truth, form="findings")
+    found = Task("found", "diagnosis", (), (), (sample,), "print", ("mass", "nodule"))
+    row = {"id": "f", "truth": stated, "scores": [0.5, 0.5]}
+    if agrees:
+        assert joined([row], found)[0].truth == truth
+    else:
+        with pytest.raises(BrokenData, match="another truth"):
+            joined([row], found)
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", "  ", float("nan"), "nan", "False", "null", "None", "none", "N/A"])
 def test_an_error_that_says_nothing_is_none(nothing):
     (found,) = stated([question("a", error=nothing)], "vqa")
     assert found.error == ""
