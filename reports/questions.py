@@ -84,17 +84,18 @@ class Answer:
     def word(self) -> str:
         """The answer in a word or three. A general model rivals where it wins or is equivalent within the margin.
 
-        A win that does not hold after the correction decides nothing: of many pairs some win by chance.
+        A win that does not hold after the correction decides nothing, for of many pairs some win by chance; but equivalence
+        is not corrected, so that a win of the other side, upheld or not, leaves no plain answer.
         """
-        rivals = self.upheld["general wins"] + self.verdicts["equivalent"]
-        behind = self.upheld["medical wins"]
+        decided = self.held + self.verdicts["equivalent"]
+        rivals = self.verdicts["general wins"] + self.verdicts["equivalent"]
         if not self.measured:
             return "Not measured"
-        if rivals and behind:
-            return "In part"
-        if not rivals and not behind:
+        if not decided:
             return "Undecided"
-        return ("Yes" if rivals else "No") + (", where decided" if rivals + behind < self.measured else "")
+        if rivals and self.verdicts["medical wins"]:
+            return "In part"
+        return ("Yes" if rivals else "No") + (", where decided" if decided < self.measured else "")
 
     @property
     def counts(self) -> str:

@@ -74,8 +74,11 @@ def test_wins_that_do_not_outlast_the_correction_are_not_counted_as_upheld(run: 
         (["general wins"] + ["inconclusive"] * 19, 0, "Undecided: general ahead in 1, undecided in 19"),
         (["medical wins"] * 2, 0, "Undecided: medical ahead in 2 of 2"),
         (["medical wins"] * 2, 1, "No, where decided: medical ahead in 2 of 2"),
-        (["medical wins", "general wins"], 1, "No, where decided: general ahead in 1, medical ahead in 1"),
-        (["medical wins", "equivalent"], 0, "Yes, where decided: medical ahead in 1, equivalent in 1"),
+        (["medical wins", "general wins"], 0, "Undecided: general ahead in 1, medical ahead in 1"),
+        (["medical wins", "general wins"], 1, "In part: general ahead in 1, medical ahead in 1"),
+        (["general wins"] + ["medical wins"] * 9, 1, "In part: general ahead in 1, medical ahead in 9"),
+        (["medical wins"] * 9 + ["equivalent"], 0, "In part: medical ahead in 9, equivalent in 1"),
+        (["general wins"] * 2 + ["equivalent"], 0, "Yes, where decided: general ahead in 2, equivalent in 1"),
     ],
 )
 def test_no_word_claims_what_does_not_hold_after_the_correction(
