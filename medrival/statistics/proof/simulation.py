@@ -277,7 +277,7 @@ def main() -> int:
         type=int,
         default=REPLICATES,
         metavar="N",
-        help=f"default: {REPLICATES}, some seven minutes on one core; with many fewer, chance breaks promises",
+        help=f"default: {REPLICATES}, about half an hour on one core; with many fewer, chance breaks promises",
     )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
