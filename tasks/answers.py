@@ -51,9 +51,10 @@ _LEADS = re.compile(rf"\W*(?:yes/no|{_WORD})")
 _ANSWERS = re.compile(rf"\banswer(?: is)?[ :=\"'(]{{1,4}}{_SURELY}?{_WORD}")
 _MENTIONS = re.compile(rf"\b{_WORD}(?:(?<=yes)|{_END})", re.MULTILINE)
 _NT = r"(?:is|are|was|were|ca|could|do|does|did|wo|would|has|have)n['\u2019]?t"
-_NOT_SO = re.compile(  # "I wouldn't say yes", but not "it is not clear, yes" nor "it is not clear, so yes"
-    rf"\b(?:not|never|cannot|neither|nor|{_NT})(?: (?:say|think|believe)(?: that)? the answer (?:is|would be))?"
-    rf"(?: (?!(?:and|answer|because|but|hence|so|then|therefore|thus|yes|no)\b)\w+){{0,4}} (?:yes\b|no\b{_END})",
+_NOT_SO = re.compile(  # "I wouldn't say yes", but not "it is not clear yes" nor "I do not hesitate to say yes"
+    rf"\b(?:not|never|cannot|neither|nor|{_NT})(?: (?:say|think|believe)(?: that)? the answer (?:is|would be)"
+    r"|(?: (?!(?:and|answer|because|but|hence|hesitate|so|then|therefore|thus|yes|no)\b)\w+){0,3}"
+    rf" (?:answer|be|believe|is|mean|say|think|was))?(?: an?(?: \w+)?)? (?:yes\b|no\b{_END})",
     re.MULTILINE,
 )
 
@@ -70,7 +71,8 @@ _RULED_OUT = (
     r"|(?:is|are|was)n['\u2019]?t|(?:cannot|can not|can['\u2019]?t) be)\b"
 )
 _WITHOUT = rf"(?i:no|(?:can)?not(?: be)?|{_NT}(?: be)?|nor|neither|never|without|excludes?|rules? out)"
-_OF = r"(?:(?:\w+ )?(?:evidence|features|indication|signs?|suggestion) (?:of|for) |(?!(?:and|but|longer|only|or)\b)[^\s|]+ )?"
+_ADJECTIVE = r"(?!(?:and|but|contrast|doubt|just|longer|merely|only|or|other|question|wonder)\b)[^\s|]+"  # no large effusion
+_OF = rf"(?:(?:\w+ )?(?:evidence|features|indication|signs?|suggestion) (?:of|for) |{_ADJECTIVE} )?"
 _OR = r"(?:(?:\)?, ?\(?[A-Z]\b)*\)?,? (?:or|nor) \(?[A-Z]\b)?"  # not A, B or C
 _DENIED = re.compile(
     rf"\b{_WITHOUT} \(?[A-Z]\b{_OR}|\b[A-Z]\b\W{{0,3}}(?:_\W{{0,2}})?\b(?:{_RULED_OUT}|(?i:no|not)\b{_END})|\b(?i:{_NAMED})",
@@ -81,6 +83,11 @@ _DENIALS = (
     *("not present", "not seen", "not visible", "not likely", "not found", "not identified", "not detected", "not evident"),
 )
 _OPENING = r"(?:i|think|guess|believe|would|say|but|and|or|oh|so|probably|certainly|clearly|definitely|it|this|that|is|was)"
+_CLAUSE = re.compile(r"[,.:;!?|()]|\bbut\b| [-\u2013\u2014] ")
+_COLON = r"(?<!answer)(?<!choice)(?<!option)(?<!\bis):"  # not that of "Answer: B"
+_ASKS = re.compile(r".*[?:]\s*|\W*[A-Za-z][^\w\n]*", re.DOTALL)
+_STATED = re.compile(rf"{_STATEMENT.pattern}\W*\w", re.IGNORECASE)
+_RETRACTS = re.compile(r"\b(?:no|not|nope|false|incorrect|wrong)\W*\Z", re.IGNORECASE)
 _BREAK = re.compile(r"[,;!?](?!\d)|(?<!\b[A-Za-z])[.:](?!\d)|\n")
 _CAPITAL = re.compile(r"(?<![\w'\u2019-])([A-Z])(?![\w'\u2019]|-\w)")
 _SMALL = re.compile(r"\(([a-z])\)|^\W*([a-z])(?:[).:](?!\w)|\W*\Z)|\b(?i:option|choice|answer) ([a-z])\b")
@@ -224,34 +231,60 @@ def _plain(text: str) -> str:
 def _upheld(said: str, options: Sequence[str]) -> str:
     """The text without the clauses that a bare denial strikes: the one before it, of a heading ("Excluded: ...") those behind.
 
-    A word that an option ends in denies nothing: where "HER2 negative" may be answered, "negative" is a finding.
+    A word that an option says denies nothing.
     """
-    phrases = [f" {normalise(option)}" for option in options]
-    words = "|".join(word for word in _DENIALS if not any(phrase.endswith(f" {word}") for phrase in phrases))
+    words = "|".join(word for word in _DENIALS if not any(_says(option, word) for option in options))
     if not words:
         return said
+    own = "|".join(map(_spelled, options))
+    said = _unlisted(said, words, own)
     denial = re.compile(rf"\W*(?:{_OPENING}\W+)*(?:{words})\W*", re.IGNORECASE)
-    follows = rf"(?=\W{{0,3}}(?:{words})\b{_END})"  # the full stop of "A. No." ends a clause, that of "A. Pneumonia" does not
-    ends = rf"(?:(?<=\byes),|[?!;\n]|(?<!\b[a-z])[.:](?!\d)|[.:]{follows})\s*"
-    parts = re.split(rf"({ends})|(,|\bbut\b| [-\u2013\u2014] |[|()])", said, flags=re.IGNORECASE | re.MULTILINE)
+    stop = rf"(?:\.|{_COLON})(?!\d)(?:(?<!\b[a-z].)|(?! ?(?:{own})(?!\w)))"  # that of "A. Pneumonia" ends no clause
+    ends = rf"(?:(?<=\byes),|[?!;\n]|{stop}|[.:](?=\W{{0,3}}(?:{words})\b{_END}))\s*"
+    pauses = rf"(?:,|\s[-\u2013\u2014])? ?\bbut\b|,| [-\u2013\u2014] |\||\((?![a-z]\))|\)(?! ?(?:{own})(?!\w))"
+    parts = re.split(rf"({ends})|({pauses})", said, flags=re.IGNORECASE | re.MULTILINE)
     kept: list[tuple[str, bool]] = []
     behind = False
     for clause, end, pause in zip(parts[::3], [*parts[1::3], ""], [*parts[2::3], ""], strict=True):
         denies = denial.fullmatch(clause) is not None
-        if denies:
-            _strike(kept)
-        elif not behind:
+        heads = denies and (end or "").startswith(":")
+        if denies and not (heads and _ended(kept)):
+            _strike(kept, clause)
+        elif not (denies or behind):
             kept.append((clause + (end or pause), bool(end)))
-        behind = end[:1] == ":" if denies and end else behind and not end
+        behind = heads or (behind and not end)
     return "".join(text for text, _ in kept).strip()
 
 
-def _strike(clauses: list[tuple[str, bool]]) -> None:
-    """Remove the last clause, which goes back over pauses to where another ended."""
-    while clauses and not re.search(r"\w", clauses[-1][0]):  # it is no clause
+def _says(option: str, denial: str) -> bool:
+    """Whether the words of a denial are a finding where this option may be answered: "HER2 negative", "No, it is benign"."""
+    words = normalise(option)
+    begins = denial not in ("no", "not") and f"{words} ".startswith(f"{denial} ")
+    return begins or words.endswith(f" {denial}") or denial in map(normalise, _CLAUSE.split(option))
+
+
+def _unlisted(said: str, words: str, own: str) -> str:
+    """The text where a heading of denied options has none of the lines that list them."""
+    marks = (r"[-\u2013\u2014\u2022]", r"\(?(?:[a-z]|\d+)[.):]", rf"(?:[a-z]|{own})[^\w\n]*$")
+    lines = "|".join(rf"(?:\n{mark}.*)+" for mark in marks)
+    return re.sub(rf"^(\W*(?:{words})\b[^\w\n]*:)(?:{lines})", r"\1 -", said, flags=re.IGNORECASE | re.MULTILINE)
+
+
+def _ended(clauses: list[tuple[str, bool]]) -> bool:
+    """Whether what comes next begins anew, and is no verdict on a question or an item ("A. Incorrect: ...")."""
+    return not clauses or (clauses[-1][1] and not _ASKS.fullmatch(clauses[-1][0]))
+
+
+def _strike(clauses: list[tuple[str, bool]], denial: str) -> None:
+    """Remove the last clause, which goes back over pauses to where another ended.
+
+    An answer that is stated in front of it stands, unless the denial takes it back: "the answer is A, I thought, but no".
+    """
+    while clauses and not re.search(r"\b(?!but\b)\w", clauses[-1][0]):  # it is no clause
         clauses.pop()
     struck = clauses.pop() if clauses else None
-    while struck and clauses and not clauses[-1][1]:
+    retracts = struck and _RETRACTS.search(denial) and not struck[0].rstrip().endswith(":")
+    while struck and clauses and not clauses[-1][1] and (retracts or not _STATED.search(clauses[-1][0])):
         clauses.pop()
 
 
@@ -290,9 +323,13 @@ def _begins(statement: str, options: Sequence[str]) -> bool:
 
 def _item(options: Sequence[str]) -> re.Pattern[str]:
     """Options as lists write them, letter and text: "(B) Effusion", "or B. Effusion"."""
-    texts = (r"\W+".join(map(re.escape, re.findall(r"\w+", option))) or re.escape(option) for option in options)
-    items = (rf"({chr(ord('A') + i)})(?: ?[^\w\s]){{1,2}} ?{text}" for i, text in enumerate(texts))
+    items = (rf"({chr(ord('A') + i)})(?: ?[^\w\s]){{1,2}} ?{_spelled(option)}" for i, option in enumerate(options))
     return re.compile(rf"(?<!\w)(?:(?P<join>and|or)\b\W{{0,3}})?(?:{'|'.join(items)})(?!\w)", re.IGNORECASE)
+
+
+def _spelled(option: str) -> str:
+    """A pattern of the option's words, whatever stands between them."""
+    return r"\W+".join(map(re.escape, re.findall(r"\w+", option))) or re.escape(option)
 
 
 def _lists(statement: str, options: Sequence[str]) -> bool:

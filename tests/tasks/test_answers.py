@@ -138,6 +138,17 @@ def test_an_answer_without_a_word_equals_nothing():
         ("It is never yes", None),
         ("It is not clear, yes", "yes"),
         ("It is not clear so yes", "yes"),
+        ("It is not clear yes", "yes"),
+        ("It is not normal yes.", "yes"),
+        ("the aorta is not normal yes", "yes"),
+        ("It is not seen in this image no", "no"),
+        ("Not really no", "no"),
+        ("It can't be excluded yes", "yes"),
+        ("I do not hesitate to say yes.", "yes"),
+        ("not sure yes", "yes"),
+        ("It is not a clear yes", None),
+        ("It can't be yes", None),
+        ("I do not think it is yes", None),
         ("maybe", None),
         ("The No. 3 rib", None),
         ("No-contrast CT", None),
@@ -340,15 +351,92 @@ CHEST = ("Pneumonia", "Effusion", "Cardiomegaly", "No finding")
         ("No finding.", "No finding"),
         ("The answer is B because pneumonia is absent", "Effusion"),
         ("The answer is B, effusion. Others are wrong.", "Effusion"),
+        # the full stop after a letter ends the clause of the answer
+        ("The answer is B. Is there cardiomegaly? No.", "Effusion"),
+        ("Answer: B. Mass effect: none. Edema: absent.", "Effusion"),
+        ("Answer: **B**. Consolidation: absent.", "Effusion"),
+        ("B. Consolidation: none.", "Effusion"),
+        ("The answer is B. (A) Incorrect. (C) Incorrect. (D) Incorrect.", "Effusion"),
+        ("The answer is B. Could it be A? No.", "Effusion"),
+        ("The answer is B. No.", None),
+        # a heading denies what it heads, not what stands before it
+        ("The correct answer is B.\n\nIncorrect:\n- A\n- C", "Effusion"),
+        ("The final answer is B.\nRuled out:\nA. Pneumonia\nC. Cardiomegaly", "Effusion"),
+        ("Effusion.\n\nExcluded:\n- Pneumonia\n- Cardiomegaly", "Effusion"),
+        ("Excluded:\n* Pneumonia\n* Cardiomegaly\nIt is an effusion.", "Effusion"),
+        ("Ruled out:\n- Pneumonia\n- Cardiomegaly\n\nB", "Effusion"),
+        ("The correct answer is B.\n\nIncorrect: A, C, D", "Effusion"),
+        ("B. Effusion\nExcluded: A, C, D", "Effusion"),
+        ("Final answer: B\nIncorrect: A\nIncorrect: C", "Effusion"),
+        ("Incorrect: A, C, D. The answer is B.", "Effusion"),
+        ("Is it effusion?\nNo:\n- pneumonia", None),
+        ("A. Incorrect: no consolidation. B. Correct: a meniscus.", "Effusion"),
+        ("A) Incorrect: no consolidation", None),
+        # an explicit statement stands whatever is denied behind it, but itself
+        ("The answer is B) Effusion, pneumonia: no, cardiomegaly: no", "Effusion"),
+        ("The answer is (B), pneumonia: no, cardiomegaly: no", "Effusion"),
+        ("Answer: B, pneumonia: no", "Effusion"),
+        ("The answer is B, as consolidation is not seen, not identified.", "Effusion"),
+        ("Answer: B. No consolidation. Negative.", "Effusion"),
+        ("I think the answer is B. I considered A, but no.", "Effusion"),
+        ("The answer is B, but no.", None),
+        ("The answer is B) Effusion, no.", None),
+        ("The answer is (B), no.", None),
+        ("Answer: B, no.", None),
+        ("The answer is A, I thought, but no. It is B.", "Effusion"),
+        ("My answer is A, wait, no. B", "Effusion"),
+        # what "no" and "without" may be said of, other than the option behind
+        ("No doubt effusion", "Effusion"),
+        ("Without doubt effusion", "Effusion"),
+        ("No wonder effusion is seen", "Effusion"),
+        ("No large effusion", None),
     ],
 )
 def test_an_option_that_is_denied_is_not_read_whatever_the_list(text, option):
     assert parse_choice(text, CHEST) == option
 
 
-def test_a_word_that_an_option_ends_in_denies_nothing():
-    assert parse_choice("ER: negative.", ("ER positive", "ER negative")) == "ER negative"
-    assert parse_choice("Margins: absent", ("Present", "Absent")) == "Absent"
+REPLIES = ("Yes", "No, it's normal")
+VERDICTS = ("Yes, it is benign", "No, it is malignant")
+RADS = ("Negative (BI-RADS 1)", "Benign (BI-RADS 2)")
+LOSSES = ("Absent, congenital", "Absent, surgical")
+OTHERS = ("Pneumonia", "Effusion", "None of the above")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "option"),
+    [
+        ("ER: negative.", ("ER positive", "ER negative"), "ER negative"),
+        ("Margins: absent", ("Present", "Absent"), "Absent"),
+        ("No, it's normal", REPLIES, REPLIES[1]),
+        ("B. No, it's normal", REPLIES, REPLIES[1]),
+        ("(B) No, it's normal", REPLIES, REPLIES[1]),
+        ("The answer is B. No, it's normal.", REPLIES, REPLIES[1]),
+        ("Yes", REPLIES, "Yes"),
+        ("Yes, it is benign", VERDICTS, VERDICTS[0]),
+        ("No, it is malignant", VERDICTS, VERDICTS[1]),
+        ("B. No, it is malignant", VERDICTS, VERDICTS[1]),
+        ("A. Negative (BI-RADS 1)", RADS, RADS[0]),
+        ("A. Absent, congenital", LOSSES, LOSSES[0]),
+        ("C. None", OTHERS, OTHERS[2]),
+        ("None of the above", OTHERS, OTHERS[2]),
+    ],
+)
+def test_a_word_that_an_option_says_denies_nothing(text, options, option):
+    assert parse_choice(text, options) == option
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("No contrast CT", "CT"),
+        ("This is a without contrast CT scan.", "CT"),
+        ("T1-weighted without contrast MRI", "MRI"),
+        ("No CT", None),
+    ],
+)
+def test_an_image_without_contrast_is_an_image(text, option):
+    assert parse_choice(text, ("CT", "MRI", "X-ray")) == option
 
 
 @pytest.mark.parametrize("before", ["The heart is large. ", "A. Pneumonia: no. ", ", ", "x"])
@@ -361,7 +449,7 @@ def test_of_an_answer_of_a_million_characters_the_beginning_and_the_end_are_read
 
 
 def test_a_long_answer_is_cut_between_words():
-    text = "x " * (LENGTH // 4 - 1) + "normalcy " + "y " * LENGTH
+    text = "x " * (LENGTH // 4 - 3) + "normalcy " + "y " * LENGTH
     assert parse_choice(text, FINDINGS) is None
 
 
