@@ -157,7 +157,7 @@ def _lock(config: pytest.Config) -> Lock | None:
 
 
 def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
-    """The run's gates, or None; a baseline that cannot serve ends the run before it begins."""
+    """The run's gates, or None; a baseline that cannot serve ends the run before it begins, unless the run replaces it."""
     paths, file, update = (config.getoption(name) for name in ("--gate", "--baseline", "--update-baseline"))
     if update and file is None:
         raise pytest.UsageError("--update-baseline needs --baseline FILE: where to write")
@@ -167,9 +167,9 @@ def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
     if not paths:
         return None
     gates = Gates.of(paths, plan, rows, baseline, config.getoption("--limit"))
-    if baseline is None and gates.compared and not update:
+    if baseline is None and gates.asked_of_baseline and not update:
         raise pytest.UsageError("--gate: a gate against regression needs --baseline FILE, an earlier report.json")
-    if not hasattr(config, "workerinput"):
+    if not update and not hasattr(config, "workerinput"):
         gates.check_baseline()
     return gates
 

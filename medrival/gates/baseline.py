@@ -20,7 +20,10 @@ THRESHOLD = "decision_threshold"
 NOISE = 1e-9
 """How far a sum of the same numbers may be off on another machine."""
 
-WAY_OUT = "name another baseline, or delete this one and write it anew with --update-baseline"
+WAY_OUT = "name another baseline, or delete this one with its folder predictions/ and write it anew with --update-baseline"
+
+LABELLED = ("accuracy_understanding", "accuracy_reasoning")
+"""Metrics that --skills computes over labels which the predictions do not keep."""
 
 Predictions = tuple[Prediction, ...]
 
@@ -74,24 +77,32 @@ class Baseline:
         """The file's name with a digest of its content in it, by which a later change is noticed."""
         return f"{file.removesuffix('.jsonl')}.{_digest(content)}.jsonl"
 
-    def compared(self, case: str, kind: TaskKind, metric: str) -> tuple[Predictions, Predictions]:
+    def verified(self, case: str, kind: TaskKind, metric: str) -> tuple[Predictions, Predictions]:
         """What that run's model said about the test samples of a case that it measured, and about the validation samples.
 
         The latter are read only where the metric cannot be had without them, and are none elsewhere. The metric ("" is the
-        primary one) is computed anew and must be what the report says: a damaged file must not decide a comparison.
+        primary one) is computed anew and must be what the report says, where it says anything: a damaged file must not decide a
+        comparison.
 
         Raises:
-            BrokenBaseline: a file is missing or damaged, or does not lead to the numbers that the report gives.
+            BrokenBaseline: a file is missing or damaged, or does not lead to the numbers that the report gives; or the metric
+                rests on labels that no file keeps.
         """
         from medrival.tasks.metrics import primary, values
 
+        if metric in LABELLED and "skills" in self.cases[case].get("notes", {}):
+            raise BrokenBaseline(
+                f"--baseline {self.path}: {metric} of {case} rests on labels of --skills, which no predictions keep; "
+                "hold another metric against it"
+            )
         row, said = self.cases[case], self.predictions(case)
         tuning: Predictions = ()
         try:
             metric, classes = metric or primary(kind, said), tuple(row.get("classes", ()))
-            stored = {metric: row["metrics"][metric]["value"]}
+            stored = {name: one["value"] for name, one in row["metrics"].items() if name == metric}
             found = values(kind, metric, said, classes)
-            if not _same(found[metric], stored[metric]) and (tuning := self.validation(case)):
+            known = metric in stored and _same(found[metric], stored[metric])
+            if not known and (tuning := self.validation(case)):
                 stored[THRESHOLD] = row["notes"].get(THRESHOLD)
                 found = values(kind, metric, said, classes, validation=tuning)
             wrong = next((name for name in stored if not _same(found.get(name), stored[name])), "")

@@ -79,7 +79,7 @@ class Gates:
         return frozenset(case for _, case in self.rivals)
 
     @property
-    def compared(self) -> list[tuple[str, str]]:
+    def asked_of_baseline(self) -> list[tuple[str, str]]:
         """The cases whose baseline is asked for, each with the metric that is; "" is the primary one."""
         asked = ((gate.rule.metric, gate) for gate in self.gates if isinstance(gate.rule, NoRegression))
         return sorted({(case, metric) for metric, gate in asked for case in subjects(gate, self.plan)})
@@ -92,9 +92,9 @@ class Gates:
         """
         if self.baseline is None:
             return
-        for case, metric in self.compared:
+        for case, metric in self.asked_of_baseline:
             if self.baseline.cases.get(case, {}).get("status") == "measured":
-                self.baseline.compared(case, self.plan.cases[case].task.kind, metric)
+                self.baseline.verified(case, self.plan.cases[case].task.kind, metric)
 
     def judge(self, subject: str, measured: Outcome | Comparison, evaluate: Callable[[Case], Outcome]) -> tuple[Judgement, ...]:
         """What every gate that is about a case or pair says of what it measured."""

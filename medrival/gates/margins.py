@@ -43,7 +43,8 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
 
     Passed where the lower bound of the paired difference lies above minus the margin, failed where the upper bound lies
     below it. Of a metric that is better when lower, the difference counts the other way round. Identical predictions pass
-    whatever the interval: it allows for chance, and there is none between a model and itself.
+    whatever the interval: it allows for chance, and there is none between a model and itself. A difference that rests on
+    other samples than the metric decides nothing and fails.
     """
     from medrival.tasks.metrics import METRICS, compare
 
@@ -57,6 +58,11 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
     if gap.value == 0 and _identical(outcome.predictions, other.predictions):
         words = f"is level with {other.name} (margin {amount(margin.width)}; the predictions are identical)"
         return Finding("passed", f"{reading(metric, estimate)} {words}", 0.0, -margin.width)
+    if gap.n != estimate.n:
+        return failed(
+            f"{reading(metric, estimate)} cannot be compared with {other.name}: the difference is known on {gap.n:,} samples "
+            "only, for it leaves out what --skills labels and what has no value in one of the two"
+        )
     if gap.value is None or gap.low is None or gap.high is None:
         return failed(f"{reading(metric, estimate)} cannot be compared with {other.name}: {gap.reason}")
     sign = -1 if METRICS[case.task.kind][metric].lower_is_better else 1

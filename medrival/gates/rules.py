@@ -136,7 +136,7 @@ class NoRegression:
             return failed(f"the baseline {evidence.baseline.path} has other classes for {case.task.name}")
         metric = self.metric or primary(case, outcome)
         other = Other(
-            f"the baseline of {evidence.baseline.started[:10]}", *evidence.baseline.compared(case.id, case.task.kind, metric)
+            f"the baseline of {evidence.baseline.started[:10]}", *evidence.baseline.verified(case.id, case.task.kind, metric)
         )
         return beside(case, metric, outcome, other, self.margin)
 

@@ -309,6 +309,19 @@ def test_a_pair_ends_in_one_of_the_verdicts_that_are_allowed(difference, allowed
         assert "margin 0.05" in finding.explanation
 
 
+def test_a_difference_on_other_samples_than_the_metric_passes_no_gate(plan):
+    """As under --skills, which labels questions for the metric alone."""
+    asked = next(case for case in plan.cases.values() if case.task.kind == "vqa")
+    native = [Prediction(f"q{i}", f"p{i}", "yes", answer="yes", form="closed", skill="reasoning") for i in range(200)]
+    given = [replace(p, id=f"{p.id}+", group=f"{p.group}+", skill="") for p in native]
+    mine = outcome((*native, *(replace(p, answer="no") for p in given)), accuracy_reasoning=estimate(0.5, 0.45, 0.55, 400))
+    finding = beside(asked, "accuracy_reasoning", mine, Other("rival", (*native, *given)), Margin(0.02))
+    assert finding.status == "failed"
+    assert "on 400 samples cannot be compared with rival: the difference is known on 200 samples only" in finding.explanation
+    same = beside(asked, "accuracy_reasoning", mine, Other("itself", mine.predictions), Margin(0.02))
+    assert same.status == "passed", "a model is no worse than itself, whatever labels it is measured with"
+
+
 # what an earlier run measured
 
 
@@ -503,11 +516,11 @@ DAMAGES = {
 @pytest.mark.parametrize(("which", "change"), DAMAGES.values(), ids=DAMAGES)
 def test_files_that_do_not_lead_to_the_numbers_of_their_report_are_refused(case, reported, tmp_path, which, change):
     baseline = reported(TUNED.predictions, TUNED.validation)
-    assert baseline.compared(case.id, "diagnosis", "sensitivity") == (TUNED.predictions, TUNED.validation)
+    assert baseline.verified(case.id, "diagnosis", "sensitivity") == (TUNED.predictions, TUNED.validation)
     rewritten(tmp_path / baseline.cases[case.id][which], change)
     with pytest.raises(BrokenBaseline, match=re.escape(case.id)) as caught:
-        baseline.compared(case.id, "diagnosis", "sensitivity")
-    assert "delete this one and write it anew" in str(caught.value)
+        baseline.verified(case.id, "diagnosis", "sensitivity")
+    assert "delete this one with its folder predictions/ and write it anew" in str(caught.value)
 
 
 def test_a_metric_that_is_computed_in_another_way_since_is_not_called_damage_alone(case, reported):
@@ -515,12 +528,26 @@ def test_a_metric_that_is_computed_in_another_way_since_is_not_called_damage_alo
     row = baseline.cases[case.id]
     row["metrics"]["accuracy"]["value"] += 0.01
     with pytest.raises(BrokenBaseline, match="a file is damaged, or accuracy is computed in another way since"):
-        baseline.compared(case.id, "diagnosis", "accuracy")
+        baseline.verified(case.id, "diagnosis", "accuracy")
     row["metrics"]["accuracy"]["value"] -= 0.01 + 1e-15
-    assert baseline.compared(case.id, "diagnosis", "accuracy")[0] == TUNED.predictions, "sums differ between machines"
-    del row["metrics"]["accuracy"]
-    with pytest.raises(BrokenBaseline, match=r"cannot be measured again \(KeyError: 'accuracy'\)"):
-        baseline.compared(case.id, "diagnosis", "accuracy")
+    assert baseline.verified(case.id, "diagnosis", "accuracy")[0] == TUNED.predictions, "sums differ between machines"
+    del baseline.cases[case.id]["metrics"]
+    with pytest.raises(BrokenBaseline, match=r"cannot be measured again \(KeyError: 'metrics'\)"):
+        baseline.verified(case.id, "diagnosis", "accuracy")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "sensitivity"])
+def test_a_metric_that_is_younger_than_the_baseline_is_measured_from_its_predictions(case, reported, metric):
+    baseline = reported(TUNED.predictions, TUNED.validation)
+    del baseline.cases[case.id]["metrics"][metric]
+    assert baseline.verified(case.id, "diagnosis", metric) == (TUNED.predictions, TUNED.validation)
+
+
+def test_a_metric_on_labels_that_no_predictions_keep_is_refused_and_not_called_damaged(case, reported):
+    baseline = reported(TUNED.predictions, notes={"skills": {"labelled_by": "classifier"}})
+    with pytest.raises(BrokenBaseline, match=r"accuracy_reasoning of .* rests on labels of --skills, which no predictions"):
+        baseline.verified(case.id, "vqa", "accuracy_reasoning")
+    assert baseline.verified(case.id, "diagnosis", "accuracy")[0] == TUNED.predictions
 
 
 def test_validation_samples_are_asked_for_only_where_the_metric_needs_them(case, reported, gates, tmp_path):
@@ -528,7 +555,7 @@ def test_validation_samples_are_asked_for_only_where_the_metric_needs_them(case,
     (tmp_path / baseline.cases[case.id]["validation"]).unlink()
     text = f'[[gate]]\nname = "g"\ncases = "{case.id}"\nmargin = 0.1\nno-regression-from = "baseline"\n'
     replace(gates(text), baseline=baseline).check_baseline()
-    assert baseline.compared(case.id, "diagnosis", "") == (TUNED.predictions, ())
+    assert baseline.verified(case.id, "diagnosis", "") == (TUNED.predictions, ())
     with pytest.raises(BrokenBaseline, match="No such file"):
         replace(gates(text + 'metric = "sensitivity"\n'), baseline=baseline).check_baseline()
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -231,6 +232,26 @@ def test_under_a_limit_nothing_passes_and_no_baseline_is_written(folder):
     assert (folder / "before" / "report.json").read_bytes() == before
 
 
+def test_a_change_is_accepted_by_update_baseline_where_the_old_one_cannot_be_compared_with(folder, tmp_path):
+    path = tmp_path / "before" / "report.json"
+    shutil.copytree(folder / "before", path.parent)
+    old = json.loads(path.read_text())
+    for case in old["cases"]:
+        case["metrics"]["auroc"]["value"] -= 0.01  # as computed in another way
+    path.write_text(json.dumps(old))
+    arguments = (*SMALL, "--gate", folder / "gates.toml", "--baseline", path, "--report-dir", folder / "report9")
+    refused = inline(folder, *arguments)
+    assert refused.status == pytest.ExitCode.USAGE_ERROR
+    assert "auroc is computed in another way since" in refused.output
+    updated = inline(folder, *arguments, "--update-baseline")
+    gates = json.loads((folder / "report9" / "report.json").read_text())["gates"]
+    said = [gate["explanation"] for gate in gates if gate["name"] == "no regression" and gate["status"] == "failed"]
+    assert len(said) == 2
+    assert all("it cannot be judged: --baseline" in one for one in said)
+    assert f"baseline: {path}" in updated.output
+    assert inline(folder, *arguments).status == 1, "other gates fail, and no option is wrong"
+
+
 def test_missing_data_fails_under_a_gate_instead_of_being_skipped(folder):
     (folder / "real.toml").write_text('[[gate]]\nname = "answers"\ncases = "*"\nat-least = 0.1\n')
     selected = ("--models", "pocket-llava", "--tasks", "vqa-rad", "--regimes", "zero-shot")
@@ -272,7 +293,7 @@ def test_a_case_whose_worker_crashed_fails_its_gate(folder, tmp_path):
         (("--gate", "more.toml", "--gate", "gates.toml"), "a gate against regression needs --baseline FILE"),
         (("--gate", "gates.toml", "--gate", "more.toml"), "a gate against regression needs --baseline FILE"),
         (("--gate", "more.toml", "--gate", "more.toml"), "is a second gate of that name"),
-        (("--baseline", "damaged.json", "--update-baseline"), "delete this one and write it anew with --update-baseline"),
+        (("--baseline", "damaged.json", "--update-baseline"), "delete this one with its folder predictions/ and write it anew"),
     ],
 )
 def test_a_wrong_option_is_one_clear_error_before_anything_runs(tmp_path, arguments, message):
