@@ -61,7 +61,7 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
     module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
 
     said = _conversation(card, processor)
-    closing = _closing_token(said, tokenizer, end)
+    closing, tokens_of = _closing_token(said, tokenizer, end), _reply_tokens(said, tokenizer)
 
     def ask(images: Images, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
         texts = [said(prompt, len(shown), None) for shown, prompt in zip(images, prompts, strict=True)]
@@ -92,11 +92,11 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
 
     def teach(images: Images, prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)
-        return _followed_by(inputs, [(*_tokens(tokenizer, text), closing) for text in answers], tokenizer.pad_token_id)
+        return _followed_by(inputs, [(*tokens_of(text), closing) for text in answers], tokenizer.pad_token_id)
 
     @torch.inference_mode()
     def loglikelihood(images: Images, prompts: Sequence[str], replies: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
-        wanted = [[_tokens(tokenizer, reply) for reply in candidates] for candidates in replies]
+        wanted = [[tokens_of(reply) for reply in candidates] for candidates in replies]
         rows = [(i, head) for i, candidates in enumerate(wanted) for head in _heads(candidates)]
         found: list[dict[Tokens, float]] = [{} for _ in images]
         for start in range(0, len(rows), len(images)):  # no more at a time than the caller thought would fit
@@ -127,12 +127,13 @@ def _template(processor: Any) -> str | None:
 def _conversation(card: ModelCard, processor: Any) -> Conversation:
     """A prompt as the model expects it: in its chat template or, where it has none, behind the places of its images.
 
-    Some templates place images; others were made for words alone and are given the images' places in the words.
+    Some templates place images; others were made for words alone and are given the images' places in the words. Without a
+    template a space stands before the answer, as between any two words.
     """
     template, place = _template(processor), getattr(processor, "image_token", "<image>")
 
     def plain(prompt: str, images: int, answer: str | None) -> str:
-        return f"{place}\n" * images + prompt + (answer or "")
+        return f"{place}\n" * images + prompt + ("" if answer is None else f" {answer}")
 
     def rendered(turns: Sequence[tuple[str, Any]], more: bool) -> str:
         conversation = [{"role": role, "content": content} for role, content in turns]
@@ -160,16 +161,32 @@ def _conversation(card: ModelCard, processor: Any) -> Conversation:
     raise BrokenModel(f"{card.name}: its chat template places no images; it needs an adapter of its own")
 
 
-def _tokens(tokenizer: Any, reply: str) -> Tokens:
-    """A reply as it is taught and scored, without the token that closes it.
+def _reply_tokens(said: Conversation, tokenizer: Any) -> Callable[[str], Tokens]:
+    """Reply -> its tokens as they follow a prompt, which is how it is taught and scored, without the token that closes it.
+
+    A space that the template writes between its generation prompt and an answer belongs to the answer's first word. The tokens
+    are read off the whole text, as some tokenizers begin every text with a space of their own. Where the template writes
+    anything else there, or a reply runs into the last token of the prompt, its tokens are those of the reply alone.
 
     Raises:
-        ValueError: for a reply without a token.
+        ValueError: for a reply without a token; by the function that is returned.
     """
-    tokens = tuple(tokenizer(reply, add_special_tokens=False)["input_ids"])
-    if not tokens:
-        raise ValueError(f"the reply {reply!r} has no token")
-    return tokens
+
+    def tokens(text: str) -> Tokens:
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    asked, answered = said("?", 0, None), said("?", 0, PROBE)
+    before = next((text for text in (asked, f"{asked} ") if answered.startswith(text + PROBE)), None)
+    prompt = tokens(asked)
+
+    def tokens_of(reply: str) -> Tokens:
+        alone = tokens(reply)
+        if not alone:
+            raise ValueError(f"the reply {reply!r} has no token")
+        whole = () if before is None else tokens(before + reply)
+        return whole[len(prompt) :] if whole[: len(prompt)] == prompt else alone
+
+    return tokens_of
 
 
 def _heads(replies: Sequence[Tokens]) -> list[Tokens]:

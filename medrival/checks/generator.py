@@ -44,7 +44,7 @@ class Library:
     Attributes:
         module: has a `generate` that decodes greedily.
         inputs: images and prompt -> inputs of `module`, [1, ...], without padding.
-        tokenize: words -> tokens, none of them added.
+        tokenize: reply -> its tokens where it follows a prompt in the model's own template, without the one that closes it.
         end: the token that closes an answer.
         adapted: the parts that hold language model and projector, by the start of their names.
     """

@@ -234,6 +234,8 @@ FAMILIES = {
 }
 
 QWEN_PLACE = "<|vision_start|><|image_pad|><|vision_end|>"
+MERGES = [("Ġ", "A"), ("Ġ", "y")]
+"""A reply behind a space begins with another token than one that stands alone."""
 QWEN_PIXELS = {"patch_size": 4, "merge_size": 2, "size": {"shortest_edge": 16 * 16, "longest_edge": 32 * 32}}
 SMOL_PIXELS = {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 16}}
 SMOL_TEMPLATE = (
@@ -262,19 +264,21 @@ def llama_words(special: tuple[str, ...] = ()) -> Any:
 def qwen_words(named: dict[str, str] | None = None) -> Any:
     special = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     ends = {"eos_token": "<|im_end|>", "extra_special_tokens": special, "model_specific_special_tokens": named or {}}
-    return hf.Qwen2Tokenizer(vocab=letters(), merges=[], padding_side="right", **ends)
+    return hf.Qwen2Tokenizer(vocab=letters(), merges=MERGES, padding_side="right", **ends)
 
 
 def gpt2_words() -> Any:
     special = ["<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>"]
     tiles = [f"<row_{i + 1}_col_{j + 1}>" for i in range(6) for j in range(6)]
     ends = {"bos_token": "<|im_start|>", "eos_token": "<end_of_utterance>", "pad_token": "<|im_end|>"}
-    return hf.GPT2Tokenizer(vocab=letters(), merges=[], padding_side="right", extra_special_tokens=[*special, *tiles], **ends)
+    return hf.GPT2Tokenizer(
+        vocab=letters(), merges=MERGES, padding_side="right", extra_special_tokens=[*special, *tiles], **ends
+    )
 
 
 def letters() -> dict[str, int]:
-    """A vocabulary of the letters by which byte-level tokenizers write bytes."""
-    return {letter: i for i, letter in enumerate(sorted(ByteLevel.alphabet()))}
+    """A vocabulary of the letters by which byte-level tokenizers write bytes, and of what is merged of them."""
+    return {word: i for i, word in enumerate([*sorted(ByteLevel.alphabet()), *map("".join, MERGES)])}
 
 
 def ids(words: Any) -> dict[str, Any]:

@@ -40,6 +40,16 @@ def library(folder, family) -> Library:
     end = processor.tokenizer.convert_tokens_to_ids(FAMILIES[family].end)
     module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=end)
 
+    def tokenize(reply):
+        """What the whole conversation, as the template renders it, has behind the prompt."""
+        turns = [("user", "What?"), ("assistant", reply)]
+        said = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
+        whole, asked = (processor.apply_chat_template(said[:n], add_generation_prompt=n == 1) for n in (2, 1))
+        through = whole[: whole.rindex(reply) + len(reply)]
+        tokens, prompt = (processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (through, asked))
+        assert tokens[: len(prompt)] == prompt
+        return tokens[len(prompt) :]
+
     def inputs(images, prompt):
         content = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": prompt}]
         return processor.apply_chat_template(
@@ -53,7 +63,7 @@ def library(folder, family) -> Library:
     return Library(
         module,
         inputs,
-        tokenize=lambda words: processor.tokenizer(words, add_special_tokens=False)["input_ids"],
+        tokenize=tokenize,
         decode=lambda tokens: processor.tokenizer.decode(tokens, skip_special_tokens=True),
         end=end,
         adapted=FAMILIES[family].adapted,
