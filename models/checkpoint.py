@@ -78,15 +78,32 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
         if "out of memory" in str(error).lower():
             raise
         if "trust_remote_code" in str(error):
-            raise BrokenModel(
-                f"{card.name}: {folder} needs code that lies beside its weights; where you trust its authors, run with "
-                f"--trust-remote-code {card.name}"
-            ) from error
+            raise needs_trust(card, folder) from error
         if "Unrecognized configuration class" in str(error):
             raise BrokenModel(f"{card.name}: the model in {folder} is not one that {auto_class.__name__} loads") from error
         raise BrokenModel(f"{card.name}: {folder} does not load: {first_line(error)}") from error
     module.eval().requires_grad_(False)
     return (module if place else module.to(device)), report
+
+
+def needs_trust(card: ModelCard, folder: Path) -> BrokenModel:
+    """What to raise where a library refuses a model that does not load without code of its own."""
+    return BrokenModel(
+        f"{card.name}: {folder} needs code that lies beside its weights; where you trust its authors, run with "
+        f"--trust-remote-code {card.name}"
+    )
+
+
+def precision(card: ModelCard, dtype: str) -> torch.dtype:
+    """That of a model that another library than transformers loads.
+
+    Raises:
+        BrokenModel: "4bit", which transformers alone makes while it loads.
+    """
+    if dtype == "4bit":
+        raise BrokenModel(f"{card.name}: --dtype 4bit is for models that transformers loads; take bfloat16, float16 or float32")
+    kind: torch.dtype = getattr(torch, dtype)
+    return kind
 
 
 def refuse_missing(card: ModelCard, folder: Path, module: torch.nn.Module, lacking: Collection[Any]) -> None:

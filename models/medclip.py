@@ -18,6 +18,7 @@ from PIL import Image as PIL
 
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
+from medrival.models.checkpoint import precision
 from medrival.models.dual_encoder import lora_layers, tokens
 from medrival.models.own_layout import Weights, bert, of_transformers, projection, read_weights, shape, split
 
@@ -35,16 +36,17 @@ def medclip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncod
     For several texts the package averages over padding too, so that the longest of them changes the others' features.
 
     Raises:
-        BrokenModel: a file is missing or damaged, or a weight has no place.
+        BrokenModel: a file is missing or damaged, a weight has no place, or the precision is "4bit".
     """
     from transformers import SwinConfig, SwinModel
 
+    kind = precision(card, dtype)
     image, image_head, text, text_head, scale = split(card, read_weights(card, folder / "pytorch_model.bin"), *PARTS)
     swin = of_transformers(card, SwinModel, SwinConfig(**shape(card, "Swin", _shape, image)), image)
     words, tokenizer = bert(card, folder, text)
     see, read = projection(image_head[""]), projection(text_head[""])
     module = torch.nn.ModuleDict({"image": swin, "image_head": see, "text": words, "text_head": read})
-    module.eval().requires_grad_(False).to(device, getattr(torch, dtype))
+    module.eval().requires_grad_(False).to(device, kind)
 
     def prepare(images: Sequence[PIL.Image]) -> torch.Tensor:
         pixels = torch.from_numpy(np.stack([np.asarray(_square(image), dtype=np.float32) for image in images]))

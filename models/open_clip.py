@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel, first_line
+from medrival.models.checkpoint import needs_trust, precision
 from medrival.models.dual_encoder import lora_layers
 
 
@@ -22,27 +23,32 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
     """Any checkpoint of open_clip, such as BiomedCLIP, with the preprocessing that its configuration asks for.
 
     Raises:
-        BrokenModel: the directory does not load, or the configuration of a text tower of transformers is not to be found.
+        BrokenModel: the directory does not load, the configuration of a text tower of transformers is not to be found, the
+            tokenizer needs code and the user does not trust the model, or the precision is "4bit".
     """
     from open_clip import create_model, get_tokenizer
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    place, text = f"local-dir:{folder}", _text_config(card, folder)
+    place, kind, text = f"local-dir:{folder}", precision(card, dtype), _text_config(card, folder)
     try:
-        module = create_model(place, require_pretrained=True, **text)
-        tokenizer = get_tokenizer(place)
+        module = create_model(place, require_pretrained=True, **_text_tower(card, folder, text))
+        # Said in any case: the checkpoint's own configuration could say that its code is trusted.
+        options = {"trust_remote_code": card.trusted} if text.get("hf_tokenizer_name") else {}
+        tokenizer = get_tokenizer(place, **options)
     except pickle.UnpicklingError as error:
         raise BrokenModel(f"{card.name}: weights in {folder} hold more than weights, which could run code") from error
     except (OSError, SafetensorError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        if "trust_remote_code" in str(error):
+            raise needs_trust(card, folder) from error
         raise BrokenModel(f"{card.name}: {folder} does not load as a model of open_clip: {first_line(error)}") from error
-    module.eval().requires_grad_(False).to(device, getattr(torch, dtype))
+    module.eval().requires_grad_(False).to(device, kind)
     transform = image_transform_v2(PreprocessCfg(**module.visual.preprocess_cfg), is_train=False)
 
     def prepare(images: Sequence[PIL.Image]) -> torch.Tensor:
         return torch.stack([transform(image) for image in images])
 
     def image_features(pixels: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = module.encode_image(pixels.to(device, getattr(torch, dtype)))
+        features: torch.Tensor = module.encode_image(pixels.to(device, kind))
         return features
 
     def text_features(texts: Sequence[str]) -> torch.Tensor:
@@ -54,17 +60,25 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
 
 
 def _text_config(card: ModelCard, folder: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+        return dict(settings["model_cfg"]["text_cfg"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenModel(f"{card.name}: {folder} has no usable open_clip_config.json: {first_line(error)}") from error
+
+
+def _text_tower(card: ModelCard, folder: Path, text: Mapping[str, Any]) -> dict[str, Any]:
     """What to tell open_clip where the text tower is one of transformers: the directory that has its config.json.
 
     The weights are in open_clip's own file; the configuration may lie beside it, in a directory of its own (`ORG/NAME` beside
     that of the model), or in the hub's cache.
+
+    Raises:
+        BrokenModel: it lies nowhere, or needs code of its own.
     """
     from huggingface_hub import try_to_load_from_cache
+    from transformers import AutoConfig
 
-    try:
-        text = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenModel(f"{card.name}: {folder} has no usable open_clip_config.json: {first_line(error)}") from error
     name = text.get("hf_model_name")
     if not name:
         return {}
@@ -72,5 +86,9 @@ def _text_config(card: ModelCard, folder: Path) -> dict[str, Any]:
     files = [folder / "config.json", folder / name / "config.json", folder.parent.parent / name / "config.json"]
     for file in [*files, *([Path(cached)] if isinstance(cached, str) else [])]:
         if file.is_file():
+            try:  # open_clip would ask at the terminal whether to run code that lies beside it
+                AutoConfig.from_pretrained(file.parent, local_files_only=True, trust_remote_code=False)
+            except (OSError, ValueError) as error:
+                raise BrokenModel(f"{card.name}: {file} is not of a model of transformers: {first_line(error)}") from error
             return {"text_cfg": {**text, "hf_model_name": str(file.parent), "hf_model_pretrained": False}}
     raise BrokenModel(f"{card.name}: its text tower is {name}, whose config.json is missing; put that file into {folder}")

@@ -17,6 +17,7 @@ from PIL import Image as PIL
 
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
+from medrival.models.checkpoint import precision
 from medrival.models.dual_encoder import lora_layers, tokens
 from medrival.models.own_layout import Weights, bert, filled, projection, read_weights, shape
 
@@ -28,17 +29,18 @@ def pmc_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnco
     """PMC-CLIP. LoRA adapts its convolutions: the linear layers of its attention pooling are read and never called.
 
     Raises:
-        BrokenModel: a file is missing or damaged, or a weight has no place.
+        BrokenModel: a file is missing or damaged, a weight has no place, or the precision is "4bit".
     """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
+    kind = precision(card, dtype)
     weights = read_weights(card, folder / "image_encoder(resnet50).pth")
     resnet = filled(card, ModifiedResNet(**shape(card, "ResNet", _shape, weights), heads=HEADS), weights)
     words, tokenizer = bert(card, folder, read_weights(card, folder / "text_encoder.pth"))
     head = projection(read_weights(card, folder / "text_projection_layer.pth").T)
     module = torch.nn.ModuleDict({"image": resnet, "text": words, "text_head": head})
-    module.eval().requires_grad_(False).to(device, getattr(torch, dtype))
+    module.eval().requires_grad_(False).to(device, kind)
     transform = image_transform_v2(PreprocessCfg(size=resnet.image_size), is_train=False)
 
     def prepare(images: Sequence[PIL.Image]) -> torch.Tensor:

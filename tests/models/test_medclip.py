@@ -97,3 +97,8 @@ def test_a_damaged_file_is_one_message(load, folder):
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(BrokenModel, match=r"pytorch_model.bin is .*damaged"):
         load()
+
+
+def test_4_bits_are_refused_before_anything_is_loaded(rows, tmp_path):
+    with pytest.raises(BrokenModel, match="4bit is for models that transformers loads"):
+        medclip(rows.models["pocket-clip"], tmp_path, "cpu", "4bit")

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import open_clip as library
 import pytest
@@ -121,3 +122,73 @@ def test_pickled_code_is_not_run(load, saved, tmp_path):
     called, arguments = Payload(tmp_path / "ran").__reduce__()
     called(*arguments)
     assert (tmp_path / "ran").exists(), "the payload is a real one"
+
+
+TOKENIZER = """
+from pathlib import Path
+from transformers import BertTokenizer
+Path({proof!r}).write_text("it ran")
+class Own(BertTokenizer):
+    pass
+"""
+CONFIG = """
+from pathlib import Path
+from transformers import BertConfig
+Path({proof!r}).write_text("it ran")
+class Own(BertConfig):
+    model_type = "own"
+"""
+
+
+@pytest.fixture
+def proof(tmp_path, monkeypatch):
+    """The file that the code of a checkpoint writes; a user at the terminal would allow whatever is asked."""
+    from transformers import dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    return tmp_path / "proof"
+
+
+def with_entries(file: Path, entries: dict) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | entries))
+
+
+@pytest.fixture
+def own_tokenizer(saved, tmp_path, proof):
+    """A checkpoint with a tokenizer of its own, whose configuration says that it is trusted."""
+    folder = copytree(saved / "own", tmp_path / "checkpoint")
+    for name in ("tokenizer_config.json", "tokenizer.json"):
+        (folder / name).write_bytes((saved / "biomed" / name).read_bytes())
+    with_entries(folder / "tokenizer_config.json", {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": [None, "own.Own"]}})
+    settings = json.loads((folder / "open_clip_config.json").read_text())
+    settings["model_cfg"]["text_cfg"] |= {"hf_tokenizer_name": "x/y", "tokenizer_kwargs": {"trust_remote_code": True}}
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    (folder / "own.py").write_text(TOKENIZER.format(proof=str(proof)))
+    return folder
+
+
+def test_a_checkpoint_cannot_trust_itself(load, own_tokenizer, proof):
+    with pytest.raises(BrokenModel, match=r"needs code that lies beside its weights.*--trust-remote-code mini"):
+        load(own_tokenizer)
+    assert not proof.exists()
+
+
+def test_the_tokenizer_of_a_model_that_the_user_trusts_runs(load, own_tokenizer, proof):
+    load(own_tokenizer, trusted=True)
+    assert proof.exists()
+
+
+def test_the_code_of_a_text_tower_is_not_run_and_not_asked_about(load, saved, tmp_path, proof):
+    folder = without_text_config(saved, tmp_path)
+    (folder / "config.json").write_bytes((saved / "biomed" / "config.json").read_bytes())
+    with_entries(folder / "config.json", {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}})
+    (folder / "own.py").write_text(CONFIG.format(proof=str(proof)))
+    with pytest.raises(BrokenModel, match=r"mini: .*config.json is not of a model of transformers"):
+        load(folder)
+    assert not proof.exists()
+
+
+def test_4_bits_are_refused_before_anything_is_loaded(rows, tmp_path):
+    with pytest.raises(BrokenModel, match=r"pocket-clip: --dtype 4bit is for models that transformers loads"):
+        open_clip(rows.models["pocket-clip"], tmp_path, "cpu", "4bit")

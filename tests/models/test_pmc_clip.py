@@ -57,3 +57,8 @@ def test_a_missing_weight_is_named(load, folder, name):
     torch.save(weights, folder / "image_encoder(resnet50).pth")
     with pytest.raises(BrokenModel, match=name):
         load()
+
+
+def test_4_bits_are_refused_before_anything_is_loaded(rows, tmp_path):
+    with pytest.raises(BrokenModel, match="4bit is for models that transformers loads"):
+        pmc_clip(rows.models["pocket-clip"], tmp_path, "cpu", "4bit")
