@@ -41,9 +41,11 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Dual
         return _pooled(module.get_image_features(**{name: value.to(device) for name, value in inputs.items()}))
 
     def text_features(texts: Sequence[str]) -> torch.Tensor:
-        # SigLIP pools the last position; it was trained on lower-cased texts, each padded to full length.
-        texts, padding = ([text.lower() for text in texts], "max_length") if siglip else (texts, True)
-        return _pooled(module.get_text_features(**tokens(processor.tokenizer, texts, length, device, padding)))
+        if not siglip:
+            return _pooled(module.get_text_features(**tokens(processor.tokenizer, texts, length, device)))
+        # SigLIP pools the last position; it was trained on lower-cased texts, each padded to full length, without a mask.
+        padded = tokens(processor.tokenizer, [text.lower() for text in texts], length, device, "max_length")
+        return _pooled(module.get_text_features(input_ids=padded["input_ids"]))
 
     return DualEncoder(
         module=module,
