@@ -64,23 +64,24 @@ def blip2(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder
     module = load_module(card, Blip2ForImageTextRetrieval, folder, device, dtype)
     processor = load_processor(card, folder)
     length = module.config.qformer_config.max_position_embeddings
+    kind = module.vision_model.dtype  # in float16 the Q-Former alone stays in float32
 
     def prepare(images: Sequence[PIL.Image]) -> torch.Tensor:
         pixels: torch.Tensor = processor.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
         return pixels
 
     def image_features(pixels: torch.Tensor) -> torch.Tensor:
-        seen = module.vision_model(pixel_values=pixels.to(device, module.dtype)).last_hidden_state
+        seen = module.vision_model(pixel_values=pixels.to(device, kind)).last_hidden_state
         queries = module.query_tokens.expand(len(pixels), -1, -1)
         asked = module.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
-        features: torch.Tensor = module.vision_projection(asked.to(module.dtype)).flatten(1)
+        features: torch.Tensor = module.vision_projection(asked.to(kind)).flatten(1)
         return features
 
     def text_features(texts: Sequence[str]) -> torch.Tensor:
         inputs = tokens(processor.tokenizer, texts, length, device)
         words = module.embeddings(input_ids=inputs["input_ids"])
         read = module.qformer(query_embeds=words, query_length=0, attention_mask=inputs["attention_mask"]).last_hidden_state
-        features: torch.Tensor = module.text_projection(read[:, 0].to(module.dtype))
+        features: torch.Tensor = module.text_projection(read[:, 0].to(kind))
         return features
 
     lora = lora_layers(card, module.vision_model, prepare, image_features)

@@ -59,6 +59,19 @@ def test_the_most_similar_query_decides_not_the_mean(rows, saved):
     assert np.abs(probabilities(averaging, mixed_images()) - probabilities(model, mixed_images())).max() > 1e-3
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_blip_2_in_half_precision_is_close_to_float32(rows, saved, dtype):
+    """In float16 transformers keeps the queries and the Q-Former in float32."""
+    half, full = (blip2(rows.models["pocket-clip"], saved / "blip2", "cpu", kind) for kind in (dtype, "float32"))
+    with torch.inference_mode():
+        for found, expected in (
+            (half.image_features(half.prepare(mixed_images())), full.image_features(full.prepare(mixed_images()))),
+            (half.text_features(TEXTS), full.text_features(TEXTS)),
+        ):
+            assert found.dtype is getattr(torch, dtype)
+            assert torch.nn.functional.cosine_similarity(found.float(), expected).min() > 0.99
+
+
 def test_a_model_of_another_kind_is_refused(rows, saved):
     with pytest.raises(BrokenModel, match="pocket-clip"):
         blip(rows.models["pocket-clip"], saved / "blip2", "cpu", "float32")
