@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ENGINE = ("medrival.batches", "medrival.chat", "medrival.contracts", "medrival.evaluate", "medrival.limit")
@@ -16,6 +16,8 @@ LIBRARIES = (
     *("transformers", "tokenizers", "safetensors", "peft", "open_clip_torch", "timm", "nltk"),
     "rouge-score",
 )
+OPTIONAL = ("accelerate", "bitsandbytes")
+"""Libraries that only some runs need: what spreads weights over GPUs, and what packs them into 4 bits."""
 
 
 @cache
@@ -26,6 +28,8 @@ def code(places: tuple[str, ...] = ()) -> str:
         digest.update(path.read_bytes())
     for library in LIBRARIES:
         digest.update(f"{library}={version(library)}".encode())
+    for library in OPTIONAL:
+        digest.update(f"{library}={_installed(library)}".encode())
     return digest.hexdigest()
 
 
@@ -55,6 +59,14 @@ def files_of(folder: Path) -> list[Path]:
     """The files of a model directory, without what is written for people and what the hub's client notes for itself."""
     found = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(path for path in found if path.is_file() and path.suffix != ".md")
+
+
+def _installed(library: str) -> str:
+    """Its version, or "" where it is not installed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 def _source(module: str) -> Iterable[Path]:
