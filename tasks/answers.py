@@ -86,6 +86,7 @@ _OPENING = r"(?:i|think|guess|believe|would|say|but|and|or|oh|so|probably|certai
 _CLAUSE = re.compile(r"[,.:;!?|()]|\bbut\b| [-\u2013\u2014] ")
 _COLON = r"(?<!answer)(?<!choice)(?<!option)(?<!\bis):"  # not that of "Answer: B"
 _ASKS = re.compile(r".*[?:]\s*|\W*[A-Za-z][^\w\n]*", re.DOTALL)
+_VERDICT = re.compile(r"(?:\bno(?:t|pe)?|\w[^\w\n]*(?:false|incorrect|wrong))\W*\Z", re.IGNORECASE)  # but a line "Wrong: ..."
 _STATED = re.compile(rf"{_STATEMENT.pattern}\W*\w", re.IGNORECASE)
 _RETRACTS = re.compile(r"\b(?:no|not|nope|false|incorrect|wrong)\W*\Z", re.IGNORECASE)
 _BREAK = re.compile(r"[,;!?](?!\d)|(?<!\b[A-Za-z])[.:](?!\d)|\n")
@@ -248,7 +249,7 @@ def _upheld(said: str, options: Sequence[str]) -> str:
     for clause, end, pause in zip(parts[::3], [*parts[1::3], ""], [*parts[2::3], ""], strict=True):
         denies = denial.fullmatch(clause) is not None
         heads = denies and (end or "").startswith(":")
-        if denies and not (heads and _ended(kept)):
+        if denies and (not heads or _judges(clause, kept)):
             _strike(kept, clause)
         elif not (denies or behind):
             kept.append((clause + (end or pause), bool(end)))
@@ -270,9 +271,10 @@ def _unlisted(said: str, words: str, own: str) -> str:
     return re.sub(rf"^(\W*(?:{words})\b[^\w\n]*:)(?:{lines})", r"\1 -", said, flags=re.IGNORECASE | re.MULTILINE)
 
 
-def _ended(clauses: list[tuple[str, bool]]) -> bool:
-    """Whether what comes next begins anew, and is no verdict on a question or an item ("A. Incorrect: ...")."""
-    return not clauses or (clauses[-1][1] and not _ASKS.fullmatch(clauses[-1][0]))
+def _judges(denial: str, clauses: list[tuple[str, bool]]) -> bool:
+    """Whether a denial with a colon judges what stands before it, a question, an item or "A. No: ...", and heads no list."""
+    before, ended = clauses[-1] if clauses else ("", True)
+    return not ended or bool(_ASKS.fullmatch(before) or _VERDICT.search(before + denial))
 
 
 def _strike(clauses: list[tuple[str, bool]], denial: str) -> None:

@@ -372,6 +372,10 @@ CHEST = ("Pneumonia", "Effusion", "Cardiomegaly", "No finding")
         ("Is it effusion?\nNo:\n- pneumonia", None),
         ("A. Incorrect: no consolidation. B. Correct: a meniscus.", "Effusion"),
         ("A) Incorrect: no consolidation", None),
+        ("B. Effusion. Ruled out: A, C, D", "Effusion"),
+        ("The answer is A. No: it is B.", None),
+        ("The answer is A. Wrong: it is B.", None),
+        ("The answer is A.\nNo: it is B.", None),
         # an explicit statement stands whatever is denied behind it, but itself
         ("The answer is B) Effusion, pneumonia: no, cardiomegaly: no", "Effusion"),
         ("The answer is (B), pneumonia: no, cardiomegaly: no", "Effusion"),
