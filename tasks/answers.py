@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 
+from medrival.tasks.denials import DENIED, END, NOT_SO, OF, RULED_OUT, STATEMENT, SURELY, WITHOUT, each_denied, spelled, upheld
+
 ARTICLES = frozenset({"a", "an", "the"})
 YES_NO = frozenset({"yes", "no"})
 LENGTH = 20_000
@@ -39,56 +41,21 @@ _UNABLE = (
 _SORRY = r"as an ai\b|i(?: a|['\u2019])m sorry\b|i apologi[sz]e\b|no (?:answer|comment|idea|image|information|opinion|way)\b"
 _REFUSAL = re.compile(rf"\b(?:no,? i )?(?:{_UNABLE}|{_SORRY})[^.!?;\n]*?(?=\bbut\b|[.!?;\n]|$)", re.IGNORECASE)
 
-_END = r"(?= ?(?:[^\w\s]|$))"  # of a clause: "no." is an answer, "no fracture" is a finding
 _BOTH = re.compile(
-    rf"\b(yes|no)(?: ?(?:[/&]|\b(?:and|or)\b) ?(?!\1)(?:yes|no)\b| ?(?:[,.:;!?|\u2013\u2014-]\s?|\s)(?!\1)(?:yes|no)\b{_END})",
+    rf"\b(yes|no)(?: ?(?:[/&]|\b(?:and|or)\b) ?(?!\1)(?:yes|no)\b| ?(?:[,.:;!?|\u2013\u2014-]\s?|\s)(?!\1)(?:yes|no)\b{END})",
     re.MULTILINE,
 )
 _NO_DOUBT = re.compile(r"\bno (?:doubt|problems?|questions?|changes?)\b", re.IGNORECASE)
-_SURELY = r"(?:(?:clearly|definitely|certainly|obviously|surely|simply|probably|(?:most )?likely|therefore|thus|indeed),? )"
 _WORD = r"(?<!/)(yes|no)\b(?!/|-\w|\. ?\d)"  # not "yes/no", not "no-contrast CT", not "No. 3"
 _LEADS = re.compile(rf"\W*(?:yes/no|{_WORD})")
-_ANSWERS = re.compile(rf"\banswer(?: is)?[ :=\"'(]{{1,4}}{_SURELY}?{_WORD}")
-_MENTIONS = re.compile(rf"\b{_WORD}(?:(?<=yes)|{_END})", re.MULTILINE)
-_NT = r"(?:is|are|was|were|ca|could|do|does|did|wo|would|has|have)n['\u2019]?t"
-_NOT_SO = re.compile(  # "I wouldn't say yes", but not "it is not clear yes" nor "I do not hesitate to say yes"
-    rf"\b(?:not|never|cannot|neither|nor|{_NT})(?: (?:say|think|believe)(?: that)? the answer (?:is|would be)"
-    r"|(?: (?!(?:and|answer|because|but|hence|hesitate|so|then|therefore|thus|yes|no)\b)\w+){0,3}"
-    rf" (?:answer|be|believe|is|mean|say|think|was))?(?: an?(?: \w+)?)? (?:yes\b|no\b{_END})",
-    re.MULTILINE,
-)
+_ANSWERS = re.compile(rf"\banswer(?: is)?[ :=\"'(]{{1,4}}{SURELY}?{_WORD}")
+_MENTIONS = re.compile(rf"\b{_WORD}(?:(?<=yes)|{END})", re.MULTILINE)
 
-_STATEMENT = re.compile(rf"\b(?:answer|option|choice) ?(?:is\b ?:?|[:=])(?: {_SURELY})?", re.IGNORECASE)
 _LETTER = re.compile(r"\W*([A-Za-z])(?![\w'\u2019]|-\w|[\s)]*(?:\b(?:and|or)\b|[,/&])[\s(]*[A-Z]\b)")
 _ALONE = re.compile(r"\W*[A-Za-z]\W*")
 _LISTED = re.compile(r"(?:^|(?<=[.;] ))[(\[]?([A-Za-z])(?:[.):\]](?!\w)|$)|(?<=\s)[(\[]?([A-Za-z])[)\]](?!\w)", re.MULTILINE)
 _JOINED = re.compile(r"\W{0,3}(?:(?:and|or)\b|[,/&])\W{0,3}([A-Z])(?![\w'\u2019]|-\w)")
 _BARE = re.compile(r"[^\w\n]*(?:\n|\Z)")
-_NAMED = r"(?:vitamin|hepatitis|influenza|type|grade|group|class|stage|factor|panel|figure|image|arrow|label) [A-Z]\b"
-_IS = r"(?:is|are|was|seems?|looks?|appears?|(?:can|has) be(?:en)?)"
-_RULED_OUT = (
-    rf"(?i:{_IS} (?:not|absent|wrong|incorrect|false|(?:very |highly )?unlikely|less likely|excluded|ruled out)"
-    r"|(?:is|are|was)n['\u2019]?t|(?:cannot|can not|can['\u2019]?t) be)\b"
-)
-_WITHOUT = rf"(?i:no|(?:can)?not(?: be)?|{_NT}(?: be)?|nor|neither|never|without|excludes?|rules? out)"
-_ADJECTIVE = r"(?!(?:and|but|contrast|doubt|just|longer|merely|only|or|other|question|wonder)\b)[^\s|]+"  # no large effusion
-_OF = rf"(?:(?:\w+ )?(?:evidence|features|indication|signs?|suggestion) (?:of|for) |{_ADJECTIVE} )?"
-_OR = r"(?:(?:\)?, ?\(?[A-Z]\b)*\)?,? (?:or|nor) \(?[A-Z]\b)?"  # not A, B or C
-_DENIED = re.compile(
-    rf"\b{_WITHOUT} \(?[A-Z]\b{_OR}|\b[A-Z]\b\W{{0,3}}(?:_\W{{0,2}})?\b(?:{_RULED_OUT}|(?i:no|not)\b{_END})|\b(?i:{_NAMED})",
-    re.MULTILINE,
-)
-_DENIALS = (
-    *("no", "not", "nope", "none", "absent", "negative", "false", "incorrect", "wrong", "unlikely", "excluded", "ruled out"),
-    *("not present", "not seen", "not visible", "not likely", "not found", "not identified", "not detected", "not evident"),
-)
-_OPENING = r"(?:i|think|guess|believe|would|say|but|and|or|oh|so|probably|certainly|clearly|definitely|it|this|that|is|was)"
-_CLAUSE = re.compile(r"[,.:;!?|()]|\bbut\b| [-\u2013\u2014] ")
-_COLON = r"(?<!answer)(?<!choice)(?<!option)(?<!\bis):"  # not that of "Answer: B"
-_ASKS = re.compile(r".*[?:]\s*|\W*[A-Za-z][^\w\n]*", re.DOTALL)
-_VERDICT = re.compile(r"(?:\bno(?:t|pe)?|\w[^\w\n]*(?:false|incorrect|wrong))\W*\Z", re.IGNORECASE)  # but a line "Wrong: ..."
-_STATED = re.compile(rf"{_STATEMENT.pattern}\W*\w", re.IGNORECASE)
-_RETRACTS = re.compile(r"\b(?:no|not|nope|false|incorrect|wrong)\W*\Z", re.IGNORECASE)
 _BREAK = re.compile(r"[,;!?](?!\d)|(?<!\b[A-Za-z])[.:](?!\d)|\n")
 _CAPITAL = re.compile(r"(?<![\w'\u2019-])([A-Z])(?![\w'\u2019]|-\w)")
 _SMALL = re.compile(r"\(([a-z])\)|^\W*([a-z])(?:[).:](?!\w)|\W*\Z)|\b(?i:option|choice|answer) ([a-z])\b")
@@ -153,7 +120,7 @@ def parse_yes_no(text: str) -> str | None:
     fracture"), then the only one it says ("I would say no."). "Yes and no" and "No. Yes." state neither, and so does
     "There is no fracture": whether that means yes or no depends on the question. "No doubt" is no no.
     """
-    said = _NOT_SO.sub("", _BOTH.sub("yes/no", _NO_DOUBT.sub("", _prose(text).lower())))
+    said = NOT_SO.sub("", _BOTH.sub("yes/no", _NO_DOUBT.sub("", _prose(text).lower())))
     if answers := _ANSWERS.findall(said):
         return str(answers[-1])
     if leads := _LEADS.match(said):
@@ -171,7 +138,7 @@ def parse_choice(text: str, options: Sequence[str]) -> str | None:
     """
     said, known = _distinguished(_prose(text), options)
     said = _NO_DOUBT.sub("", said) if {normalise(option) for option in options} >= YES_NO else said
-    said = _upheld(said, known)
+    said = upheld(said, known)
     for statement in _statements(said, known):
         index = _stated(statement, known)
         if index is not None:
@@ -229,70 +196,9 @@ def _plain(text: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _upheld(said: str, options: Sequence[str]) -> str:
-    """The text without the clauses that a bare denial strikes: the one before it, of a heading ("Excluded: ...") those behind.
-
-    A word that an option says denies nothing.
-    """
-    words = "|".join(word for word in _DENIALS if not any(_says(option, word) for option in options))
-    if not words:
-        return said
-    own = "|".join(map(_spelled, options))
-    said = _unlisted(said, words, own)
-    denial = re.compile(rf"\W*(?:{_OPENING}\W+)*(?:{words})\W*", re.IGNORECASE)
-    stop = rf"(?:\.|{_COLON})(?!\d)(?:(?<!\b[a-z].)|(?! ?(?:{own})(?!\w)))"  # that of "A. Pneumonia" ends no clause
-    ends = rf"(?:(?<=\byes),|[?!;\n]|{stop}|[.:](?=\W{{0,3}}(?:{words})\b{_END}))\s*"
-    pauses = rf"(?:,|\s[-\u2013\u2014])? ?\bbut\b|,| [-\u2013\u2014] |\||\((?![a-z]\))|\)(?! ?(?:{own})(?!\w))"
-    parts = re.split(rf"({ends})|({pauses})", said, flags=re.IGNORECASE | re.MULTILINE)
-    kept: list[tuple[str, bool]] = []
-    behind = False
-    for clause, end, pause in zip(parts[::3], [*parts[1::3], ""], [*parts[2::3], ""], strict=True):
-        denies = denial.fullmatch(clause) is not None
-        heads = denies and (end or "").startswith(":")
-        if denies and (not heads or _judges(clause, kept)):
-            _strike(kept, clause)
-        elif not (denies or behind):
-            kept.append((clause + (end or pause), bool(end)))
-        behind = heads or (behind and not end)
-    return "".join(text for text, _ in kept).strip()
-
-
-def _says(option: str, denial: str) -> bool:
-    """Whether the words of a denial are a finding where this option may be answered: "HER2 negative", "No, it is benign"."""
-    words = normalise(option)
-    begins = denial not in ("no", "not") and f"{words} ".startswith(f"{denial} ")
-    return begins or words.endswith(f" {denial}") or denial in map(normalise, _CLAUSE.split(option))
-
-
-def _unlisted(said: str, words: str, own: str) -> str:
-    """The text where a heading of denied options has none of the lines that list them."""
-    marks = (r"[-\u2013\u2014\u2022]", r"\(?(?:[a-z]|\d+)[.):]", rf"(?:[a-z]|{own})[^\w\n]*$")
-    lines = "|".join(rf"(?:\n{mark}.*)+" for mark in marks)
-    return re.sub(rf"^(\W*(?:{words})\b[^\w\n]*:)(?:{lines})", r"\1 -", said, flags=re.IGNORECASE | re.MULTILINE)
-
-
-def _judges(denial: str, clauses: list[tuple[str, bool]]) -> bool:
-    """Whether a denial with a colon judges what stands before it, a question, an item or "A. No: ...", and heads no list."""
-    before, ended = clauses[-1] if clauses else ("", True)
-    return not ended or bool(_ASKS.fullmatch(before) or _VERDICT.search(before + denial))
-
-
-def _strike(clauses: list[tuple[str, bool]], denial: str) -> None:
-    """Remove the last clause, which goes back over pauses to where another ended.
-
-    An answer that is stated in front of it stands, unless the denial takes it back: "the answer is A, I thought, but no".
-    """
-    while clauses and not re.search(r"\b(?!but\b)\w", clauses[-1][0]):  # it is no clause
-        clauses.pop()
-    struck = clauses.pop() if clauses else None
-    retracts = struck and _RETRACTS.search(denial) and not struck[0].rstrip().endswith(":")
-    while struck and clauses and not clauses[-1][1] and (retracts or not _STATED.search(clauses[-1][0])):
-        clauses.pop()
-
-
 def _statements(said: str, options: Sequence[str]) -> Iterator[str]:
     """What follows each "the answer is", a last line of one letter, a beginning with the only letter that is listed."""
-    yield from reversed(_STATEMENT.split(said)[1:])
+    yield from reversed(STATEMENT.split(said)[1:])
     last = said.rpartition("\n")[2]
     if _ALONE.fullmatch(last):
         yield last
@@ -312,7 +218,7 @@ def _stated(statement: str, options: Sequence[str]) -> int | None:
     if index is None or first not in (None, index) or _lists(statement, options):
         return None
     rest = words.removeprefix(normalise(options[index])).strip()
-    if re.match(_RULED_OUT, rest):
+    if re.match(RULED_OUT, rest):
         return None
     return None if rest.startswith(("or ", "and ")) and _first(rest.partition(" ")[2], options) is not None else index
 
@@ -325,13 +231,8 @@ def _begins(statement: str, options: Sequence[str]) -> bool:
 
 def _item(options: Sequence[str]) -> re.Pattern[str]:
     """Options as lists write them, letter and text: "(B) Effusion", "or B. Effusion"."""
-    items = (rf"({chr(ord('A') + i)})(?: ?[^\w\s]){{1,2}} ?{_spelled(option)}" for i, option in enumerate(options))
+    items = (rf"({chr(ord('A') + i)})(?: ?[^\w\s]){{1,2}} ?{spelled(option)}" for i, option in enumerate(options))
     return re.compile(rf"(?<!\w)(?:(?P<join>and|or)\b\W{{0,3}})?(?:{'|'.join(items)})(?!\w)", re.IGNORECASE)
-
-
-def _spelled(option: str) -> str:
-    """A pattern of the option's words, whatever stands between them."""
-    return r"\W+".join(map(re.escape, re.findall(r"\w+", option))) or re.escape(option)
 
 
 def _lists(statement: str, options: Sequence[str]) -> bool:
@@ -361,36 +262,26 @@ def _lettered(text: str, options: Sequence[str]) -> set[int]:
     for option in sorted(options, key=len, reverse=True):
         if len(option) > 1:  # the B of "vitamin B" is no letter where that is an option's text
             text = re.sub(rf"(?<!\w){re.escape(option)}(?!\w)", "_", text, flags=re.IGNORECASE)
-    text = _DENIED.sub(" ", text)
+    text = DENIED.sub(" ", text)
     letters = [*_CAPITAL.finditer(text), *_SMALL.finditer(text)]
     return {index for letter in letters if (index := _index(letter, options)) is not None}
 
 
 def _worded(text: str, options: Sequence[str]) -> set[int]:
-    words = _each_denied(" | ".join(filter(None, map(normalise, _BREAK.split(text)))), options)
+    listed = [phrase for _, phrase in _phrases(options) if phrase not in YES_NO]
+    words = each_denied(" | ".join(filter(None, map(normalise, _BREAK.split(text)))), listed)
     named: set[int] = set()
     for index, phrase in _phrases(options):
         if phrase in YES_NO:
             named |= {index} if parse_yes_no(text) == phrase else set()
             continue
         spread = r"(?: \|)* ".join(map(re.escape, phrase.split()))
-        without = rf"{_WITHOUT} {_OF}(?:{ascii_lowercase[index : index + 1]} )?"
-        naming = re.compile(rf"(?<!\S)(?P<no>{without})?{spread}(?P<out> {_RULED_OUT}| (?:no|not)(?= \||$))?(?!\S)")
+        without = rf"{WITHOUT} {OF}(?:{ascii_lowercase[index : index + 1]} )?"
+        naming = re.compile(rf"(?<!\S)(?P<no>{without})?{spread}(?P<out> {RULED_OUT}| (?:no|not)(?= \||$))?(?!\S)")
         if any(not (found["no"] or found["out"]) for found in naming.finditer(words)):
             named.add(index)
         words = naming.sub("|", words)
     return named
-
-
-def _each_denied(words: str, options: Sequence[str]) -> str:
-    """The words with a denial before each option of a list that one denies: "no pneumonia nor effusion"."""
-    phrase = "|".join(re.escape(phrase) for _, phrase in _phrases(options) if phrase not in YES_NO)
-    if not phrase:
-        return words
-    more = rf"(?:(?: \|)? (?:{phrase}))*(?: \|)? (?:or|nor) (?:{phrase})"
-    item = re.compile(rf"(?: \|)?(?: or| nor)? ({phrase})(?!\S)")
-    listed = re.compile(rf"(?<!\S)({_WITHOUT} {_OF}(?:{phrase}))({more})(?!\S)")
-    return listed.sub(lambda found: found[1] + item.sub(r" nor \1", found[2]), words)
 
 
 def _phrases(options: Sequence[str]) -> list[tuple[int, str]]:
