@@ -1,4 +1,4 @@
-"""How much memory a case took, and giving it back."""
+"""How much memory a weight takes in 4 bits, how much a case took, and giving it back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import gc
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+NF4_BITS = 4.5
+"""A weight in 4 bits, and a 32-bit scale for each block of 64: Dettmers et al. 2023, QLoRA, without double quantisation."""
 
 
 def reset_peak(device: str) -> None:

@@ -8,11 +8,10 @@ from textwrap import wrap
 from typing import Any
 
 from medrival.catalog import ModelCard, partners
+from medrival.memory import NF4_BITS
 
 WIDTH = 100
 BF16_BITS = 16.0
-NF4_BITS = 4.5
-"""A weight in 4 bits, and a 32-bit scale for each block of 64: Dettmers et al. 2023, QLoRA, without double quantisation."""
 OVERHEAD = 1.2
 """Activations and the cache of a short prompt: EleutherAI's rule for inference, Anthony et al. 2023, Transformer Math 101."""
 

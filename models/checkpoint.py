@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
-from medrival.models.placement import placed, weight_files
+from medrival.models.placement import placed, refuse_offloaded, weight_files
 
 Report = Mapping[str, Collection[Any]]
 """What transformers says of a loading: `missing_keys`, `mismatched_keys`, `unexpected_keys`."""
@@ -82,6 +82,7 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
         if "Unrecognized configuration class" in str(error):
             raise BrokenModel(f"{card.name}: the model in {folder} is not one that {auto_class.__name__} loads") from error
         raise BrokenModel(f"{card.name}: {folder} does not load: {first_line(error)}") from error
+    refuse_offloaded(card, module)
     module.eval().requires_grad_(False)
     return (module if place else module.to(device)), report
 

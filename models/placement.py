@@ -6,34 +6,37 @@ import json
 from math import prod
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import safe_open
 
 from medrival.catalog import ModelCard
 from medrival.errors import OutOfMemory
+from medrival.memory import NF4_BITS
 
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 """Of a weight, by the precision it is loaded in."""
-FOUR_BITS = 4.5 / 8
-"""Of a weight in NF4: 4 bits, and a float32 scale for every 64 weights (Dettmers et al. 2023, section 3)."""
+TOGETHER = 0.9
+"""Of what is free on several GPUs: layers go to one of them whole, so that a rest of each stays empty."""
 
 
 def placed(card: ModelCard, folder: Path, device: str, dtype: str) -> dict[str, Any]:
     """What transformers must be told about where the weights go: nothing where the device holds them.
 
-    Where one GPU is not enough, accelerate spreads them over all that are visible. Only the weights are counted: a batch needs
-    room too, and is halved until it fits.
+    Where one GPU is not enough, accelerate spreads them over all that are visible, and over nothing else. Only the weights are
+    counted: a batch needs room too, and is halved until it fits.
 
     Raises:
         OutOfMemory: the weights alone are larger than what is free.
     """
-    room = free(device)
+    rooms = free(device)
+    room = list(rooms.values())
     needed = weights(folder, dtype)
     if not room or needed <= room[0]:
         return {}
-    if needed <= sum(room):
-        return {"device_map": "auto"}
+    if len(room) > 1 and needed <= TOGETHER * sum(room):
+        return {"device_map": "auto", "max_memory": {gpu: int(size) for gpu, size in rooms.items()}}
     smaller = f"{_gb(weights(folder, '4bit'))} with --dtype 4bit, {_gb(weights(folder, 'bfloat16'))} with --dtype bfloat16"
     together = f", and {_gb(sum(room))} on all {len(room)} GPUs" if len(room) > 1 else ""
     raise OutOfMemory(
@@ -42,22 +45,40 @@ def placed(card: ModelCard, folder: Path, device: str, dtype: str) -> dict[str, 
     )
 
 
+def refuse_offloaded(card: ModelCard, module: Any) -> None:
+    """Weights that accelerate left on the processor or the disk, as the GPUs could not take them, would make a run crawl.
+
+    Raises:
+        OutOfMemory: there are such weights.
+    """
+    places = {str(place) for place in getattr(module, "hf_device_map", {}).values()}
+    if places & {"cpu", "disk"} and places != {"cpu"}:
+        raise OutOfMemory(
+            f"{card.name}: its layers do not divide among the GPUs; use a smaller --dtype, such as 4bit, or more GPUs"
+        )
+
+
 def weights(folder: Path, dtype: str) -> float:
     """Bytes that a checkpoint's weights take in a precision: "float32", "float16", "bfloat16" or "4bit".
 
     In 4 bits are the matrices of the layers; embeddings, output head, norms and biases stay in bfloat16, as bitsandbytes leaves
-    them. Pickled weights are as large as their files.
+    them.
     """
-    files = weight_files(folder)
-    if any(file.suffix != ".safetensors" for file in files):
-        return float(sum(file.stat().st_size for file in files))
     return sum(_taken(name, shape, dtype) for name, shape in shapes(folder).items())
 
 
 def shapes(folder: Path) -> dict[str, list[int]]:
-    """Names and shapes of a checkpoint's weights, from the headers of its safetensors."""
+    """Names and shapes of a checkpoint's weights, without the weights: from the headers of safetensors, or of what is pickled.
+
+    Raises:
+        UnpicklingError: there is code among the pickled weights.
+    """
     found: dict[str, list[int]] = {}
     for file in weight_files(folder):
+        if file.suffix != ".safetensors":
+            pickled = torch.load(file, mmap=is_zipfile(file), weights_only=True, map_location="meta")
+            found |= {name: list(weight.shape) for name, weight in pickled.items() if isinstance(weight, torch.Tensor)}
+            continue
         with safe_open(file, framework="pt") as stored:
             found |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118 - keys() is all it has
     return found
@@ -72,16 +93,16 @@ def weight_files(folder: Path) -> list[Path]:
     return []
 
 
-def free(device: str) -> list[float]:
-    """Bytes free on a device and then on every other visible GPU; empty where that cannot be known."""
+def free(device: str) -> dict[int | str, float]:
+    """Bytes free on a device and then on every other visible GPU, by its index; empty where that cannot be known."""
     if device.startswith("cuda"):
         first = torch.device(device).index or 0
         others = (index for index in range(torch.cuda.device_count()) if index != first)
-        return [float(torch.cuda.mem_get_info(index)[0]) for index in (first, *others)]
+        return {index: float(torch.cuda.mem_get_info(index)[0]) for index in (first, *others)}
     if device != "cpu" or not (told := Path("/proc/meminfo")).is_file():  # Linux alone tells
-        return []
+        return {}
     lines = dict(line.split(":") for line in told.read_text().splitlines())
-    return [1024.0 * int(lines["MemAvailable"].split()[0])]
+    return {"cpu": 1024.0 * int(lines["MemAvailable"].split()[0])}
 
 
 def _shards(index: Path) -> list[Path]:
@@ -93,7 +114,7 @@ def _taken(name: str, shape: list[int], dtype: str) -> float:
     if dtype != "4bit":
         return prod(shape) * BYTES[dtype]
     layer = len(shape) == 2 and "embed" not in name and "lm_head" not in name
-    return prod(shape) * (FOUR_BITS if layer else BYTES["bfloat16"])
+    return prod(shape) * (NF4_BITS / 8 if layer else BYTES["bfloat16"])
 
 
 def _gb(size: float) -> str:

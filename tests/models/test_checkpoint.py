@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -105,7 +106,7 @@ def test_in_four_bits_are_the_matrices_of_layers_alone(card, folder):
 
 def test_a_model_that_cannot_fit_says_so_with_the_figures_before_it_is_read(card, folder, monkeypatch):
     needed = placement.weights(folder, "float32")
-    monkeypatch.setattr(placement, "free", lambda _: [needed - 1])
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed - 1})
     monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", None)  # would fail if it were called
     with pytest.raises(OutOfMemory, match=r"miniature: its weights take .* GB in float32, and .* GB are free on cpu; .*4bit"):
         load(card, folder)
@@ -113,18 +114,45 @@ def test_a_model_that_cannot_fit_says_so_with_the_figures_before_it_is_read(card
 
 def test_several_gpus_hold_together_what_one_does_not(card, folder, monkeypatch):
     needed = placement.weights(folder, "bfloat16")
-    rooms = {"one": [needed], "two": [0.6 * needed, 0.6 * needed], "small": [0.4 * needed, 0.4 * needed]}
+    rooms = {
+        "one": {0: needed},
+        "two": {1: 0.6 * needed, 0: 0.6 * needed},
+        "tight": {0: 0.53 * needed, 1: 0.53 * needed},
+        "small": {0: 0.4 * needed, 1: 0.4 * needed},
+    }
     monkeypatch.setattr(placement, "free", rooms.get)
     assert placement.placed(card, folder, "one", "bfloat16") == {}
-    assert placement.placed(card, folder, "two", "bfloat16") == {"device_map": "auto"}
-    with pytest.raises(OutOfMemory, match="on all 2 GPUs"):
-        placement.placed(card, folder, "small", "bfloat16")
+    gpus = {1: int(0.6 * needed), 0: int(0.6 * needed)}
+    assert placement.placed(card, folder, "two", "bfloat16") == {"device_map": "auto", "max_memory": gpus}
+    for device in ("tight", "small"):
+        with pytest.raises(OutOfMemory, match="on all 2 GPUs"):
+            placement.placed(card, folder, device, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("places", "refused"), [((0, 1), False), (("cpu",), False), ((0, "cpu"), True), ((0, 1, "disk"), True)]
+)
+def test_layers_that_no_gpu_took_are_refused(card, places, refused):
+    module = torch.nn.Module()
+    module.hf_device_map = {f"layers.{i}": place for i, place in enumerate(places)}
+    with pytest.raises(OutOfMemory, match="do not divide among the GPUs") if refused else nullcontext():
+        placement.refuse_offloaded(card, module)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickled_weights_are_counted_by_their_shapes_in_the_precision_they_are_loaded_in(card, folder, zipped):
+    weights = load(card, folder).state_dict()
+    expected = placement.weights(folder, "4bit")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    assert placement.weights(folder, "bfloat16") == 2 * sum(weight.numel() for weight in weights.values())
+    assert placement.weights(folder, "4bit") == expected
 
 
 def test_the_free_memory_of_this_machine_is_known_on_linux_and_is_no_more_than_it_has():
     free = placement.free("cpu")
     if free:
-        assert 0 < free[0] <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        assert 0 < free["cpu"] <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def test_four_bits_without_bitsandbytes_say_what_to_install(card, folder, monkeypatch):
