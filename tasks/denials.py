@@ -36,10 +36,9 @@ _DENIALS = (
 _OPENING = r"(?:i|think|guess|believe|would|say|but|and|or|oh|so|probably|certainly|clearly|definitely|it|this|that|is|was)"
 _CLAUSE = re.compile(r"[,.:;!?|()]|\bbut\b| [-\u2013\u2014] ")
 _COLON = r"(?<!answer)(?<!choice)(?<!option)(?<!\bis):"  # not that of "Answer: B"
-_ASKS = re.compile(r".*[?:]\s*|\W*[A-Za-z][^\w\n]*", re.DOTALL)
-_VERDICT = re.compile(r"(?:\bno(?:t|pe)?|\w[^\w\n]*(?:false|incorrect|wrong))\W*\Z", re.IGNORECASE)  # but a line "Wrong: ..."
+_ITEM = re.compile(r"\W*[A-Za-z][^\w\n]*")
 _STATED = re.compile(rf"{STATEMENT.pattern}\W*\w", re.IGNORECASE)
-_RETRACTS = re.compile(r"\b(?:no|not|nope|false|incorrect|wrong)\W*\Z", re.IGNORECASE)
+_RETRACTS = re.compile(r"\b(?:(no|not|nope)|false|incorrect|wrong)\W*\Z", re.IGNORECASE)
 
 
 def upheld(said: str, options: Sequence[str]) -> str:
@@ -91,7 +90,10 @@ def _unlisted(said: str, words: str, own: str) -> str:
 def _judges(denial: str, clauses: list[tuple[str, bool]]) -> bool:
     """Whether a denial with a colon judges what stands before it, a question, an item or "A. No: ...", and heads no list."""
     before, ended = clauses[-1] if clauses else ("", True)
-    return not ended or bool(_ASKS.fullmatch(before) or _VERDICT.search(before + denial))
+    if not ended or before.rstrip().endswith(("?", ":")) or _ITEM.fullmatch(before):
+        return True
+    verdict = _RETRACTS.search(denial)
+    return bool(verdict and (verdict[1] or not before.endswith("\n")))  # but a line "Wrong: ..." heads a list
 
 
 def _strike(clauses: list[tuple[str, bool]], denial: str) -> None:
