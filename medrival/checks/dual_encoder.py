@@ -6,15 +6,14 @@ Each check raises an AssertionError that says in one sentence which promise is b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from PIL import Image as PIL
 
+from medrival.checks.promises import identical, promise, trained_adapters, weights
 from medrival.contracts import DualEncoder
-from medrival.regimes.lora import Adapters, insert
 
 Load = Callable[[str], DualEncoder]
 """Loads the model anew in a precision: "float32" or "bfloat16"."""
@@ -45,23 +44,23 @@ def check_features_have_the_promised_shapes(load: Load, images: Images, texts: T
     """Features are finite; an image has `queries` vectors of a text's length, side by side; the scale is positive."""
     model = load("float32")
     seen, read = _image_features(model, images), _text_features(model, texts)
-    _promise(
+    promise(
         read.ndim == 2 and seen.shape == (len(images), model.queries * read.shape[1]) and len(read) == len(texts),
         f"features of {len(images)} images are {tuple(seen.shape)} and of {len(texts)} texts {tuple(read.shape)}; "
         f"[images, {model.queries} x dim] and [texts, dim] are promised",
     )
-    _promise(bool(torch.isfinite(seen).all() and torch.isfinite(read).all()), "some features are not finite")
-    _promise(math.isfinite(model.scale) and model.scale > 0, f"the scale is {model.scale}; a positive number is promised")
-    _promise(_apart(seen[:1], seen[1:]) > 0, "different images have the same features")
-    _promise(_apart(read[:1], read[1:]) > 0, "different texts have the same features")
+    promise(bool(torch.isfinite(seen).all() and torch.isfinite(read).all()), "some features are not finite")
+    promise(math.isfinite(model.scale) and model.scale > 0, f"the scale is {model.scale}; a positive number is promised")
+    promise(_apart(seen[:1], seen[1:]) > 0, "different images have the same features")
+    promise(_apart(read[:1], read[1:]) > 0, "different texts have the same features")
 
 
 def check_the_model_is_ready_for_inference(load: Load, _: Images, __: Texts) -> None:
     """Evaluation mode, no gradients, and the image tower is a part of the whole."""
     model = load("float32")
-    _promise(not any(part.training for part in model.module.modules()), "a part of the model is in training mode")
-    _promise(not any(p.requires_grad for p in model.module.parameters()), "a weight of the model still wants gradients")
-    _promise(any(part is model.tower for part in model.module.modules()), "`tower` is no part of `module`")
+    promise(not any(part.training for part in model.module.modules()), "a part of the model is in training mode")
+    promise(not any(p.requires_grad for p in model.module.parameters()), "a weight of the model still wants gradients")
+    promise(any(part is model.tower for part in model.module.modules()), "`tower` is no part of `module`")
 
 
 def check_a_batch_changes_no_image(load: Load, images: Images, _: Texts) -> None:
@@ -69,7 +68,7 @@ def check_a_batch_changes_no_image(load: Load, images: Images, _: Texts) -> None
     model = load("float32")
     together = _image_features(model, images)
     alone = torch.cat([_image_features(model, [image]) for image in images])
-    _promise(_apart(together, alone) < NOISE, "an image has other features in a batch than alone")
+    promise(_apart(together, alone) < NOISE, "an image has other features in a batch than alone")
 
 
 def check_a_text_does_not_depend_on_its_neighbours(load: Load, _: Images, texts: Texts) -> None:
@@ -77,57 +76,57 @@ def check_a_text_does_not_depend_on_its_neighbours(load: Load, _: Images, texts:
     model = load("float32")
     together = _text_features(model, texts)
     alone = torch.cat([_text_features(model, [text]) for text in texts])
-    _promise(_apart(together, alone) < NOISE, "a text has other features beside a longer one than alone")
+    promise(_apart(together, alone) < NOISE, "a text has other features beside a longer one than alone")
     beside = _text_features(model, [texts[0], f"{texts[1]} " * 1000])
-    _promise(_apart(together[:1], beside[:1]) < NOISE, "a text has other features beside one that is too long for the model")
+    promise(_apart(together[:1], beside[:1]) < NOISE, "a text has other features beside one that is too long for the model")
 
 
 def check_the_model_is_deterministic_and_keeps_no_state(load: Load, images: Images, texts: Texts) -> None:
     """The same input has the same features, bit for bit, whatever was asked in between and however often it is loaded."""
     model = load("float32")
     seen, read = _image_features(model, images[:2]), _text_features(model, texts)
-    before = _weights(model)
+    before = weights(model.module)
     _image_features(model, images), _text_features(model, texts[::-1])
     for again, what in ((model, "a second time"), (load("float32"), "from the same files, loaded again,")):
         same = torch.equal(seen, _image_features(again, images[:2])) and torch.equal(read, _text_features(again, texts))
-        _promise(same, f"the same input has other features {what}")
-    _promise(_same(before, _weights(model)), "inference changed a weight or buffer")
+        promise(same, f"the same input has other features {what}")
+    promise(identical(before, weights(model.module)), "inference changed a weight or buffer")
 
 
 def check_lora_reaches_every_adapter(load: Load, images: Images, _: Texts) -> None:
     """Every layer of `lora` gets an adapter whose two factors both receive a gradient."""
     model = load("float32")
-    _promise(bool(model.lora), "`lora` names no layer")
-    with _trained_adapters(model) as adapters:
-        _promise(len(adapters.parameters) == 2 * len(model.lora), "LoRA found other layers than `lora` names")
+    promise(bool(model.lora), "`lora` names no layer")
+    with trained_adapters(model.tower, model.lora) as adapters:
+        promise(len(adapters.parameters) == 2 * len(model.lora), "LoRA found other layers than `lora` names")
         loss = model.image_features(model.prepare(images)).float().pow(2).mean()
-        _promise(loss.requires_grad, "no layer of `lora` decides the features, or these are computed without gradients")
+        promise(loss.requires_grad, "no layer of `lora` decides the features, or these are computed without gradients")
         loss.backward()
         for name, parameter in adapters.parameters.items():
             reached = parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
-            _promise(reached, f"the adapter {name} receives no gradient: its layer does not decide the features")
+            promise(reached, f"the adapter {name} receives no gradient: its layer does not decide the features")
 
 
 def check_lora_comes_out_without_a_trace(load: Load, images: Images, _: Texts) -> None:
     """Adapters change the features while they are in; afterwards every weight and feature is bit-identical."""
     model = load("float32")
-    before, seen = _weights(model), _image_features(model, images)
-    with _trained_adapters(model):
+    before, seen = weights(model.module), _image_features(model, images)
+    with trained_adapters(model.tower, model.lora):
         adapted = _image_features(model, images)
-    _promise(_apart(seen, adapted) > NOISE, "adapters do not change the features")
-    _promise(_same(before, _weights(model)), "a weight of the model itself is another after its adapters were removed")
-    _promise(torch.equal(seen, _image_features(model, images)), "features are others after the adapters were removed")
+    promise(_apart(seen, adapted) > NOISE, "adapters do not change the features")
+    promise(identical(before, weights(model.module)), "a weight of the model itself is another after its adapters were removed")
+    promise(torch.equal(seen, _image_features(model, images)), "features are others after the adapters were removed")
 
 
 def check_merged_adapters_compute_the_same(load: Load, images: Images, _: Texts) -> None:
     """Adapters merged into their layers give the features that they gave beside them."""
     model = load("float32")
-    with _trained_adapters(model):
+    with trained_adapters(model.tower, model.lora):
         beside = _image_features(model, images)
         for part in model.tower.modules():
             if isinstance(part, BaseTunerLayer):
                 part.merge()
-        _promise(_apart(beside, _image_features(model, images)) < NOISE, "merged adapters compute other features")
+        promise(_apart(beside, _image_features(model, images)) < NOISE, "merged adapters compute other features")
 
 
 def check_bfloat16_is_close_to_float32(load: Load, images: Images, texts: Texts) -> None:
@@ -138,7 +137,7 @@ def check_bfloat16_is_close_to_float32(load: Load, images: Images, texts: Texts)
         ("text", _text_features(exact, texts), _text_features(short, texts)),
     ):
         cosine = torch.nn.functional.cosine_similarity(one, other).min().item()
-        _promise(cosine > 0.99, f"the cosine of {what} features in bfloat16 and float32 is {cosine:.4f}")
+        promise(cosine > 0.99, f"the cosine of {what} features in bfloat16 and float32 is {cosine:.4f}")
 
 
 CHECKS: Sequence[Check] = (
@@ -155,25 +154,6 @@ CHECKS: Sequence[Check] = (
 """Every check, for those who would rather run each as a test of its own."""
 
 
-@contextmanager
-def _trained_adapters(model: DualEncoder) -> Iterator[Adapters]:
-    """Adapters as training leaves them: LoRA begins with second factors of zero, which would hide the first ones."""
-    adapters = insert(model.tower, model.lora, {"rank": 2, "alpha": 4}, seed=0)
-    numbers = torch.Generator().manual_seed(0)
-    for name, parameter in adapters.parameters.items():
-        if "lora_B" in name:
-            parameter.data = 0.1 * torch.randn(parameter.shape, generator=numbers).to(parameter)
-    try:
-        yield adapters
-    finally:
-        adapters.remove()
-
-
-def _promise(kept: bool, sentence: str) -> None:
-    if not kept:
-        raise AssertionError(sentence)
-
-
 @torch.inference_mode()
 def _image_features(model: DualEncoder, images: Images) -> torch.Tensor:
     return model.image_features(model.prepare(images)).float().cpu()
@@ -182,15 +162,6 @@ def _image_features(model: DualEncoder, images: Images) -> torch.Tensor:
 @torch.inference_mode()
 def _text_features(model: DualEncoder, texts: Texts) -> torch.Tensor:
     return model.text_features(texts).float().cpu()
-
-
-def _weights(model: DualEncoder) -> dict[str, torch.Tensor]:
-    named = (*model.module.named_parameters(), *model.module.named_buffers())
-    return {name: value.detach().clone() for name, value in named}
-
-
-def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -7,8 +7,7 @@ weights must be so spread that its answers depend on what it is shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,8 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from PIL import Image as PIL
 
+from medrival.checks.promises import identical, promise, trained_adapters, weights
 from medrival.contracts import Generator
-from medrival.regimes.lora import Adapters, insert
 
 Load = Callable[[str], Generator]
 """Loads the model anew in a precision: "float32" or "bfloat16"."""
@@ -79,19 +78,19 @@ def check_answers_are_the_librarys(load: Load, library: Library, questions: Sequ
     """Each question alone is answered as by the library's own greedy `generate`, about one image or several."""
     model = load("float32")
     expected = [_generated(library, question) for question in questions]
-    _promise(len(set(expected)) > 1, "the library answers every question alike: spread the weights of the miniature")
+    promise(len(set(expected)) > 1, "the library answers every question alike: spread the weights of the miniature")
     for question, answer in zip(questions, expected, strict=True):
         (found,) = _answers(model, [question])
         count = len(question.images)
-        _promise(found == answer, f"a question about {count} image(s) is answered {found!r}; the library says {answer!r}")
+        promise(found == answer, f"a question about {count} image(s) is answered {found!r}; the library says {answer!r}")
 
 
 def check_a_batch_changes_no_answer(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """Questions of mixed lengths, image sizes and numbers of images are answered together as alone, in their order."""
     model = load("float32")
     alone = [answer for question in questions for answer in _answers(model, [question])]
-    _promise(_answers(model, questions) == alone, "a question has another answer in a batch than alone")
-    _promise(_answers(model, questions[::-1])[::-1] == alone, "answers of a batch depend on the order of its questions")
+    promise(_answers(model, questions) == alone, "a question has another answer in a batch than alone")
+    promise(_answers(model, questions[::-1])[::-1] == alone, "answers of a batch depend on the order of its questions")
 
 
 def check_padding_changes_no_likelihood(load: Load, _: Library, questions: Sequence[Question]) -> None:
@@ -99,7 +98,7 @@ def check_padding_changes_no_likelihood(load: Load, _: Library, questions: Seque
     model, short = load("float32"), min(questions, key=lambda question: len(question.prompt))
     long = Question(short.images, f"{short.prompt} " * 5, short.replies)
     padded, alone = _likelihoods(model, [short, long])[0], _likelihoods(model, [short])[0]
-    _promise(_near(padded, alone), f"left padding changes the likelihoods of replies from {alone} to {padded}")
+    promise(_near(padded, alone), f"left padding changes the likelihoods of replies from {alone} to {padded}")
 
 
 def check_likelihoods_are_the_librarys(load: Load, library: Library, questions: Sequence[Question]) -> None:
@@ -107,18 +106,18 @@ def check_likelihoods_are_the_librarys(load: Load, library: Library, questions: 
     model = load("float32")
     for question, found in zip(questions, _likelihoods(model, questions), strict=True):
         expected = [sum(_told(library, question, library.tokenize(reply))) for reply in question.replies]
-        _promise(_near(found, expected), f"the log-likelihoods of replies are {found}; the library's are {expected}")
+        promise(_near(found, expected), f"the log-likelihoods of replies are {found}; the library's are {expected}")
 
 
 def check_every_image_counts_in_its_place(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """Several images in another order, or fewer of them, are another question."""
     model, several = load("float32"), questions[0]
-    _promise(len(several.images) > 1, "the first question must have several images")
+    promise(len(several.images) > 1, "the first question must have several images")
     turned = Question(several.images[::-1], several.prompt, several.replies)
     fewer = Question(several.images[:1], several.prompt, several.replies)
     asked, back, less = _likelihoods(model, [several, turned, fewer])
-    _promise(not _near(asked, back), "the order of several images makes no difference")
-    _promise(not _near(asked, less), "images after the first make no difference")
+    promise(not _near(asked, back), "the order of several images makes no difference")
+    promise(not _near(asked, less), "images after the first make no difference")
 
 
 def check_answers_alone_are_taught(load: Load, library: Library, questions: Sequence[Question]) -> None:
@@ -129,91 +128,89 @@ def check_answers_alone_are_taught(load: Load, library: Library, questions: Sequ
     for row, question in enumerate(questions):
         answer = [*library.tokenize(question.replies[0]), library.end]
         seen, label = taught["attention_mask"][row].bool(), taught["labels"][row]
-        _promise(
+        promise(
             label[label != -100].tolist() == answer, f"what is taught of {question.replies[0]!r} is not its tokens and the end"
         )
         prompt = library.inputs(question.images, question.prompt)["input_ids"][0].tolist()
         told = taught["input_ids"][row][seen].tolist()
-        _promise(told == prompt + answer, "what is taught does not follow the library's own prompt")
-        _promise(label[seen][-len(answer) :].tolist() == answer, "labels do not lie on the answer")
+        promise(told == prompt + answer, "what is taught does not follow the library's own prompt")
+        promise(label[seen][-len(answer) :].tolist() == answer, "labels do not lie on the answer")
         losses += [-value for value in _told(library, question, answer)]
     with torch.inference_mode():
         found = float(model.module(**taught, use_cache=False).loss)
     expected = sum(losses) / len(losses)
-    _promise(
-        math.isclose(found, expected, abs_tol=NOISE), f"the loss is {found}; of the answers' tokens alone it is {expected}"
-    )
+    promise(math.isclose(found, expected, abs_tol=NOISE), f"the loss is {found}; of the answers' tokens alone it is {expected}")
 
 
 def check_the_generator_is_ready_for_inference(load: Load, _: Library, __: Sequence[Question]) -> None:
     """Evaluation mode, no gradients."""
     model = load("float32")
-    _promise(not any(part.training for part in model.module.modules()), "a part of the model is in training mode")
-    _promise(not any(p.requires_grad for p in model.module.parameters()), "a weight of the model still wants gradients")
+    promise(not any(part.training for part in model.module.modules()), "a part of the model is in training mode")
+    promise(not any(p.requires_grad for p in model.module.parameters()), "a weight of the model still wants gradients")
 
 
 def check_the_generator_is_deterministic_and_keeps_no_state(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """The same question has the same answer and likelihoods, whatever was asked in between and however often it is loaded."""
     model = load("float32")
-    said, likely, before = _answers(model, questions[:2]), _likelihoods(model, questions[:2]), _weights(model)
+    said, likely, before = _answers(model, questions[:2]), _likelihoods(model, questions[:2]), weights(model.module)
     _answers(model, questions[::-1]), _likelihoods(model, questions[2:]), _taught(model, questions)
     for again, what in ((model, "a second time"), (load("float32"), "from the same files, loaded again,")):
         same = _answers(again, questions[:2]) == said and _likelihoods(again, questions[:2]) == likely
-        _promise(same, f"the same question has another answer {what}")
-    _promise(_same(before, _weights(model)), "inference changed a weight or buffer")
+        promise(same, f"the same question has another answer {what}")
+    promise(identical(before, weights(model.module)), "inference changed a weight or buffer")
 
 
 def check_lora_stays_in_language_model_and_projector(load: Load, library: Library, _: Sequence[Question]) -> None:
     """Every layer of `lora` is one of the language model or the projector, and both are there."""
     model = load("float32")
     for name in model.lora:
-        _promise(name.startswith(library.adapted), f"`lora` names {name}, outside of language model and projector")
+        promise(name.startswith(library.adapted), f"`lora` names {name}, outside of language model and projector")
     for part in library.adapted:
-        _promise(any(name.startswith(part) for name in model.lora), f"`lora` names no layer of {part}")
+        promise(any(name.startswith(part) for name in model.lora), f"`lora` names no layer of {part}")
 
 
 def check_lora_reaches_every_adapter_of_the_generator(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """Every layer of `lora` gets an adapter whose two factors both receive a gradient, and no other weight does."""
     model = load("float32")
-    with _trained_adapters(model) as adapters:
-        _promise(len(adapters.parameters) == 2 * len(model.lora), "LoRA found other layers than `lora` names")
+    with trained_adapters(model.module, model.lora) as adapters:
+        promise(len(adapters.parameters) == 2 * len(model.lora), "LoRA found other layers than `lora` names")
         model.module(**_taught(model, questions), use_cache=False).loss.backward()
         for name, parameter in model.module.named_parameters():
             reached = parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
-            _promise(reached or name not in adapters.parameters, f"the adapter {name} receives no gradient")
-            _promise(not reached or name in adapters.parameters, f"{name} is no adapter and receives a gradient")
+            promise(reached or name not in adapters.parameters, f"the adapter {name} receives no gradient")
+            promise(not reached or name in adapters.parameters, f"{name} is no adapter and receives a gradient")
 
 
 def check_lora_leaves_no_trace_in_the_generator(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """Adapters change the likelihoods while they are in; afterwards every weight and likelihood is bit-identical."""
     model = load("float32")
-    before, likely = _weights(model), _likelihoods(model, questions[:2])
-    with _trained_adapters(model):
+    before, likely = weights(model.module), _likelihoods(model, questions[:2])
+    with trained_adapters(model.module, model.lora):
         adapted = _likelihoods(model, questions[:2])
-    _promise(not _near(likely[0], adapted[0]), "adapters do not change what is likely")
-    _promise(_same(before, _weights(model)), "a weight of the model itself is another after its adapters were removed")
-    _promise(_likelihoods(model, questions[:2]) == likely, "likelihoods are others after the adapters were removed")
+    promise(not _near(likely[0], adapted[0]), "adapters do not change what is likely")
+    promise(identical(before, weights(model.module)), "a weight of the model itself is another after its adapters were removed")
+    promise(_likelihoods(model, questions[:2]) == likely, "likelihoods are others after the adapters were removed")
 
 
 def check_merged_adapters_say_the_same(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """Adapters merged into their layers give the likelihoods that they gave beside them."""
     model = load("float32")
-    with _trained_adapters(model):
+    with trained_adapters(model.module, model.lora):
         (beside,) = _likelihoods(model, questions[:1])
         for part in model.module.modules():
             if isinstance(part, BaseTunerLayer):
                 part.merge()
         (merged,) = _likelihoods(model, questions[:1])
-    _promise(_near(beside, merged), f"merged adapters find replies as likely as {merged}, not as {beside}")
+    promise(_near(beside, merged), f"merged adapters find replies as likely as {merged}, not as {beside}")
 
 
 def check_bfloat16_speaks(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """In bfloat16 the model answers, and the loss of what it is taught is within a tenth of that in float32."""
     exact, short = load("float32"), load("bfloat16")
-    _promise(len(_answers(short, questions)) == len(questions), "in bfloat16 some questions have no answer")
+    promise(len(_answers(short, questions)) == len(questions), "in bfloat16 some questions have no answer")
     with torch.inference_mode():
         losses = [float(model.module(**_taught(model, questions), use_cache=False).loss) for model in (exact, short)]
-    _promise(math.isclose(*losses, rel_tol=0.1), f"the loss is {losses[0]:.3f} in float32 and {losses[1]:.3f} in bfloat16")
+    promise(math.isclose(*losses, rel_tol=0.1), f"the loss is {losses[0]:.3f} in float32 and {losses[1]:.3f} in bfloat16")
 
 
 CHECKS: Sequence[Check] = (
@@ -256,26 +253,12 @@ def _told(library: Library, question: Question, tokens: Sequence[int]) -> list[f
     return [float(logits[prompt.shape[1] - 1 + place, token]) for place, token in enumerate(tokens)]
 
 
-@contextmanager
-def _trained_adapters(model: Generator) -> Iterator[Adapters]:
-    """Adapters as training leaves them: LoRA begins with second factors of zero, which would hide the first ones."""
-    adapters = insert(model.module, model.lora, {"rank": 2, "alpha": 4}, seed=0)
-    numbers = torch.Generator().manual_seed(0)
-    for name, parameter in adapters.parameters.items():
-        if "lora_B" in name:
-            parameter.data = 0.1 * torch.randn(parameter.shape, generator=numbers).to(parameter)
-    try:
-        yield adapters
-    finally:
-        adapters.remove()
-
-
 def _answers(model: Generator, questions: Sequence[Question]) -> list[str]:
     return model.answer([q.images for q in questions], [q.prompt for q in questions], TOKENS)
 
 
 def _likelihoods(model: Generator, questions: Sequence[Question]) -> list[tuple[float, ...]]:
-    _promise(model.loglikelihood is not None, "the model tells no likelihoods")
+    promise(model.loglikelihood is not None, "the model tells no likelihoods")
     assert model.loglikelihood
     return model.loglikelihood([q.images for q in questions], [q.prompt for q in questions], [q.replies for q in questions])
 
@@ -284,19 +267,5 @@ def _taught(model: Generator, questions: Sequence[Question]) -> Mapping[str, tor
     return model.teach([q.images for q in questions], [q.prompt for q in questions], [q.replies[0] for q in questions])
 
 
-def _promise(kept: bool, sentence: str) -> None:
-    if not kept:
-        raise AssertionError(sentence)
-
-
 def _near(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(math.isclose(a, b, abs_tol=NOISE) for a, b in zip(one, other, strict=True))
-
-
-def _weights(model: Generator) -> dict[str, torch.Tensor]:
-    named = (*model.module.named_parameters(), *model.module.named_buffers())
-    return {name: value.detach().clone() for name, value in named}
-
-
-def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
