@@ -1,0 +1,185 @@
+"""What a row of each axis says, and what two of them are to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from medrival.contracts import ModelType, TaskKind
+from medrival.errors import UnknownName
+
+Domain = Literal["in", "ood", "unknown"]
+
+SCHEMES = {
+    "folder": "medrival.tasks.plain:folder",
+    "table": "medrival.tasks.plain:table",
+    "hub": "medrival.tasks.plain:hub",
+}
+"""What loads a task whose row says by one word how its data lies."""
+
+NO_KEY = {"key": False}
+"""Marks a field of a card that no catalog file may set."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A row of the model axis.
+
+    Attributes:
+        kind: "general" or "medical".
+        type: what it can do: "dual-encoder", "generator" or, behind an endpoint that only answers, "served".
+        adapter: "module:function" that loads it.
+        weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name"; the endpoint's name of a served model.
+        revision: a hub revision, where it is pinned.
+        family: models of one family are compared with each other.
+        partner: the model of the other kind that this one is held against; either of the two may name it.
+        budget: name of the budget that regimes give it; both of a pair have the same.
+        saw: modalities seen in pretraining; None where that is not known.
+        lora: regular expression of the layers that LoRA adapts; "" for every linear layer of a dual encoder's image tower,
+            or of a generator's language model and projector.
+        parameters: in billions (1e9); 0 where that is not known.
+        gated: whether its owner grants access on request, so that a hub account and its token are needed.
+        image_size: pixels of the side of the square it sees, "native" where images keep their size, or "448 a tile".
+        resolution: how images of other sizes are brought to it.
+        padding: how it wants texts padded, where that is not to the longest: "max_length".
+        notes: what to know of its prompt, chat template or checkpoint.
+        source: where the row's claims come from; `sources`, by key, where a claim comes from elsewhere.
+        published: the model's name among the published figures (reports/published.csv), where it is one of theirs.
+    """
+
+    name: str
+    kind: Literal["general", "medical"]
+    type: ModelType
+    adapter: str
+    weights: str
+    family: str
+    revision: str = ""
+    partner: str = ""
+    budget: str = "standard"
+    saw: tuple[str, ...] | None = None
+    lora: str = ""
+    parameters: float = 0.0
+    gated: bool = False
+    image_size: str = ""
+    resolution: str = ""
+    padding: str = ""
+    notes: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    licence: str = ""
+    source: str = ""
+    published: str = ""
+    url: str = ""
+    """Base of a served model's endpoint, such as https://api.openai.com/v1; "" for that of OPENAI_BASE_URL."""
+    key_variable: str = ""
+    """The environment variable that holds the endpoint's key."""
+    thinking: int = 0
+    """Tokens that a generator or served model may think with, on top of those of its answer."""
+    price_in: float = 0.0
+    """What a million tokens of a prompt cost in US dollars; 0 where that is not known."""
+    price_out: float = 0.0
+    """The same of what a served model thinks and says."""
+    folder: str = ""
+    """Where the row was written: relative paths in it start there."""
+    base: ModelCard | None = field(default=None, metadata=NO_KEY)
+    """The model that a candidate's adapter directory changes."""
+    trusted: bool = field(default=False, metadata=NO_KEY)
+    """Whether code that lies beside the weights may run: the user's word for this run, never a row's."""
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """A row of the task axis; `options` are the keys that only its loader understands.
+
+    Attributes:
+        data: "module:function" that loads it; or `folder:PLACE`, `table:PLACE/FILE`, `hub:ORG/NAME` for what needs no Python.
+        place: where its files are: a directory, the name ORG/NAME of a hub data set, or a name that --assets has it under.
+        access: how to come by it where the hub does not hand it out.
+        sizes: published numbers of samples, by split: "train", "validation", "test".
+        published: the data set's name among the published figures (reports/published.csv), where it is one of theirs.
+    """
+
+    name: str
+    kind: TaskKind
+    modality: str
+    data: str
+    place: str = ""
+    access: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    licence: str = ""
+    source: str = ""
+    published: str = ""
+    folder: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def loader(self) -> str:
+        """The "module:function" that loads it."""
+        return SCHEMES.get(self.data.partition(":")[0], self.data)
+
+
+@dataclass(frozen=True)
+class RegimeCard:
+    """A row of the regime axis.
+
+    Attributes:
+        diagnosis: "module:function" by model type, for diagnosis tasks.
+        vqa: the same for question answering.
+        adapts: whether it changes anything.
+        seeded: whether chance plays a part in it; where it does not, one seed is as good as another.
+        budgets: by name, the numbers both models of a pair are given.
+        budget: the one that was chosen.
+    """
+
+    name: str
+    adapts: bool = True
+    seeded: bool = True
+    source: str = ""
+    folder: str = ""
+    diagnosis: Mapping[str, str] = field(default_factory=dict, hash=False)
+    vqa: Mapping[str, str] = field(default_factory=dict, hash=False)
+    budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    budget: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def given(self, budget: str) -> RegimeCard:
+        """The same regime under a budget; one that spends nothing, as zero-shot, has none.
+
+        Raises:
+            UnknownName: it has budgets, but none of this name.
+        """
+        if self.budgets and budget not in self.budgets:
+            raise UnknownName(f"regime {self.name!r} has no budget {budget!r}; it has {', '.join(self.budgets)}")
+        return replace(self, budget=self.budgets.get(budget, {}))
+
+    def runner(self, task: TaskCard, model: ModelCard) -> str | None:
+        """The "module:function" that adapts this model to this task, or None where that makes no sense."""
+        runners = self.diagnosis if task.kind == "diagnosis" else self.vqa
+        return runners.get(model.type)
+
+
+@dataclass(frozen=True)
+class SuiteCard:
+    """A named selection; names may be globs.
+
+    Attributes:
+        margin: absolute difference in a pair's metric that counts as none.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    regimes: tuple[str, ...]
+    margin: float = 0.05
+    folder: str = ""
+
+
+def domain(model: ModelCard, task: TaskCard) -> Domain:
+    """Whether the model's pretraining saw the task's modality."""
+    if model.saw is None:
+        return "unknown"
+    return "in" if task.modality in model.saw else "ood"
+
+
+def partners(one: ModelCard, other: ModelCard) -> bool:
+    """Whether two models are held against each other."""
+    return one.partner == other.name or other.partner == one.name

@@ -1,0 +1,108 @@
+"""Catalog files: TOML becomes cards, and what is wrong in one is said with file, row and key.
+
+Rows stand under `[models.NAME]`, `[tasks.NAME]`, `[regimes.NAME]` and `[suites.NAME]`. What models of one family have in
+common may stand once, under `[families.NAME]`, and is taken by the rows of that file alone.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from medrival.cards import ModelCard, RegimeCard, SuiteCard, TaskCard
+from medrival.errors import BrokenCatalog
+
+CARDS: Mapping[str, type[Any]] = {"models": ModelCard, "tasks": TaskCard, "regimes": RegimeCard, "suites": SuiteCard}
+
+
+def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
+    """The cards of a catalog file, by axis and name; `axis` is that of a file in which the rows of one stand at the top.
+
+    A model takes from `[families.ITS FAMILY]` of the same file, sources included, what its row does not say.
+
+    Raises:
+        BrokenCatalog: naming file, row and key.
+    """
+    document = _document(path)
+    families = {
+        name: _values(ModelCard, row, f"{path}: [families.{name}]")
+        for name, row in _table(document.pop("families", {}), f"{path}: 'families'").items()
+    }
+    document = {axis: document} if axis else document
+    if strange := sorted(set(document) - set(CARDS)):
+        known = ", ".join(f"[{axis}.*]" for axis in (*CARDS, "families"))
+        raise BrokenCatalog(f"{path}: unknown table [{strange[0]}]; a catalog has {known}")
+    cards = {
+        axis: {
+            name: _card(axis, name, row, path, families)
+            for name, row in _table(document.get(axis, {}), f"{path}: {axis!r}").items()
+        }
+        for axis in CARDS
+    }
+    if idle := sorted(set(families) - {model.family for model in cards["models"].values()}):
+        raise BrokenCatalog(f"{path}: no model of this file is of [families.{idle[0]}]")
+    return cards
+
+
+def _table(content: Any, where: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise BrokenCatalog(f"{where} is not a table of rows")
+    return content
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BrokenCatalog(f"{path}: not a readable TOML catalog: {error}") from error
+
+
+def _card(axis: str, name: str, row: Any, path: Path, families: Mapping[str, Mapping[str, Any]]) -> Any:
+    card, where = CARDS[axis], f"{path}: [{axis}.{name}]"
+    values = _values(card, row, where)
+    if axis == "models":
+        values = _of_family(values, families.get(values.get("family", ""), {}))
+    required = {f.name for f in fields(card) if f.default is MISSING and f.default_factory is MISSING} - {"name"}
+    if missing := sorted(required - set(values)):
+        raise BrokenCatalog(f"{where} lacks {missing[0]!r}")
+    return card(**{**values, "name": name, "folder": str(path.parent)})
+
+
+def _of_family(row: Mapping[str, Any], family: Mapping[str, Any]) -> dict[str, Any]:
+    """The row and what its family says besides; the source of a claim comes with the claim."""
+    sources = {key: source for key, source in family.get("sources", {}).items() if key not in row}
+    return {**family, **row, "sources": {**sources, **row.get("sources", {})}}
+
+
+def _values(card: type[Any], row: Any, where: str) -> dict[str, Any]:
+    """What a table says, by the card's keys; other keys are `options`, where the card has them."""
+    if not isinstance(row, dict):
+        raise BrokenCatalog(f"{where} is not a table")
+    known = {f.name for f in fields(card) if f.metadata.get("key", True)}
+    hints = get_type_hints(card)
+    values = {key: _checked(f"{where}: {key}", hints[key], row[key]) for key in row if key in known}
+    others = {key: value for key, value in row.items() if key not in known}
+    if others and "options" not in known:
+        raise BrokenCatalog(f"{where} has an unknown key {sorted(others)[0]!r}; it may have {', '.join(sorted(known))}")
+    return values | ({"options": others} if others else {})
+
+
+def _checked(where: str, hint: Any, value: Any) -> Any:
+    """A key's value, as its card's type wants it: lists of words become tuples."""
+    if get_origin(hint) is Literal:
+        good, wanted = value in get_args(hint), f"one of {', '.join(get_args(hint))}"
+    elif tuple[str, ...] in (hint, *get_args(hint)):
+        good, wanted = isinstance(value, list) and all(isinstance(word, str) for word in value), "a list of texts"
+        value = tuple(value) if good else value
+    elif get_origin(hint) is Mapping:
+        good, wanted = isinstance(value, dict), "a table"
+    else:
+        types = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}[hint]
+        words = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+        good, wanted = type(value) in types, words[hint]
+    if not good:
+        raise BrokenCatalog(f"{where} is {value!r}; it must be {wanted}")
+    return value
