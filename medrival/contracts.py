@@ -78,7 +78,7 @@ class Sample:
     @property
     def reply(self) -> str:
         """What the prompt asks for, in the form it asks for: the letter of a choice, else the truth."""
-        return self.replies[self.options.index(self.truth)] if self.form == "choice" else self.truth
+        return self.replies[self.options.index(self.truth)] if self.form == "choice" and self.truth in self.options else self.truth
 
     @property
     def replies(self) -> tuple[str, ...]:
@@ -171,7 +171,8 @@ class Generator:
         module: the whole network.
         lora: full names of the linear layers of language model and projector that LoRA adapts.
         asked_by: "chat template" or "plain prompt", for the record.
-        answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt.
+        answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt. A thought
+            before an answer stands between <think> and </think>.
         teach: images, prompts and wished-for answers -> model inputs with labels on the answer's tokens only.
         loglikelihood: images, prompts and candidate replies to each -> the log-likelihood of each: the sum of the (float32)
             log-probabilities of the reply's tokens, as `teach` writes them, given image and prompt. The token that closes a
@@ -257,6 +258,7 @@ class Workbench(Protocol):
     device: str
     batch_size: int
     max_new_tokens: int
+    """Of an answer, and of the thought before it where the model's row allows for one."""
 
     def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
         """The full prompt for a question, worded as the question tasks word theirs."""

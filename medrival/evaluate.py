@@ -37,15 +37,17 @@ from medrival.limit import limited
 from medrival.lock import Lock
 from medrival.scorers import Scorer, scored
 from medrival.store import Store, key_of
+from medrival.tasks.answers import spoken
 from medrival.tasks.prompts import ask
-from medrival.weights import locate, resolved
+from medrival.weights import locate, resolved, settled
 from medrival.workers import repeatable_cuda
 
 T = TypeVar("T")
 Model = DualEncoder | Generator | Served
 
 MAX_NEW_TOKENS = 64
-"""The answer length that both of a pair are given."""
+"""The answer length that both of a pair are given; what a row allows for thinking comes on top."""
+CUT_OFF = "its thought was cut off before it answered; `thinking` in its row gives it more tokens"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Lab:
             BrokenData: the data is not what the loader expects, or there is nothing to test on.
         """
         if card.name not in self._tasks:
-            task: Task = imported(card.data)(card, self.settings.assets, self.store.scratch)
+            task: Task = imported(card.loader)(card, self.settings.assets, self.store.scratch)
             if not task.test:
                 raise BrokenData(f"{card.name}: its test split is empty")
             self._tasks[card.name] = limited(task, self.settings.limit) if self.settings.limit else task
@@ -160,8 +162,8 @@ class Lab:
                 ],
                 "regime": [case.regime.name, case.runner, dict(case.regime.budget)],
                 "seed": case.seed,
-                "max_new_tokens": MAX_NEW_TOKENS,
-                "code": fingerprints.code((*_adapters(case.model), case.task.data, case.runner)),
+                "max_new_tokens": _most_tokens(case.model),
+                "code": fingerprints.code((*_adapters(case.model), case.task.loader, case.runner)),
             }
         )
 
@@ -231,7 +233,14 @@ class Lab:
             metrics=measured.metrics,
             predictions=predictions,
             cost=cost,
-            notes={**task.notes, **self._about(task), **self._about_run(case, model), **adapted.notes, **measured.notes},
+            notes={
+                **task.notes,
+                **self._about(task),
+                **self._about_run(case, model),
+                **_about_answers(case, predictions),
+                **adapted.notes,
+                **measured.notes,
+            },
             validation=validation,
             per_class=measured.per_class,
             subgroups=measured.subgroups,
@@ -295,7 +304,7 @@ class Lab:
         folder = locate(card, self.settings.assets)
         if self.settings.device.startswith("cuda"):
             repeatable_cuda()
-        return adapter(card, folder, self.settings.device, self.settings.dtype)
+        return adapter(settled(card, self.settings.assets), folder, self.settings.device, self.settings.dtype)
 
     def _forget_model(self) -> None:
         self._loaded = None
@@ -303,12 +312,12 @@ class Lab:
 
     def _identity(self, card: ModelCard) -> list[str]:
         if card.type == "served":
-            return [card.adapter, endpoint(card).url, card.weights, f"{card.thinking} {card.price_in} {card.price_out}"]
+            return [card.adapter, endpoint(card).url, card.weights, f"{card.price_in} {card.price_out}"]
         weights = resolved(card, self.settings.assets)
         # Below float32 the size of a batch can change which of two near words a model says.
         batch = "" if self.settings.dtype == "float32" else str(self.settings.batch_size)
         return [
-            *(card.adapter, weights.sha256, card.lora, self.settings.dtype, batch, memory.name(self.settings.device)),
+            *(card.adapter, *weights.hashes, card.lora, self.settings.dtype, batch, memory.name(self.settings.device)),
             *(["trusted"] if card.trusted else []),
             *(self._identity(card.base) if card.base else []),
         ]
@@ -332,8 +341,6 @@ class Lab:
 class Bench:
     """What a regime is lent while it works on one case (see `contracts.Workbench`), and the clock of what that costs."""
 
-    max_new_tokens = MAX_NEW_TOKENS
-
     def __init__(self, lab: Lab, case: Case) -> None:
         self._lab = lab
         self._case = case
@@ -341,6 +348,7 @@ class Bench:
         self.seed = case.seed
         self.device = lab.settings.device
         self.batch_size = lab.settings.batch_size
+        self.max_new_tokens = _most_tokens(case.model)
 
     def seconds(self) -> float:
         """Since the start, as if every stored feature had been computed now: a cost does not depend on what ran before."""
@@ -366,18 +374,38 @@ def _parameters(model: DualEncoder | Generator) -> int:
     return sum(parameter.numel() for parameter in model.module.parameters())
 
 
+def _most_tokens(card: ModelCard) -> int:
+    return MAX_NEW_TOKENS + card.thinking
+
+
+def _about_answers(case: Case, predictions: Sequence[Prediction]) -> Mapping[str, int]:
+    """How long answers and the thoughts before them may have been, and how many thoughts that was too short for."""
+    if case.task.kind != "vqa":
+        return {}
+    cut_off = sum(prediction.error == CUT_OFF for prediction in predictions)
+    return {"max_new_tokens": _most_tokens(case.model)} | ({"cut_off": cut_off} if case.model.thinking or cut_off else {})
+
+
 def _adapters(card: ModelCard) -> tuple[str, ...]:
     return (card.adapter, *(_adapters(card.base) if card.base else ()))
 
 
 def _predictions(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Prediction, ...]:
-    return tuple(_prediction(sample, _finite(answer)) for sample, answer in zip(samples, answers, strict=True))
+    return tuple(_prediction(sample, _concluded(_finite(answer))) for sample, answer in zip(samples, answers, strict=True))
 
 
 def _finite(answer: Answer) -> Answer:
     """The answer, or a failure where its scores are no numbers: a model that overflows must not end the case."""
     scores = answer.scores if isinstance(answer, Said) else answer if isinstance(answer, tuple) else ()
     return answer if np.isfinite(scores).all() else Failed("the model's scores are not finite")
+
+
+def _concluded(answer: Answer) -> Answer:
+    """The answer without the thought before it, which nothing scores; a failure where it is all thought."""
+    if not isinstance(answer, Said):
+        return answer
+    text = spoken(answer.text)
+    return Failed(CUT_OFF) if text is None else Said(text, answer.scores)
 
 
 def _prediction(sample: Sample, answer: Answer) -> Prediction:

@@ -25,6 +25,7 @@ Tokens = tuple[int, ...]
 Conversation = Callable[[str, int, str | None], str]
 """Prompt, number of images, answer -> the text that a model reads; None: the answer is still to come."""
 
+THINKS, ANSWERS = "<think>", "</think>"
 PROBE = "xyzzy"
 """A word that stands in no template."""
 
@@ -62,6 +63,9 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
 
     said = _conversation(card, processor)
     closing, tokens_of = _closing_token(said, tokenizer, end), _reply_tokens(said, tokenizer)
+    begun = THINKS if said(PROBE, 0, None).rstrip().endswith(THINKS) else ""  # by the template
+    if (card.thinking or begun) and not _says(tokenizer, ANSWERS):
+        raise BrokenModel(f"{card.name}: its tokenizer leaves {ANSWERS} out of texts: thoughts could not be told from answers")
 
     def ask(images: Images, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
         texts = [said(prompt, len(shown), None) for shown, prompt in zip(images, prompts, strict=True)]
@@ -88,7 +92,7 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
                 f"{card.name}: {type(module).__name__} does not continue its prompt; it needs an adapter of its own"
             )
         tokens = output[:, prompt.shape[1] :]
-        return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        return [begun + text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
     def teach(images: Images, prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)
@@ -115,7 +119,7 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
         asked_by="chat template" if _template(processor) else "plain prompt",
         answer=answer,
         teach=teach,
-        loglikelihood=loglikelihood,
+        loglikelihood=None if card.thinking or begun else loglikelihood,  # replies follow a thought that is not there yet
     )
 
 
@@ -164,9 +168,10 @@ def _conversation(card: ModelCard, processor: Any) -> Conversation:
 def _reply_tokens(said: Conversation, tokenizer: Any) -> Callable[[str], Tokens]:
     """Reply -> its tokens as they follow a prompt, which is how it is taught and scored, without the token that closes it.
 
-    A space that the template writes between its generation prompt and an answer belongs to the answer's first word. The tokens
-    are read off the whole text, as some tokenizers begin every text with a space of their own. Where the template writes
-    anything else there, or a reply runs into the last token of the prompt, its tokens are those of the reply alone.
+    White space that the template writes between its generation prompt and an answer belongs to the reply, and so does the end
+    of a thought that the template has begun. The tokens are read off the whole text, as some tokenizers begin every text with a
+    space of their own. Where the template writes anything else there, or a reply runs into the last token of the prompt, its
+    tokens are those of the reply alone.
 
     Raises:
         ValueError: for a reply without a token; by the function that is returned.
@@ -176,17 +181,24 @@ def _reply_tokens(said: Conversation, tokenizer: Any) -> Callable[[str], Tokens]
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     asked, answered = said("?", 0, None), said("?", 0, PROBE)
-    before = next((text for text in (asked, f"{asked} ") if answered.startswith(text + PROBE)), None)
-    prompt = tokens(asked)
+    prompt, begins = tokens(asked), _white_space(asked, answered)
+    if asked.rstrip().endswith(THINKS):
+        begins = f"{ANSWERS}\n\n"
 
     def tokens_of(reply: str) -> Tokens:
         alone = tokens(reply)
         if not alone:
             raise ValueError(f"the reply {reply!r} has no token")
-        whole = () if before is None else tokens(before + reply)
+        whole = () if begins is None else tokens(asked + begins + reply)
         return whole[len(prompt) :] if whole[: len(prompt)] == prompt else alone
 
     return tokens_of
+
+
+def _white_space(asked: str, answered: str) -> str | None:
+    """What the template writes between its generation prompt and an answer; None where that is more than white space."""
+    written, found, _ = answered.removeprefix(asked).partition(PROBE)
+    return written if found and answered.startswith(asked) and not written.strip() else None
 
 
 def _heads(replies: Sequence[Tokens]) -> list[Tokens]:
@@ -239,6 +251,11 @@ def _end_tokens(module: Any, tokenizer: Any) -> list[int]:
     end = module.generation_config.eos_token_id
     known = end if isinstance(end, list) else [end]
     return [token for token in dict.fromkeys([tokenizer.eos_token_id, *known]) if token is not None]
+
+
+def _says(tokenizer: Any, mark: str) -> bool:
+    """Whether a mark that a model writes is still there when its tokens are read."""
+    return mark in str(tokenizer.decode(tokenizer(mark, add_special_tokens=False)["input_ids"], skip_special_tokens=True))
 
 
 def _closing_token(said: Conversation, tokenizer: Any, end: Sequence[int]) -> int:

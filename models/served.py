@@ -86,7 +86,7 @@ def openai(card: ModelCard, cache: Cache, *, timeout: float = TIMEOUT, sleep: Ca
     """Asks an endpoint for answers, several at a time and as many as it bears, and pays for none twice.
 
     Images go as PNG in data URLs: lossless, in the size they have. Decoding is greedy (temperature 0), within the answer length
-    that all models are given and the tokens that the row allows for thinking.
+    that all models are given and the tokens that the row allows for thinking (the workbench's `max_new_tokens`).
 
     Raises:
         MissingAsset: nobody serves the model, or the key is not there.
@@ -95,8 +95,7 @@ def openai(card: ModelCard, cache: Cache, *, timeout: float = TIMEOUT, sleep: Ca
     chat = Chat(where.url, card.weights, where.key, attempts=ATTEMPTS, timeout=timeout, sleep=sleep)
 
     def answer(samples: Sequence[Sample], bench: Workbench) -> tuple[list[Answer], Mapping[str, Any]]:
-        max_tokens = bench.max_new_tokens + card.thinking
-        keys = [_key(chat, sample, max_tokens) for sample in samples]
+        keys = [_key(chat, sample, bench.max_new_tokens) for sample in samples]
         health = _Health()
 
         def ask(key: str, sample: Sample) -> _Asked:
@@ -107,7 +106,7 @@ def openai(card: ModelCard, cache: Cache, *, timeout: float = TIMEOUT, sleep: Ca
             if isinstance(pictures, Failed):
                 return _Asked(pictures)
             try:
-                reply = chat.ask(_messages(pictures, sample.prompt), max_tokens, health.check)
+                reply = chat.ask(_messages(pictures, sample.prompt), bench.max_new_tokens, health.check)
             except ChatFailed as error:
                 health.failed(error)
                 return _Asked(Failed(str(error)), unanswered=isinstance(error, ChatUnanswered))

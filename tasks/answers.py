@@ -85,12 +85,20 @@ def same(answer: str, truth: str) -> bool:
     return normalise(answer) == normalise(truth) != ""
 
 
+def spoken(answer: str) -> str | None:
+    """What is said behind the <think> block, if there is one; None where the thought was cut off."""
+    _, ended, said = answer.rpartition("</think>")
+    if "<think>" in said:
+        return None
+    return said.strip() if ended else answer
+
+
 def conclusion(answer: str) -> str:
     r"""What an answer ends in: without the <think> block, and of the rest what is in the last \boxed{} or <answer>.
 
     A thought that was cut off has no conclusion.
     """
-    said = answer.rpartition("</think>")[2].partition("<think>")[0]
+    said = spoken(answer) or ""
     boxes = list(_BOX.finditer(said))
     if boxes:
         return _braced(said[boxes[-1].end() :])

@@ -29,7 +29,8 @@ PATCHES = (SIDE // PATCH) ** 2
 CHAT = (
     "{% for message in messages %}{{ message['role'].upper() }}:"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %} <image>{% endif %}{% endfor %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ '\\n' + part['text'] }}{% endif %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}"
+    "{{ ('\\n' if message['role'] == 'user' else ' ') + part['text'] }}{% endif %}{% endfor %}"
     "{{ ' ' if message['role'] == 'user' else '</s>' }}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 """In the style of llava-1.5: USER: <image>, a line with the question, ASSISTANT:"""

@@ -7,7 +7,7 @@ import pytest
 
 from medrival import evaluate
 from medrival.case import Case
-from medrival.contracts import Failed, Said
+from medrival.contracts import Adapted, Failed, Said
 from medrival.tasks.metrics import measure
 
 
@@ -74,6 +74,36 @@ def test_a_sample_whose_scores_are_no_numbers_fails_and_counts_as_wrong(new_lab,
     right = sum(outcome.classes[int(np.argmax(p.scores))] == p.truth for p in outcome.predictions[1:])
     assert outcome.metrics["accuracy"].value == pytest.approx(right / 24)
     assert lab.store.outcome(outcome.key) == outcome
+
+
+def test_a_thought_is_no_part_of_an_answer_and_one_that_is_cut_off_is_wrong_and_counted(new_lab, asked, monkeypatch):
+    case, imported = asked("pocket-llava", "phantom-chest-vqa"), evaluate.imported
+    case = replace(case, model=replace(case.model, thinking=1000))
+
+    def thinking(model, task, budget, bench):
+        assert bench.max_new_tokens == 1064
+
+        def predict(samples):
+            first, second, third, *rest = samples
+            said = [f"<think>Not {first.truth}?</think>\n{first.truth}", f"<think>It may be {second.truth}", third.truth]
+            return [*map(Said, said), *(Failed("no image") for _ in rest)]
+
+        return Adapted(predict)
+
+    monkeypatch.setattr(evaluate, "imported", lambda place: thinking if place == case.runner else imported(place))
+    outcome = new_lab().evaluate(case)
+    first, second, third, *_ = outcome.predictions
+    assert (first.answer, first.error) == (first.truth, "")
+    assert second.answer == ""
+    assert second.error.startswith("its thought was cut off")
+    assert third.answer == third.truth
+    assert (outcome.notes["max_new_tokens"], outcome.notes["cut_off"]) == (1064, 1)
+
+
+def test_what_a_row_allows_for_thinking_is_part_of_an_outcomes_key_and_on_record(new_lab, asked):
+    lab, case = new_lab(), asked("pocket-llava", "phantom-chest-vqa")
+    assert lab.key(case) != lab.key(replace(case, model=replace(case.model, thinking=1)))
+    assert lab.evaluate(case).notes["max_new_tokens"] == 64
 
 
 def test_words_with_scores_that_are_no_numbers_fail_too():

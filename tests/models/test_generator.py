@@ -1,5 +1,7 @@
 """The generator adapter against `model.generate` on single samples, and what it teaches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -163,6 +165,31 @@ def test_a_chat_template_made_for_words_alone_is_given_the_images_places(worded,
         output = model.generate(**inputs, do_sample=False, repetition_penalty=1.0, max_new_tokens=8)
     expected = processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
     assert adapter.answer([shown], [PROMPTS[1]], 8) == [expected]
+
+
+def test_a_model_that_thinks_before_it_answers_tells_no_likelihoods(rows):
+    """Behind its prompt stands a thought, of which a reply's likelihood would depend."""
+    card = replace(rows.models["pocket-llava"], thinking=100)
+    assert generator.transformers(card, locate(card, None), "cpu", "float32").loglikelihood is None
+
+
+def test_a_thought_that_the_template_begins_is_marked_and_an_answer_is_taught_behind_its_end(worded, tmp_path):
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}"
+    adapter, words = worded(template), AutoProcessor.from_pretrained(tmp_path).tokenizer
+    (answer,) = adapter.answer(images(1), PROMPTS[:1], 8)
+    assert answer.startswith("<think>")
+    labels = adapter.teach(images(1), PROMPTS[:1], ["yes"])["labels"][0]
+    assert words.decode(labels[labels != -100]) == "</think>\n\nyes</s>"
+    assert adapter.loglikelihood is None
+
+
+def test_a_tokenizer_that_drops_the_mark_behind_a_thought_is_refused(rows, tmp_path):
+    save(FAMILIES["llava"], tmp_path)
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    processor.tokenizer.add_special_tokens({"extra_special_tokens": ["<image>", "<think>", "</think>"]})
+    processor.save_pretrained(tmp_path)
+    with pytest.raises(BrokenModel, match="leaves </think> out of texts"):
+        generator.transformers(replace(rows.models["pocket-llava"], thinking=9), tmp_path, "cpu", "float32")
 
 
 def test_a_chat_template_that_places_no_images_is_refused(worded):
