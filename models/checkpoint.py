@@ -39,7 +39,7 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
 
     Safetensors are read, else pickled weights as far as they are nothing but weights; no code in them is run, and none
     that lies beside them but for a model that the user trusts.
-    The precision "4bit" is bitsandbytes' NF4 with computations in bfloat16.
+    The precision "4bit" is bitsandbytes' NF4 with computations in bfloat16, in linear layers other than the output head.
 
     Args:
         options: further arguments of `from_pretrained`.
@@ -83,6 +83,8 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
             raise BrokenModel(f"{card.name}: the model in {folder} is not one that {auto_class.__name__} loads") from error
         raise BrokenModel(f"{card.name}: {folder} does not load: {first_line(error)}") from error
     refuse_offloaded(card, module)
+    if dtype == "4bit":
+        _as_they_are(module)
     module.eval().requires_grad_(False)
     return (module if place else module.to(device)), report
 
@@ -153,6 +155,18 @@ def _four_bits(card: ModelCard) -> Any:
     if find_spec("bitsandbytes") is None:
         raise BrokenModel(f"{card.name}: --dtype 4bit needs the package bitsandbytes: python -m pip install bitsandbytes")
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+def _as_they_are(module: torch.nn.Module) -> None:
+    """Keep bitsandbytes from packing weights anew at the first inference on a CPU that has AVX512-BF16.
+
+    Its kernel for packed ones passes no gradient on and says nothing of it: LoRA after an inference would learn other things.
+    """
+    from bitsandbytes.nn.modules import Linear4bit
+
+    for part in module.modules():
+        if isinstance(part, Linear4bit):
+            part.support_avx512bf16_for_cpu = False
 
 
 def _pickled(card: ModelCard, files: Collection[Path], error: UnpicklingError) -> str:

@@ -20,7 +20,7 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Dual
     """Any dual encoder of transformers that has `get_image_features` and `get_text_features`: CLIP, SigLIP, SigLIP 2, ...
 
     Raises:
-        BrokenModel: the directory does not load, or holds a model that is no dual encoder.
+        BrokenModel: the directory does not load, holds a model that is no dual encoder, or one that cannot be in 4 bits.
     """
     from transformers import AutoModel
 
@@ -30,6 +30,8 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Dual
     processor = load_processor(card, folder)
     kind, length = module.config.model_type, module.config.text_config.max_position_embeddings
     siglip, native_size = kind.startswith("siglip"), kind == "siglip2"
+    if native_size and dtype == "4bit":  # transformers would turn pixels into the integers that hold the weights
+        raise BrokenModel(f"{card.name}: SigLIP 2 of native image size cannot be in 4 bits; take bfloat16, float16 or float32")
 
     def prepare(images: Sequence[PIL.Image]) -> torch.Tensor:
         inputs = processor.image_processor(images=list(images), return_tensors="pt")

@@ -20,7 +20,8 @@ def merged(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncode
     peft's `merge_and_unload` would save.
 
     Raises:
-        BrokenModel: no safetensors, an adapter that cannot be merged, or one that does not fit the base model.
+        BrokenModel: no safetensors, an adapter that cannot be merged, one that does not fit the base model, or the precision
+            "4bit", in which merging would round the base model's weights a second time.
     """
     from peft import PeftModel
 
@@ -30,6 +31,11 @@ def merged(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncode
         raise BrokenModel(
             f"{card.name}: {folder} has no adapter_model.safetensors; pickled adapters (.bin) are not read: save it once more "
             "with peft's save_pretrained"
+        )
+    if dtype == "4bit":
+        raise BrokenModel(
+            f"{card.name}: merging an adapter into weights in 4 bits would round them a second time; take --dtype bfloat16, or "
+            "save the merged model with peft's merge_and_unload and enter that"
         )
     base: DualEncoder | Generator = imported(card.base.adapter)(card.base, locate(card.base, None), device, dtype)
     try:

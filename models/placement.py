@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from medrival.memory import NF4_BITS
 
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 """Of a weight, by the precision it is loaded in."""
+WHOLE = re.compile(r"embed|lm_head|qformer|\.head\.attention\.|(?<!\.weight)$")
+"""Matrices that transformers does not let bitsandbytes round: embeddings, output head, BLIP-2's Q-Former, SigLIP's pooling."""
 TOGETHER = 0.9
 """Of what is free on several GPUs: layers go to one of them whole, so that a rest of each stays empty."""
 
@@ -61,8 +64,8 @@ def refuse_offloaded(card: ModelCard, module: Any) -> None:
 def weights(folder: Path, dtype: str) -> float:
     """Bytes that a checkpoint's weights take in a precision: "float32", "float16", "bfloat16" or "4bit".
 
-    In 4 bits are the matrices of the layers; embeddings, output head, norms and biases stay in bfloat16, as bitsandbytes leaves
-    them.
+    In 4 bits are the matrices of the layers, in the language model, the projector and the image tower; what `WHOLE` names stays
+    in bfloat16, as do norms, biases and matrices of no layer.
     """
     return sum(_taken(name, shape, dtype) for name, shape in shapes(folder).items())
 
@@ -113,7 +116,7 @@ def _shards(index: Path) -> list[Path]:
 def _taken(name: str, shape: list[int], dtype: str) -> float:
     if dtype != "4bit":
         return prod(shape) * BYTES[dtype]
-    layer = len(shape) == 2 and "embed" not in name and "lm_head" not in name
+    layer = len(shape) == 2 and not WHOLE.search(name)
     return prod(shape) * (NF4_BITS / 8 if layer else BYTES["bfloat16"])
 
 
