@@ -43,7 +43,8 @@ class ModelCard:
         image_size: pixels of the side of the square it sees, "native" where images keep their size, or "448 a tile".
         resolution: how images of other sizes are brought to it.
         padding: how it wants texts padded, where that is not to the longest: "max_length".
-        notes: what to know of its prompt, chat template or checkpoint.
+        prompt: how texts reach it: how long they may be, the template a question is put into.
+        notes: what else to know of it.
         source: where the row's claims come from; `sources`, by key, where a claim comes from elsewhere.
         published: the model's name among the published figures (reports/published.csv), where it is one of theirs.
     """
@@ -64,6 +65,7 @@ class ModelCard:
     image_size: str = ""
     resolution: str = ""
     padding: str = ""
+    prompt: str = ""
     notes: str = ""
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
     licence: str = ""
@@ -83,6 +85,8 @@ class ModelCard:
     """Where the row was written: relative paths in it start there."""
     base: ModelCard | None = field(default=None, metadata=NO_KEY)
     """The model that a candidate's adapter directory changes."""
+    places: Mapping[str, str] = field(default_factory=dict, hash=False, metadata=NO_KEY)
+    """Directories of other models that its adapter reads a part of, by the names that its configuration has for them."""
     trusted: bool = field(default=False, metadata=NO_KEY)
     """Whether code that lies beside the weights may run: the user's word for this run, never a row's."""
 

@@ -21,7 +21,7 @@ CARDS: Mapping[str, type[Any]] = {"models": ModelCard, "tasks": TaskCard, "regim
 def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
     """The cards of a catalog file, by axis and name; `axis` is that of a file in which the rows of one stand at the top.
 
-    A model takes from `[families.ITS FAMILY]` of the same file, sources included, what its row does not say.
+    A model takes from `[families.ITS FAMILY]` of the same file what its row does not say, and of the sources each by itself.
 
     Raises:
         BrokenCatalog: naming file, row and key.
@@ -72,9 +72,8 @@ def _card(axis: str, name: str, row: Any, path: Path, families: Mapping[str, Map
 
 
 def _of_family(row: Mapping[str, Any], family: Mapping[str, Any]) -> dict[str, Any]:
-    """The row and what its family says besides; the source of a claim comes with the claim."""
-    sources = {key: source for key, source in family.get("sources", {}).items() if key not in row}
-    return {**family, **row, "sources": {**sources, **row.get("sources", {})}}
+    """The row and what its family says besides; of the sources, each by itself."""
+    return {**family, **row, "sources": {**family.get("sources", {}), **row.get("sources", {})}}
 
 
 def _values(card: type[Any], row: Any, where: str) -> dict[str, Any]:
