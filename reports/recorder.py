@@ -276,7 +276,7 @@ class Recorder:
     @cache  # noqa: B019 - one recorder lives as long as the session
     def _samples(self, task: str) -> Mapping[str, Sample]:
         card = next(case.task for case in self._plan.cases.values() if case.task.name == task)
-        loaded = imported(card.data)(card, self._config.getoption("--assets"), self._store.scratch)
+        loaded = imported(card.loader)(card, self._config.getoption("--assets"), self._store.scratch)
         return {sample.id: sample for sample in loaded.test}
 
 

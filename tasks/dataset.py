@@ -1,0 +1,237 @@
+"""From what a data set's own files say to a task: one decorator does all that is the same for every data set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from medrival.catalog import TaskCard
+from medrival.contracts import Form, Image, Loader, Sample, Task
+from medrival.errors import BrokenCatalog, BrokenData
+from medrival.tasks import splits
+from medrival.tasks.files import Files
+from medrival.tasks.images import fingerprint
+from medrival.tasks.prompts import ask
+from medrival.tasks.splits import Assigned, Manifest
+
+NAMES = {"training": "train", "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
+"""Other names of the splits."""
+KEYS = frozenset({"classes", "prompt", "only", "split", "splits", "shares", "folds", "manifest"})
+"""What the row of any data set may say."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a data set says of one of its samples.
+
+    Attributes:
+        id: unique within the data set.
+        images: one, or several of a question about several.
+        truth: the class (several joined by "|" where the form is "findings"), or the answer.
+        split: as the data set calls it; "" where it has no splits.
+        group: the patient; "" where that is not known, and equal images are a group.
+        listed: whether the question itself lists its options already.
+        attributes: subgroups such as {"sex": "female"}, and what a row's `only` can choose by.
+    """
+
+    id: str
+    images: tuple[Image, ...]
+    truth: str
+    split: str = ""
+    group: str = ""
+    question: str = ""
+    form: Form = "label"
+    options: tuple[str, ...] = ()
+    listed: bool = False
+    skill: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+Read = Callable[[TaskCard, Files], Iterable[Example]]
+
+
+def dataset(*keys: str) -> Callable[[Read], Loader]:
+    """Make a loader of a function that yields a data set's examples.
+
+    The row may say of any data set:
+
+    - `classes`: the classes of a diagnosis in label order, as a list, or as a table that says how the prompt calls each.
+    - `prompt`: of each class, with {} in the class's place.
+    - `only`: which examples: by form, skill or attribute, such as `only = { form = "closed" }`.
+    - `splits`: what a split is used as, such as `splits = { validation = "test" }`; one that is not used is "".
+    - `split = "made"`: cut anew, whatever the data set says; `shares`: of each class's groups, for test and validation.
+    - `folds = { of = 5, fold = 0, seed = 42 }`: one fold of the examples is the test.
+    - `manifest`: a file with the split, relative to the row's.
+
+    Args:
+        keys: what else the row may say to this loader.
+    """
+
+    def made(read: Read) -> Loader:
+        @wraps(read)
+        def load(card: TaskCard, assets: Path | None, cache: Path) -> Task:
+            if strange := sorted(set(card.options) - KEYS - set(keys)):
+                raise BrokenCatalog(
+                    f"task {card.name!r} has an unknown key {strange[0]!r}; it may have {', '.join(sorted(KEYS | set(keys)))}"
+                )
+            return assembled(card, read(card, Files.of(card, assets)), cache)
+
+        return load
+
+    return made
+
+
+def assembled(card: TaskCard, examples: Iterable[Example], cache: Path) -> Task:
+    """The task that a row and its data set's examples make; a split that was made is written into the cache.
+
+    Raises:
+        BrokenData: an id is there twice, a truth is no class, nothing is left to test on, or the manifest is of other data.
+        BrokenCatalog: the row says what cannot be.
+    """
+    chosen = [example for example in examples if _wanted(card, example)]
+    _refuse_twice(card, chosen)
+    classes = _classes(card, chosen)
+    _read_digests(chosen)
+    samples = [_sample(example) for example in chosen]
+    split_of, rule = _split(card, chosen, samples)
+    parts = [tuple(sample for sample in samples if split_of.get(sample.id) == name) for name in splits.SPLITS]
+    if not parts[2]:
+        raise BrokenData(f"{card.name}: the test split is empty: none of {len(samples)} samples is for it")
+    manifest = Manifest(card.name, rule, split_of)
+    notes: dict[str, Any] = {"split": rule, "split_sha256": manifest.sha256}
+    if rule != OFFICIAL and "manifest" not in card.options:
+        manifest.write(cache / "splits" / f"{card.name}-{manifest.sha256[:12]}.json")
+    prompts = tuple(_prompt(card).replace("{}", words) for words in classes.values())
+    return Task(
+        card.name,
+        card.kind,
+        *parts,
+        fingerprint=fingerprint(parts, *classes, *prompts),
+        classes=tuple(classes),
+        prompts=prompts,
+        notes=notes,
+    )
+
+
+OFFICIAL = "official"
+
+
+def _wanted(card: TaskCard, example: Example) -> bool:
+    known = {**example.attributes, "form": example.form, "skill": example.skill}
+    asked = card.options.get("only", {})
+    if not isinstance(asked, dict):
+        raise BrokenCatalog(f'task {card.name!r}: only is {asked!r}; it must be a table, such as {{ form = "closed" }}')
+    if strange := sorted(set(asked) - set(known)):
+        raise BrokenCatalog(f"task {card.name!r}: only = {{ {strange[0]} = ... }}: its examples have {', '.join(known)}")
+    return all(known[key] in (value if isinstance(value, list) else [value]) for key, value in asked.items())
+
+
+def _refuse_twice(card: TaskCard, examples: Sequence[Example]) -> None:
+    (name, count), *_ = Counter(example.id for example in examples).most_common(1) or [("", 1)]
+    if count > 1:
+        raise BrokenData(f"{card.name}: {count} samples have the id {name!r}")
+
+
+def _classes(card: TaskCard, examples: Sequence[Example]) -> dict[str, str]:
+    """The classes in label order, and the words a prompt has for each."""
+    if card.kind != "diagnosis":
+        return {}
+    found = sorted({truth for example in examples for truth in example.truth.split("|") if truth})
+    said = card.options.get("classes", found)
+    if isinstance(said, list):
+        said = {name: name.replace("_", " ") for name in said}
+    if not isinstance(said, dict) or not all(isinstance(words, str) for words in said.values()):
+        raise BrokenCatalog(f"task {card.name!r}: classes is {said!r}; it must be a list of names, or a table of words by name")
+    if strange := [truth for truth in found if truth not in said]:
+        raise BrokenData(f"{card.name}: {strange[0]!r} is none of its classes, which are {', '.join(said)}")
+    if len(said) < 2:
+        raise BrokenData(f"{card.name}: a diagnosis needs two classes or more; there is {', '.join(said) or 'none'}")
+    return said
+
+
+def _prompt(card: TaskCard) -> str:
+    template = card.options.get("prompt", "")
+    if card.kind == "diagnosis" and (not isinstance(template, str) or "{}" not in template):
+        raise BrokenCatalog(f"task {card.name!r}: prompt is {template!r}; it must have {{}} where the class goes")
+    return str(template)
+
+
+def _read_digests(examples: Sequence[Example]) -> None:
+    """Hashing reads every byte of the images: two at a time, as the disk and the hash take turns."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for _ in pool.map(lambda image: image.digest, (image for example in examples for image in example.images)):
+            pass
+
+
+def _sample(example: Example) -> Sample:
+    first, *more = example.images
+    # A closed question beyond yes and no, whose words are not listed, is asked like an open one.
+    form = "open" if example.form == "closed" and not example.options else example.form
+    prompt = ask(form, example.question, example.options, listed=example.listed) if example.question else ""
+    return Sample(
+        id=example.id,
+        image=first,
+        group=example.group or first.digest[:16],
+        truth=example.truth,
+        prompt=prompt,
+        question=example.question,
+        form=example.form,
+        options=example.options,
+        skill=example.skill,
+        attributes=example.attributes,
+        more_images=tuple(more),
+    )
+
+
+def _split(card: TaskCard, examples: Sequence[Example], samples: Sequence[Sample]) -> tuple[Assigned, str]:
+    """The split of each sample that is used, and how it came about."""
+    options = card.options
+    if "manifest" in options:
+        path = Path(card.folder) / str(options["manifest"])
+        manifest = Manifest.read(path)
+        manifest.check(samples, path)
+        return manifest.split_of, manifest.rule
+    if "folds" in options:
+        split_of, rule = _fold(card, samples)
+    elif options.get("split") == "made" or "shares" in options or not any(example.split for example in examples):
+        shares = options.get("shares", {"test": 0.2, "validation": 0.1})
+        split_of, rule = splits.made(samples, shares), f"made by group, of each class {_told(shares)}"
+    else:
+        split_of, rule = _official(card, examples), OFFICIAL
+    whole = splits.with_validation([sample for sample in samples if sample.id in split_of], split_of)
+    return whole, rule if whole == split_of else f"{rule}; validation cut from train by group"
+
+
+def _official(card: TaskCard, examples: Sequence[Example]) -> Assigned:
+    used: Mapping[str, str] = card.options.get("splits", {})
+    split_of = {}
+    for example in examples:
+        name = used.get(example.split, NAMES.get(example.split, example.split))
+        if name not in (*splits.SPLITS, ""):
+            raise BrokenData(
+                f"{card.name}: sample {example.id!r} is of an unknown split {example.split!r}; known are "
+                f"{', '.join(splits.SPLITS)}, and the row's `splits` can say what others are"
+            )
+        if name:
+            split_of[example.id] = name
+    return split_of
+
+
+def _fold(card: TaskCard, samples: Sequence[Sample]) -> tuple[Assigned, str]:
+    try:
+        count, fold, seed = (int(card.options["folds"][key]) for key in ("of", "fold", "seed"))
+        return splits.folds(samples, count, fold, seed), f"fold {fold} of {count}, seed {seed}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenCatalog(
+            f"task {card.name!r}: folds is {card.options['folds']!r} ({error}); "
+            "it must be like { of = 5, fold = 0, seed = 42 }"
+        ) from None
+
+
+def _told(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{share:.0%} {name}" for name, share in shares.items())

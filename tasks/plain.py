@@ -1,0 +1,134 @@
+"""Data sets that need no Python: a folder of class folders, and any table of images with labels or with questions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePosixPath
+from string import ascii_uppercase
+from typing import Any
+
+from medrival.catalog import TaskCard
+from medrival.contracts import Form, Image
+from medrival.errors import BrokenCatalog, BrokenData
+from medrival.tasks.answers import YES_NO, normalise
+from medrival.tasks.dataset import NAMES, Example, dataset
+from medrival.tasks.files import Files
+from medrival.tasks.splits import SPLITS
+from medrival.tasks.tables import Record
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"}
+COLUMNS = ("id", "image", "label", "question", "answer", "options", "patient", "split")
+"""What a row may say the column of; by default the column has the same name."""
+GROUPS = ("site", "sex", "age")
+"""Columns that become subgroups, where the row names them."""
+
+
+@dataset("patient")
+def folder(card: TaskCard, files: Files) -> Iterator[Example]:
+    """Images in folders named after their class, or in such folders within folders named after a split.
+
+    The row's `patient` is a regular expression whose first group finds the patient in a file's path.
+
+    Raises:
+        BrokenData: there is no image in a folder.
+        BrokenCatalog: the row's `patient` is no regular expression with a group.
+    """
+    patient = _patient(card)
+    found = False
+    for name in files.names("**/*"):
+        path = PurePosixPath(name)
+        *above, label, _ = ("", *path.parts) if len(path.parts) > 1 else ("", "", "")
+        if path.suffix.lower() not in SUFFIXES or not label:
+            continue
+        found = True
+        split = above[-1] if NAMES.get(above[-1], above[-1]) in SPLITS else ""
+        yield Example(name, (files.image(name),), label, split=split, group=patient(name))
+    if not found:
+        raise BrokenData(f"{card.name}: {files.root} has no folder with images in it, named after their class")
+
+
+@dataset(*COLUMNS, *GROUPS)
+def table(card: TaskCard, files: Files) -> Iterator[Example]:
+    """A table with a column of image files, relative to the table's folder, and one of labels, or of questions and answers.
+
+    Raises:
+        BrokenData: a column is missing or holds what it should not.
+    """
+    return examples(card, files.table(), lambda record, column: files.image(record.text(column)))
+
+
+def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record, str], Image]) -> Iterator[Example]:
+    """An example of each record, by the columns that the row names.
+
+    Args:
+        image: the image in a record's column.
+    """
+    column = {name: str(card.options.get(name, name)) for name in (*COLUMNS, *GROUPS)}
+    for number, record in enumerate(records):
+        yield Example(
+            id=record.text(column["id"]) if "id" in card.options else f"{number:06d}",
+            images=(image(record, column["image"]),),
+            split=record.text(column["split"], default="") if "split" in record.values or "split" in card.options else "",
+            group=record.text(column["patient"]) if "patient" in card.options else "",
+            attributes={name: _subgroup(record, name, column[name]) for name in GROUPS if name in card.options},
+            **(_question(card, record, column) if card.kind == "vqa" else {"truth": record.text(column["label"])}),
+        )
+
+
+def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[str, Any]:
+    answer, options = record.text(column["answer"]), _options(card, record, column["options"])
+    form, options, truth = formed(answer, options)
+    return {"question": record.text(column["question"]), "truth": truth, "form": form, "options": options}
+
+
+def formed(answer: str, options: tuple[str, ...] = ()) -> tuple[Form, tuple[str, ...], str]:
+    """The form of a question, what may be answered, and its truth, by its answer and the options it lists.
+
+    With options it is a choice, and an answer that is no option but the letter of one means that one; without, an answer of yes
+    or no makes it closed.
+    """
+    if options:
+        place = ascii_uppercase.find(answer) if len(answer) == 1 else -1
+        return "choice", options, options[place] if answer not in options and 0 <= place < len(options) else answer
+    if normalise(answer) in YES_NO:
+        return "closed", ("yes", "no"), normalise(answer)
+    return "open", (), answer
+
+
+def _options(card: TaskCard, record: Record, column: str) -> tuple[str, ...]:
+    """The options in a column that lists them, or in several columns, of which the last may be empty."""
+    columns = card.options.get("options")
+    if isinstance(columns, list):
+        said = tuple(record.text(str(one), default="") for one in columns)
+        return tuple(one for one in said if one)
+    return record.texts(column) if columns or column in record.values else ()
+
+
+def _subgroup(record: Record, name: str, column: str) -> str:
+    said = record.text(column, default="unknown")
+    return age_band(record.number(column)) if name == "age" and said != "unknown" else said
+
+
+def age_band(years: float) -> str:
+    """An age as a subgroup of twenty years, such as "40-59"."""
+    start = 20 * int(years // 20)
+    return f"{start}-{start + 19}"
+
+
+def _patient(card: TaskCard) -> Callable[[str], str]:
+    pattern = card.options.get("patient", "")
+    try:
+        expression = re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise BrokenCatalog(f"task {card.name!r}: patient is {pattern!r}, which is no regular expression: {error}") from None
+    if pattern and not expression.groups:
+        raise BrokenCatalog(f"task {card.name!r}: patient is {pattern!r}; it must have a group, such as (P\\d+)_")
+
+    def of(name: str) -> str:
+        found = expression.search(name) if pattern else None
+        if pattern and found is None:
+            raise BrokenData(f"{card.name}: there is no patient in the file name {name!r}, by the row's pattern {pattern!r}")
+        return found[1] if found else ""
+
+    return of

@@ -1,0 +1,172 @@
+"""Rows of the tables that data sets come with: CSV, TSV, JSON, JSON lines, parquet; a bad value is named by row and column."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from medrival.errors import BrokenData
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of a table.
+
+    Attributes:
+        where: file and row, as a message names them. Rows of JSON and parquet count from 0, lines of a text file from 1.
+        values: what stands in it, by column.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+
+    def text(self, column: str, *, one_of: Collection[str] = (), default: str | None = None) -> str:
+        """A column's text or number, with its white space folded.
+
+        Args:
+            one_of: what it may be; anything, where nothing is named.
+            default: what an empty or missing cell means; None where it must not be empty.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        value = self._filled(column, default)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise self.wrong(column, "a text")
+        folded = " ".join(str(value).split())
+        if one_of and folded not in one_of and folded != default:
+            raise self.wrong(column, f"one of {', '.join(one_of)}")
+        return folded
+
+    def number(self, column: str, default: float | None = None) -> float:
+        """A column's number, which a text file writes in digits.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        value = self._filled(column, default)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise self.wrong(column, "a number") from None
+
+    def whole(self, column: str) -> int:
+        """A column's whole number.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        number = self.number(column)
+        if not number.is_integer():
+            raise self.wrong(column, "a whole number")
+        return int(number)
+
+    def texts(self, column: str) -> tuple[str, ...]:
+        """A column's list of texts; a table of texts gives its values.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        value = self._filled(column, None)
+        found = list(value.values()) if isinstance(value, dict) else value
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise self.wrong(column, "a list of texts")
+        return tuple(" ".join(one.split()) for one in found)
+
+    def get(self, column: str) -> Any:
+        """A column's value as it stands.
+
+        Raises:
+            BrokenData: there is no such column.
+        """
+        if column not in self.values:
+            raise BrokenData(f'{self.where}: column "{column}" is missing; there are {", ".join(map(str, self.values))}')
+        return self.values[column]
+
+    def wrong(self, column: str, expected: str) -> BrokenData:
+        """The error for a value that is not what it should be."""
+        return BrokenData(f'{self.where}: column "{column}" is {self.values[column]!r}; expected {expected}')
+
+    def _filled(self, column: str, default: Any) -> Any:
+        value = self.values.get(column) if default is not None else self.get(column)
+        empty = value is None or (isinstance(value, float) and isnan(value)) or (isinstance(value, str) and not value.strip())
+        if not empty:
+            return value
+        if default is None:
+            raise BrokenData(f'{self.where}: column "{column}" is empty')
+        return default
+
+
+def rows(path: Path, shown: str) -> Iterator[Record]:
+    """The rows of a table file, one at a time.
+
+    Args:
+        shown: how messages name the file.
+
+    Raises:
+        BrokenData: it is unreadable, no table, of an unknown kind, or a row of it has too many or too few cells.
+    """
+    read = READERS.get(path.suffix.lower())
+    if read is None:
+        raise BrokenData(f"{shown}: no table of a known kind; known are {', '.join(READERS)}")
+    try:
+        for place, values in read(path):
+            if not isinstance(values, dict):
+                raise BrokenData(f"{shown}: {place}: expected an object, found {type(values).__name__}")
+            yield Record(f"{shown}: {place}", values)
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        raise BrokenData(f"{shown}: not a readable table: {error}") from error
+
+
+Numbered = Iterable[tuple[str, Any]]
+
+
+def _separated(delimiter: str) -> Callable[[Path], Numbered]:
+    def read(path: Path) -> Numbered:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = csv.DictReader(stream, delimiter=delimiter, strict=True)
+            for values in lines:
+                if None in values or None in values.values():
+                    raise ValueError(f"line {lines.line_num} has not as many cells as the first line")
+                yield f"line {lines.line_num}", values
+
+    return read
+
+
+def _json(path: Path) -> Numbered:
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, list):
+        raise ValueError(f"expected a list of objects, found {type(content).__name__}")
+    for number, values in enumerate(content):
+        yield f"row {number}", values
+
+
+def _json_lines(path: Path) -> Numbered:
+    with path.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                yield f"line {number}", json.loads(line)
+
+
+def _parquet(path: Path) -> Numbered:
+    from pyarrow.parquet import ParquetFile
+
+    number = 0
+    for batch in ParquetFile(path).iter_batches(batch_size=1024):
+        for values in batch.to_pylist():
+            yield f"row {number}", values
+            number += 1
+
+
+READERS: Mapping[str, Callable[[Path], Numbered]] = {
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
+    ".json": _json,
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+}

@@ -1,0 +1,216 @@
+"""Data sets by a row alone: folders of class folders and tables, split, cut and told apart."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+from PIL import Image as PILImage
+
+from medrival.catalog import TaskCard
+from medrival.errors import BrokenCatalog, BrokenData, MissingAsset
+from medrival.tasks import plain
+from medrival.tasks.splits import Manifest
+
+
+def card(tmp_path, data, kind="diagnosis", **options):
+    return TaskCard("mine", kind, "ultrasound", data, folder=str(tmp_path), options=options)
+
+
+def picture(path, shade=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PILImage.new("L", (4, 4), shade).save(path)
+
+
+@pytest.fixture
+def breasts(tmp_path):
+    for label in ("benign", "malignant_mass"):
+        for i in range(20):
+            picture(tmp_path / "breasts" / label / f"P{i // 2:02d}_{i}.png", shade=i if label == "benign" else 100 + i)
+    return card(tmp_path, "folder:breasts", prompt="an ultrasound image of a {}")
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """A task of a table with these rows and options."""
+
+    def make(rows, name="labels.csv", kind="diagnosis", **options):
+        folder = tmp_path / "table"
+        for i in range(10):
+            picture(folder / "images" / f"{i}.png", i)
+        with (folder / name).open("w", newline="") as stream:
+            if name.endswith(".json"):
+                json.dump(rows, stream)
+            else:
+                writer = csv.DictWriter(stream, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+        given = {"prompt": "a {}"} | options if kind == "diagnosis" else options
+        return card(tmp_path, f"table:table/{name}", kind, **given)
+
+    return make
+
+
+def rows(**columns):
+    return [
+        {"image": f"images/{i}.png", "label": "sick" if i % 2 else "well", **{name: of(i) for name, of in columns.items()}}
+        for i in range(10)
+    ]
+
+
+def every(task):
+    return [*task.train, *task.validation, *task.test]
+
+
+def test_a_folder_of_class_folders_is_a_task_by_a_five_line_row(breasts, tmp_path):
+    task = plain.folder(breasts, None, tmp_path)
+    assert task.classes == ("benign", "malignant_mass")
+    assert task.prompts == ("an ultrasound image of a benign", "an ultrasound image of a malignant mass")
+    assert [len(part) for part in (task.train, task.validation, task.test)] == [28, 4, 8]
+    assert {sample.truth for sample in task.validation} == {"benign", "malignant_mass"}
+    assert len({sample.id for sample in every(task)}) == 40
+
+
+def test_split_folders_above_class_folders_are_the_split(tmp_path):
+    for i, (split, label) in enumerate((s, c) for s in ("train", "val", "test") for c in ("a", "b")):
+        for j in range(3):
+            picture(tmp_path / "set" / split / label / f"{j}.png", 10 * i + j)
+    task = plain.folder(card(tmp_path, "folder:set", prompt="{}"), None, tmp_path)
+    assert [len(part) for part in (task.train, task.validation, task.test)] == [6, 6, 6]
+    assert {sample.id.split("/")[0] for sample in task.test} == {"test"}
+    assert task.notes["split"] == "official"
+
+
+def test_the_patient_in_a_file_name_keeps_that_patient_in_one_split(breasts, tmp_path):
+    task = plain.folder(replace(breasts, options={**breasts.options, "patient": r"(P\d+)_"}), None, tmp_path)
+    found = [{sample.group for sample in part} for part in (task.train, task.validation, task.test)]
+    assert all(found)
+    assert sum(map(len, found)) == len(set.union(*found)) == 10
+    with pytest.raises(BrokenData, match="no patient in the file name"):
+        plain.folder(replace(breasts, options={**breasts.options, "patient": r"(X\d+)_"}), None, tmp_path)
+
+
+def test_a_made_split_is_written_down_and_can_be_pinned(breasts, tmp_path):
+    task = plain.folder(breasts, None, tmp_path)
+    (written,) = (tmp_path / "splits").iterdir()
+    manifest = Manifest.read(written)
+    assert manifest.sha256 == task.notes["split_sha256"]
+    assert {one for one, split in manifest.split_of.items() if split == "test"} == {sample.id for sample in task.test}
+    pinned = replace(breasts, options={**breasts.options, "manifest": str(written)})
+    assert plain.folder(pinned, None, tmp_path).test == task.test
+    picture(tmp_path / "breasts" / "benign" / "new.png", 250)
+    with pytest.raises(BrokenData, match=r"of other data: sample 'benign/new\.png' is not in the file"):
+        plain.folder(pinned, None, tmp_path)
+
+
+def test_a_changed_manifest_is_refused(breasts, tmp_path):
+    plain.folder(breasts, None, tmp_path)
+    (written,) = (tmp_path / "splits").iterdir()
+    told = json.loads(written.read_text())
+    told["splits"]["train"].append(told["splits"]["test"].pop())
+    written.write_text(json.dumps(told))
+    with pytest.raises(BrokenData, match="not those that its hash is of"):
+        plain.folder(replace(breasts, options={**breasts.options, "manifest": str(written)}), None, tmp_path)
+
+
+def test_the_columns_that_a_row_names_become_label_patient_and_subgroups(labels, tmp_path):
+    table = [
+        {"file": f"images/{i}.png", "dx": "sick" if i % 2 else "well", "who": f"p{i // 2}", "gender": "f", "years": 30 + i}
+        for i in range(10)
+    ]
+    named = {"image": "file", "label": "dx", "patient": "who", "sex": "gender", "age": "years"}
+    task = plain.table(labels(table, **named, shares={"test": 0.4}), None, tmp_path)
+    assert {sample.group for sample in every(task)} == {f"p{i}" for i in range(5)}
+    assert {sample.attributes["age"] for sample in every(task)} == {"20-39"}
+    assert {sample.attributes["sex"] for sample in every(task)} == {"f"}
+    assert len(task.test) == 4
+
+
+def test_a_table_of_questions_knows_their_forms(labels, tmp_path):
+    table = [
+        {"image": "images/0.png", "question": "Mass?", "answer": "Yes", "A": "", "B": "", "split": "test"},
+        {"image": "images/0.png", "question": "Where?", "answer": "the left lobe", "A": "", "B": "", "split": "test"},
+        {"image": "images/1.png", "question": "Which?", "answer": "B", "A": "CT", "B": "MR", "split": "test"},
+        {"image": "images/2.png", "question": "Which?", "answer": "CT", "A": "CT", "B": "MR", "split": "train"},
+    ]
+    task = plain.table(labels(table, kind="vqa", options=["A", "B"]), None, tmp_path)
+    assert [(s.form, s.truth, s.options) for s in task.test] == [
+        ("closed", "yes", ("yes", "no")),
+        ("open", "the left lobe", ()),
+        ("choice", "MR", ("CT", "MR")),
+    ]
+    assert task.test[0].group == task.test[1].group != task.test[2].group
+
+
+def test_equal_images_without_a_patient_are_one_group(labels, tmp_path):
+    task = labels(rows())
+    picture(tmp_path / "table" / "images" / "1.png", 0)
+    groups = {sample.image.path.name: sample.group for sample in every(plain.table(task, None, tmp_path))}
+    assert groups["0.png"] == groups["1.png"]
+    assert len(set(groups.values())) == 9
+
+
+def test_only_chooses_by_form_and_by_attribute(labels, tmp_path):
+    table = rows(site=lambda i: "north" if i < 6 else "south", split=lambda i: "test" if i < 4 else "train")
+    task = plain.table(labels(table, site="site", only={"site": ["north"]}), None, tmp_path)
+    assert {sample.attributes["site"] for sample in every(task)} == {"north"}
+    assert len(every(task)) == 6
+    with pytest.raises(BrokenCatalog, match=r"only = \{ town = \.\.\. \}: its examples have site, form, skill"):
+        plain.table(labels(table, site="site", only={"town": "x"}), None, tmp_path)
+
+
+def test_folds_cut_the_same_samples_for_everyone_and_each_once(labels, tmp_path):
+    tests = [
+        {s.id for s in plain.table(labels(rows(), folds={"of": 5, "fold": k, "seed": 42}), None, tmp_path).test}
+        for k in range(5)
+    ]
+    assert sorted(one for part in tests for one in part) == [f"{i:06d}" for i in range(10)]
+    with pytest.raises(BrokenCatalog, match="there is no fold 5 of 5"):
+        plain.table(labels(rows(), folds={"of": 5, "fold": 5, "seed": 42}), None, tmp_path)
+
+
+def test_a_published_validation_split_can_be_the_test(labels, tmp_path):
+    table = rows(split=lambda i: "dev" if i < 4 else "train")
+    task = plain.table(labels(table, splits={"dev": "test"}), None, tmp_path)
+    assert len(task.test) == 4
+    assert task.validation
+    assert task.notes["split"] == "official; validation cut from train by group"
+
+
+def test_an_unknown_split_is_named(labels, tmp_path):
+    table = rows(split=lambda i: "holdout" if i < 4 else "train")
+    with pytest.raises(BrokenData, match="'000000' is of an unknown split 'holdout'"):
+        plain.table(labels(table), None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"label": "dx"}, r'labels\.csv: line 2: column "dx" is missing; there are image, label'),
+        ({"classes": ["well", "ill"]}, "'sick' is none of its classes, which are well, ill"),
+        ({"classes": "well"}, "classes is 'well'; it must be a list of names"),
+        ({"prompt": "an image"}, "it must have {} where the class goes"),
+        ({"lable": "dx"}, "has an unknown key 'lable'; it may have"),
+    ],
+)
+def test_a_wrong_row_is_told_what_is_wrong(labels, tmp_path, options, says):
+    with pytest.raises((BrokenData, BrokenCatalog), match=says):
+        plain.table(labels(rows(), **options), None, tmp_path)
+
+
+def test_a_line_with_missing_cells_is_refused_by_its_number(labels, tmp_path):
+    mine = labels(rows())
+    path = tmp_path / "table" / "labels.csv"
+    path.write_text(path.read_text() + "images/3.png\n")
+    with pytest.raises(BrokenData, match="line 12 has not as many cells"):
+        plain.table(mine, None, tmp_path)
+
+
+def test_data_that_is_nowhere_is_told_where_to_put_it(tmp_path):
+    mine = replace(card(tmp_path, "folder:org/name", prompt="{}"), access="https://example.org", licence="CC0 1.0")
+    with pytest.raises(MissingAsset) as caught:
+        plain.folder(mine, tmp_path / "assets", tmp_path)
+    for part in (str(tmp_path / "assets" / "datasets" / "org" / "name"), "get it from https://example.org (CC0 1.0)"):
+        assert part in str(caught.value)
