@@ -47,7 +47,7 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write it for people and for `read`."""
         told = {"task": self.task, "rule": self.rule, "sha256": self.sha256, "splits": self._members}
-        write_atomically(path, lambda stream: stream.write((json.dumps(told, indent=0) + "\n").encode()))
+        write_atomically(path, lambda stream: stream.write((json.dumps(told) + "\n").encode()))
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
