@@ -16,6 +16,7 @@ import platformdirs
 from medrival import catalog, tables
 from medrival.errors import MedrivalError
 from medrival.files import write_atomically
+from medrival.parameters import known_here
 from medrival.predictions import Columns
 from medrival.store import DEFAULT_LIMIT_BYTES, Store
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb = verbs.add_parser(axis, help=f"list the {axis}")
         if axis == "models":
             verb.add_argument("name", nargs="?", metavar="NAME", help="a name or glob: everything that a row says")
+            verb.add_argument("--assets", type=Path, metavar="DIR", help="folder with models, whose parameters are counted")
         verb.add_argument("--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows")
     prune = verbs.add_parser("prune", help="delete what the store used longest ago")
     prune.add_argument("--store", type=Path, metavar="DIR", help="default: the user's cache folder")
@@ -113,7 +115,7 @@ def _scored(options: argparse.Namespace) -> list[str]:
                 f"--task {options.task!r} means {', '.join(one.name for one in (card, *more))}; name one of them"
             )
         scratch = Store(platformdirs.user_cache_path("medrival")).scratch
-        task = catalog.imported(card.data)(card, options.assets, scratch)
+        task = catalog.imported(card.loader)(card, options.assets, scratch)
     classes = _names(options.classes)
     found = score(options.file, task=task, kind=options.kind, classes=classes, columns=columns, validation=options.validation)
     shown = list(lines(found, _names(options.metrics)))
@@ -153,8 +155,9 @@ def _models(options: argparse.Namespace) -> list[str]:
     known = catalog.load(options.catalog)
     models = known.models.values()
     if options.name is None:
-        return tables.overview(models)
-    return [line for model in known.select("models", [options.name]) for line in tables.whole(model, models)]
+        return tables.overview([known_here(model, options.assets) for model in models])
+    chosen = [known_here(model, options.assets) for model in known.select("models", [options.name])]
+    return [line for model in chosen for line in tables.whole(model, models)]
 
 
 def _table(options: argparse.Namespace) -> list[str]:

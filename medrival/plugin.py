@@ -14,12 +14,13 @@ from typing import Any
 import platformdirs
 import pytest
 
-from medrival import catalog
+from medrival import catalog, tables
 from medrival.candidate import Claims, entered, introduced
 from medrival.catalog import Catalog, ModelCard
 from medrival.errors import MedrivalError
 from medrival.gates import Baseline, Gates
 from medrival.lock import Lock
+from medrival.parameters import known_here
 from medrival.plan import Plan, Selection, identity, ours
 from medrival.reports import published
 from medrival.reports.progress import Progress
@@ -220,6 +221,14 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     gates = config.stash[GATES]
     idle = [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
     return [f"medrival: {introduced(card)}" for card in config.stash[CANDIDATES]] + idle
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Where cases are only listed, list what is known of their models, too."""
+    if not config.option.collectonly or config.option.verbose < 0 or not any(map(ours, items)):
+        return []
+    models = {case.model.name: case.model for case in config.stash[PLAN].cases.values()}
+    return ["", *tables.overview([known_here(model, config.getoption("--assets")) for model in models.values()])]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from textwrap import wrap
 from typing import Any
 
-from medrival.catalog import ModelCard, partners
+from medrival.cards import ModelCard, partners
+from medrival.contracts import ModelType
 from medrival.memory import NF4_BITS
 
 WIDTH = 100
@@ -17,11 +18,25 @@ OVERHEAD = 1.2
 
 HEADER = ("name", "kind", "type", "held against", "params", "bf16", "4-bit", "licence")
 LEGEND = (
-    "held against: its partner, and how many more there are. params: in billions. bf16, 4-bit: GiB of memory to answer with.",
-    "Below a row: what its pretraining saw, where that is known. All of a row: python -m medrival models NAME",
+    "held against: its partner, and how many more there are. params: in billions, or millions (M). bf16, 4-bit: GiB, or MiB "
+    "(M), of memory to answer with.",
+    "Below a row: its weights, the pixels it sees, what its pretraining saw, as far as known. All of a row, with sources: "
+    "python -m medrival models NAME",
 )
 OURS = ("type", "adapter", "family", "budget", "lora", "published", "thinking")
 """What a row chooses and does not claim."""
+UNSAID: Mapping[ModelType, Mapping[str, str]] = {
+    "dual-encoder": {
+        "lora": "every linear layer of the image tower that is called; the convolutions of one that has none",
+        "padding": "to the longest text of a batch",
+    },
+    "generator": {
+        "lora": "every linear layer of the language model and the projector",
+        "padding": "to the longest prompt of a batch, on the left",
+    },
+    "served": {},
+}
+"""What holds for a model of a type where its row says nothing."""
 
 
 def memory(parameters: float, bits: float) -> float:
@@ -37,7 +52,7 @@ def memory(parameters: float, bits: float) -> float:
 
 
 def overview(models: Collection[ModelCard]) -> list[str]:
-    """A table of models in their order; below a model what its pretraining saw, where that is known."""
+    """A table of models in their order; below a model its weights, what it sees and what its pretraining saw."""
     rows = [HEADER, *(_cells(model, models) for model in models)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
     header, *lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -62,8 +77,15 @@ def _cells(model: ModelCard, models: Collection[ModelCard]) -> Sequence[str]:
     against = _against(model, models)
     rivals = f"{against[0]} +{len(against) - 1}" if len(against) > 1 else "".join(against) or "-"
     need = [memory(model.parameters, bits) for bits in (BF16_BITS, NF4_BITS)]
-    figures = [f"{figure:.3g}" if model.parameters else "?" for figure in (model.parameters, *need)]
+    figures = [_figure(model.parameters, 1e3), *(_figure(gib, 2**10) for gib in need)]
     return (model.name, model.kind, model.type, rivals, *figures, model.licence or "?")
+
+
+def _figure(value: float, smaller: float) -> str:
+    """In billions or GiB; in the next smaller unit, of which one has so many, where it would be a long row of zeros."""
+    if not value:
+        return "?"
+    return f"{value:.3g}" if value >= 0.01 else f"{value * smaller:.3g}M"
 
 
 def _against(model: ModelCard, models: Collection[ModelCard]) -> list[str]:
@@ -73,8 +95,10 @@ def _against(model: ModelCard, models: Collection[ModelCard]) -> list[str]:
 
 
 def _told(model: ModelCard) -> str:
+    weights = f"{model.weights}@{model.revision}" if model.revision else model.weights
+    size = f"images {model.image_size}" if model.image_size else ""
     saw = f"saw {', '.join(model.saw)}" if model.saw else ""
-    return "; ".join(filter(None, ["gated" if model.gated else "", saw]))
+    return "; ".join(filter(None, [weights, "gated" if model.gated else "", size, saw]))
 
 
 def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
@@ -82,6 +106,8 @@ def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
     for key in (field.name for field in fields(model) if field.name not in ("name", "folder", "source", "sources")):
         if claim := getattr(model, key):
             yield key, _text(claim), model.sources.get(key, "" if key in OURS else model.source)
+        elif key in UNSAID[model.type]:
+            yield key, UNSAID[model.type][key], ""
         if key == "parameters" and model.parameters:
             need = [f"{memory(model.parameters, bits):.3g} GiB" for bits in (BF16_BITS, NF4_BITS)]
             yield "memory", f"{need[0]} in bfloat16, {need[1]} in 4 bits", "computed from the parameters"

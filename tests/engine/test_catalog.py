@@ -51,6 +51,33 @@ def test_what_a_row_does_not_say_is_unknown_and_its_card_can_be_remembered(tmp_p
     assert {card: "found"}[card] == "found"
 
 
+FAMILY = """
+[families.mine]
+type = "generator"
+adapter = "x:y"
+gated = true
+image_size = "native"
+sources = { image_size = "hub", gated = "hub" }
+"""
+ROW = '[models.one]\nkind = "medical"\nfamily = "mine"\nweights = "w"\n'
+
+
+def test_a_row_takes_from_its_family_what_it_does_not_say_and_the_sources_it_does_not_name(tmp_path):
+    text = FAMILY + ROW + ROW.replace("one", "two") + 'image_size = "448"\ngated = false\nsources = { image_size = "page" }\n'
+    rows = catalog.load([written(tmp_path, text)]).models
+    one, two = rows["one"], rows["two"]
+    assert (one.type, one.adapter, one.gated, one.image_size) == ("generator", "x:y", True, "native")
+    assert one.sources == {"image_size": "hub", "gated": "hub"}
+    assert (two.adapter, two.gated, two.image_size) == ("x:y", False, "448")
+    assert two.sources == {"image_size": "page", "gated": "hub"}
+
+
+def test_a_family_is_of_its_own_file_alone(tmp_path):
+    row = 'kind = "general"\nfamily = "siglip"\ntype = "generator"\nadapter = "x:y"\nweights = "w"\n'
+    card = catalog.load([written(tmp_path, f"[models.mine]\n{row}")]).models["mine"]
+    assert (card.padding, card.resolution, card.prompt, card.source) == ("", "", "", "")
+
+
 def test_globs_and_names_select_in_catalog_order_without_repetition():
     chosen = catalog.load().select("models", ["pocket-med*", "pocket-clip", "pocket-medclip"])
     assert [model.name for model in chosen] == ["pocket-clip", "pocket-medclip", "pocket-medllava"]
@@ -90,6 +117,12 @@ def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
         ('[suites.x]\nmodels = "pocket-clip"\ntasks = []\nregimes = []\n', "models is 'pocket-clip'; it must be a list"),
         ('[suites.x]\nmodels = []\ntasks = []\nregimes = []\nmargin = "a"\n', "margin is 'a'; it must be a number"),
         ("[model.mine]\n", r"unknown table \[model\]"),
+        ('families = "mine"\n', "'families' is not a table of rows"),
+        ("[families]\nmine = 3\n", r"\[families.mine\] is not a table"),
+        (FAMILY, r"no model of this file is of \[families.mine\]"),
+        (FAMILY + "colour = 1\n" + ROW, r"\[families.mine\] has an unknown key 'colour'"),
+        (FAMILY.replace("true", "1") + ROW, r"\[families.mine\]: gated is 1; it must be true or false"),
+        (FAMILY.replace('adapter = "x:y"\n', "") + ROW, r"\[models.one\] lacks 'adapter'"),
         ("[models]\nmine = 3\n", r"\[models.mine\] is not a table"),
         ("[models.mine\n", "not a readable TOML catalog"),
     ],

@@ -155,14 +155,55 @@ def test_a_claim_that_is_not_known_is_not_shown(capsys):
     assert not re.search(r"^ +(licence|gated|revision|url) ", capsys.readouterr().out, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("clip-vit-b32", "every linear layer of the image tower that is called"),
+        ("lingshu-7b", "every linear layer of the language model and the projector"),
+        ("mine", r"layers\.\d+\.qkv"),
+        ("o3", ""),
+    ],
+)
+def test_the_layers_that_lora_adapts_are_said_whether_the_row_names_them_or_not(tmp_path, capsys, name, words):
+    path = tmp_path / "my.toml"
+    path.write_text(
+        '[models.mine]\nkind = "medical"\ntype = "generator"\nfamily = "x"\nadapter = "x:y"\nweights = "w"\n'
+        "lora = 'layers\\.\\d+\\.qkv'\n"
+    )
+    assert main(["models", name, "--catalog", str(path)]) == 0
+    said = re.search(r"^ +lora +(.*)", capsys.readouterr().out, re.MULTILINE)
+    assert (said[1] if said else "").startswith(words)
+    assert bool(said) == bool(words)
+
+
+def test_every_row_that_is_loaded_here_says_how_it_sees_images_and_how_texts_reach_it():
+    loaded = [model for model in REAL.values() if model.type != "served"]
+    assert [model.name for model in loaded if not (model.image_size and model.resolution and model.prompt)] == []
+
+
+def test_the_parameters_of_models_on_this_machine_are_counted(capsys):
+    assert main(["models", "pocket-llava"]) == 0
+    assert "parameters    0.001932 [counted in its files on this machine]" in capsys.readouterr().out
+    assert main(["models"]) == 0
+    assert re.search(r"^pocket-llava .* 1\.93M +4\.42M +1\.24M ", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_the_table_fits_100_columns_and_shows_what_each_model_saw(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
     table = "\n".join(lines)
-    assert re.search(r"^plip .*\n    saw pathology$", table, re.MULTILINE)
-    assert re.search(r"^gemma-3-4b .*\n    gated; saw everyday scene$", table, re.MULTILINE)
-    assert re.search(r"^smolvlm .*\n\S", table, re.MULTILINE)  # not known: no line
+    assert re.search(r"^plip .*\n    vinid/plip; images 224; saw pathology$", table, re.MULTILINE)
+    assert re.search(r"^gemma-3-4b .*\n    google/gemma-3-4b-it; gated; images 896; saw everyday scene$", table, re.MULTILINE)
+    assert re.search(r"^smolvlm .*\n    HuggingFaceTB/SmolVLM-Instruct; images 384 a tile$", table, re.MULTILINE)  # not known
+
+
+def test_where_cases_are_only_listed_their_models_are_listed_too_unless_quietly(study):
+    chosen = ("--collect-only", "--models", "pocket-clip", "--tasks", "phantom-chest")
+    loud, quiet = study(*chosen), study(*chosen, "-q")
+    assert re.search(r"^pocket-clip +general .*\n    package:medrival.models.pocket/clip; saw", loud.output, re.MULTILINE)
+    assert "pocket-medclip  medical" not in loud.output
+    assert "saw everyday scene" not in quiet.output
 
 
 def test_an_unknown_model_is_answered_with_the_nearest(capsys):
