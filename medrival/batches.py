@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from medrival.contracts import Failed, Image, Sample
@@ -15,6 +20,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Pictures = tuple["PIL.Image", ...]
 """The decoded images of a sample: one, or several where its question is about several."""
+Opened = Callable[[Image], "PIL.Image"]
+MOST_READERS = 16
+"""More threads wait for the disk and for one another."""
+
+
+def opened(image: Image) -> PIL.Image:
+    """The decoded image."""
+    return image.open()
 
 
 class Progress(Protocol):
@@ -29,29 +42,83 @@ def in_batches(
     batch_size: int,
     progress: Progress,
     label: str,
+    get: Opened = opened,
 ) -> list[T | Failed]:
     """Apply `work` to decoded images and their samples; results come back in the samples' order.
 
     The next batch is decoded while the model works on this one. A sample with an image that cannot be read becomes `Failed`.
-    Samples with prompts are worked on by length, so that a batch is padded little.
+    Samples that share their image are worked on close to one another, so that it is decoded once (see `blocks`).
 
     Raises:
         OutOfMemory: not even one sample fits.
     """
-    order = sorted(range(len(samples)), key=lambda i: (len(samples[i].prompt), i))
+    order = [i for block in blocks(samples, batch_size) for i in block]
     chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     results: list[T | Failed] = [Failed("not reached")] * len(samples)
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        decoded = _ahead(reader, [[samples[i] for i in chunk] for chunk in chunks])
-        for number, images in zip(progress(range(len(chunks)), label), decoded, strict=True):
-            readable = [(i, image) for i, image in zip(chunks[number], images, strict=True) if not isinstance(image, Failed)]
-            for i, image in zip(chunks[number], images, strict=True):
-                if isinstance(image, Failed):
-                    results[i] = image
-            done = _halving(work, [image for _, image in readable], [samples[i] for i, _ in readable])
-            for (i, _), result in zip(readable, done, strict=True):
+    with closing(read_ahead([[samples[i] for i in chunk] for chunk in chunks], get)) as decoded:
+        for number in progress(range(len(chunks)), label):
+            readable: dict[int, Pictures] = {}
+            for i, pictures in zip(chunks[number], next(decoded), strict=True):
+                if isinstance(pictures, Failed):
+                    results[i] = pictures
+                else:
+                    readable[i] = pictures
+            done = _halving(work, list(readable.values()), [samples[i] for i in readable])
+            for i, result in zip(readable, done, strict=True):
                 results[i] = result
+            del readable, pictures  # they would stay in memory while the batch after the next is decoded
     return results
+
+
+def blocks(samples: Sequence[Sample], most: int) -> list[list[int]]:
+    """Indices of samples, in blocks of at most `most` first images with all the samples of each.
+
+    Within a block samples stand by the length of their prompts, so that a batch is padded little; so do the blocks, by the
+    longest prompt of each image. Where no two samples share an image, this is the order by length.
+    """
+    of_image: dict[str, list[int]] = defaultdict(list)
+    for i, sample in enumerate(samples):
+        of_image[sample.image.digest].append(i)
+
+    def length(i: int) -> tuple[int, int]:
+        return len(samples[i].prompt), i
+
+    groups = sorted(of_image.values(), key=lambda group: max(map(length, group)))
+    starts = range(0, len(groups), most)
+    return [sorted((i for group in groups[start : start + most] for i in group), key=length) for start in starts]
+
+
+def read_ahead(batches: Sequence[Sequence[Sample]], get: Opened = opened) -> Generator[list[Pictures | Failed]]:
+    """The images of each batch, decoded by several threads while the batch before is worked on.
+
+    An image is decoded once for all the samples that show it beside the same first image, and dropped after the last of
+    them. Of batches in the order of `blocks`, each sample with one image, no more than two batches' worth are in memory;
+    where batches are smaller than the number of threads, these read further ahead.
+    """
+    threads = readers()
+    uses = Counter(key for batch in batches for sample in batch for key in _keys(sample))
+    reading: dict[_Key, Future[PIL.Image]] = {}
+    pool = ThreadPoolExecutor(threads, "decoding")
+    try:
+        for number, batch in enumerate(batches):
+            soon = batches[number : number + 2 + threads // len(batch)]
+            for sample in chain.from_iterable(soon):
+                for key, image in zip(_keys(sample), sample.images, strict=True):
+                    if key not in reading:
+                        reading[key] = pool.submit(get, image)
+            yield [_awaited(sample, reading, get) for sample in batch]
+            for key in chain.from_iterable(map(_keys, batch)):
+                uses[key] -= 1
+                if not uses[key]:
+                    del reading[key]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def readers() -> int:
+    """How many threads decode: the CPUs that this process may use, shared with xdist's other workers."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cpus // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), MOST_READERS))
 
 
 class Decoded:
@@ -59,34 +126,38 @@ class Decoded:
 
     def __init__(self, most_bytes: int = 2**30) -> None:
         self._room = most_bytes
-        self._kept: dict[Image, PIL.Image] = {}
+        self._kept: dict[str, PIL.Image] = {}
+        self._lock = Lock()
 
     def readable(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples whose images can be decoded."""
-        return [sample for sample in samples if not isinstance(self._get(sample), Failed)]
+        found = in_batches(samples, lambda _, some: [True] * len(some), readers(), lambda items, _: items, "", self._get)
+        return [sample for sample, decoded in zip(samples, found, strict=True) if not isinstance(decoded, Failed)]
 
     def of(self, samples: Sequence[Sample]) -> list[Pictures]:
         """The images of readable samples."""
-        return [pictures for pictures in map(self._get, samples) if not isinstance(pictures, Failed)]
+        if all(image.digest in self._kept for sample in samples for image in sample.images):
+            return [tuple(map(self._get, sample.images)) for sample in samples]
+        with closing(read_ahead([samples], self._get)) as decoded:
+            return [pictures for pictures in next(decoded) if not isinstance(pictures, Failed)]
 
-    def _get(self, sample: Sample) -> Pictures | Failed:
-        return decode(sample, self._open)
-
-    def _open(self, image: Image) -> PIL.Image:
-        if image in self._kept:
-            return self._kept[image]
+    def _get(self, image: Image) -> PIL.Image:
+        kept = self._kept.get(image.digest)
+        if kept is not None:
+            return kept
         decoded = image.open()
         size = 3 * decoded.width * decoded.height
-        if size <= self._room:
-            self._room -= size
-            self._kept[image] = decoded
-        return decoded
+        with self._lock:
+            if image.digest not in self._kept and size <= self._room:
+                self._room -= size
+                self._kept[image.digest] = decoded
+        return self._kept.get(image.digest, decoded)
 
 
-def decode(sample: Sample, opened: Callable[[Image], PIL.Image] = lambda image: image.open()) -> Pictures | Failed:
+def decode(sample: Sample, get: Opened = opened) -> Pictures | Failed:
     """The sample's images as 8-bit RGB, or why one of them cannot be read."""
     try:
-        return tuple(opened(image) for image in sample.images)
+        return tuple(get(image) for image in sample.images)
     except UnreadableImage as error:
         return Failed(str(error))
 
@@ -99,18 +170,19 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _ahead(reader: ThreadPoolExecutor, chunks: Sequence[Sequence[Sample]]) -> Iterator[list[Pictures | Failed]]:
-    waiting = reader.submit(_decode_all, chunks[0]) if chunks else None
-    for following in [*chunks[1:], None]:
-        if waiting is None:
-            return
-        images = waiting.result()
-        waiting = reader.submit(_decode_all, following) if following is not None else None
-        yield images
+_Key = tuple[str, str]
 
 
-def _decode_all(samples: Sequence[Sample]) -> list[Pictures | Failed]:
-    return [decode(sample) for sample in samples]
+def _keys(sample: Sample) -> list[_Key]:
+    """What each image of a sample is known by while it is in memory: its pixels, and those it is shown beside."""
+    return [(sample.image.digest, image.digest) for image in sample.images]
+
+
+def _awaited(sample: Sample, reading: Mapping[_Key, Future[PIL.Image]], get: Opened) -> Pictures | Failed:
+    try:
+        return tuple(reading[key].result() for key in _keys(sample))
+    except UnreadableImage:
+        return decode(sample, get)  # equal bytes may lie under another name: the error names this sample's image
 
 
 def _halving(

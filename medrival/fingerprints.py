@@ -10,14 +10,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ENGINE = ("medrival.batches", "medrival.chat", "medrival.contracts", "medrival.evaluate", "medrival.limit")
-PACKAGES = ("medrival.models", "medrival.regimes", "medrival.statistics", "medrival.tasks", "medrival.tasks.metrics")
+PACKAGES = (
+    *("medrival.models", "medrival.regimes", "medrival.statistics"),
+    *("medrival.tasks", "medrival.tasks.images", "medrival.tasks.metrics"),
+)
 LIBRARIES = (
-    *("numpy", "scipy", "scikit-learn", "pillow", "torch", "torchvision"),
+    *("numpy", "scipy", "scikit-learn", "pillow", "pydicom", "torch", "torchvision"),
     *("transformers", "tokenizers", "safetensors", "peft", "open_clip_torch", "timm", "nltk"),
     "rouge-score",
 )
-OPTIONAL = ("accelerate", "bitsandbytes")
-"""Libraries that only some runs need: what spreads weights over GPUs, and what packs them into 4 bits."""
+OPTIONAL = (
+    *("accelerate", "bitsandbytes"),
+    *("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm", "pyjpegls"),
+)
+"""Libraries that only some runs need: what spreads weights over GPUs, packs them into 4 bits, or decompresses DICOM."""
 
 
 @cache
