@@ -82,8 +82,12 @@ def _card(name: str, folder: Path, rows: Catalog, assets: Path | None) -> ModelC
 
 
 def _base(folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
-    """The model that an adapter directory was trained on: a directory, a row with these weights, or one in --assets."""
-    named = _json(folder / "adapter_config.json").get("base_model_name_or_path")
+    """The model that an adapter directory was trained on: a directory, a row with these weights, or one in --assets.
+
+    Of the revision that the directory names, if it names one, whatever the row says.
+    """
+    config = _json(folder / "adapter_config.json")
+    named, revision = config.get("base_model_name_or_path"), config.get("revision") or ""
     if not named:
         raise BrokenModel(
             f"candidate {folder}: adapter_config.json does not say what model it changes (base_model_name_or_path)"
@@ -92,13 +96,14 @@ def _base(folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
     place = next((place.resolve() for place in places if place.is_dir()), None)
     row = next((row for row in rows.models.values() if row.weights == named and row.type != "served"), None)
     if row is not None:
-        return replace(row, weights=str(place)) if place else row
+        return replace(row, weights=str(place or row.weights), revision=revision or row.revision)
     if place is None:
         raise MissingAsset(
             f"candidate {folder}: adapter_config.json names the base model {named!r}, which is no directory and no row's "
             f"weights; put its files into {assets or 'DIR'}/models/{named} and pass --assets {assets or 'DIR'}"
         )
-    return ModelCard(place.name, kind="general", family=place.name, weights=str(place), **_loading(place))
+    loading = _loading(place)
+    return ModelCard(place.name, kind="general", family=place.name, weights=str(place), revision=revision, **loading)
 
 
 def _loading(folder: Path) -> dict[str, Any]:

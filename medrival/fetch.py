@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrival.catalog import ModelCard
 from medrival.errors import MedrivalError, MissingAsset, first_line
-from medrival.weights import WEIGHTS, access, files_read, local, mirrored, on_hub, packaged, place
+from medrival.models.files import kinds, parts
+from medrival.weights import access, companion, files_read, local, mirrored, on_hub, packaged, place
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
     Files = Mapping[str, RepoSibling]
-
-COMPANIONS: Sequence[tuple[str, Sequence[str], Sequence[str]]] = (
-    ("open_clip_config.json", ("model_cfg", "text_cfg", "hf_model_name"), ("config.json",)),
-    ("config.json", ("mm_vision_tower",), ()),
-)
-"""Where a model's configuration names another repository that its adapter reads: file, keys, files of it (none: all that are
-read). Open_clip's Hugging Face text towers need a configuration, models in LLaVA's own layout an image tower."""
 
 
 def fetch(models: Iterable[ModelCard], assets: Path, say: Callable[[str], object], *, dry_run: bool = False) -> bool:
@@ -37,42 +28,41 @@ def fetch(models: Iterable[ModelCard], assets: Path, say: Callable[[str], object
     failures = 0
     for model in models:
         try:
-            say(f"{model.name}: {_needs_nothing(model, assets) or _fetched(model, assets, dry_run)}")
+            say(f"{model.name}: {_fetched(model, assets, dry_run)}")
         except MedrivalError as error:
             failures += 1
             say(f"{model.name}: FAILED: {error}")
     return not failures
 
 
-def _needs_nothing(model: ModelCard, assets: Path) -> str:
-    if model.type == "served":
-        return "served by an endpoint; nothing to fetch"
-    if packaged(model):
-        return "came with its package; nothing to fetch"
-    by_hand = mirrored(model, assets) if not on_hub(model) else None
-    folder = local(model) or (by_hand if by_hand and by_hand.is_dir() else None)
-    return f"in {folder}; nothing to fetch" if folder else ""
-
-
 def _fetched(model: ModelCard, assets: Path, dry_run: bool) -> str:
-    """What was, or would be, fetched from the hub.
+    """What was, or would be, fetched from the hub: the model, and what its adapter reads of others.
 
     Raises:
         MissingAsset: it is not to be had, or not what the hub says it is.
     """
-    folder = mirrored(model, assets)
-    if not on_hub(model):
-        notes = f" ({' '.join(model.notes.split())})" if model.notes else ""
-        raise MissingAsset(f"{model.weights} is no model of the hub; its files go into {folder} by hand{notes}")
-    told = [_repository(model, folder, (), dry_run)]
-    for name, only in () if dry_run else _companions(folder):
-        beside = replace(model, weights=name, revision="", gated=False)
-        told.append(_repository(beside, mirrored(beside, assets), only, dry_run))
-    return "; ".join(told)
+    if model.type == "served":
+        return "served by an endpoint; nothing to fetch"
+    if packaged(model):
+        return "came with its package; nothing to fetch"
+    there = _there(model, assets)
+    folder = there or mirrored(model, assets)
+    told = [] if there else [_repository(model, folder, (), dry_run)]
+    for part in parts(model.adapter, folder):
+        other = companion(model, part, folder.parent.parent)
+        if not there or not local(other):
+            told.append(_repository(other, mirrored(other, assets), part.files, dry_run))
+    return "; ".join([f"in {there}", *(told or ["nothing to fetch"])] if there else told)
+
+
+def _there(model: ModelCard, assets: Path) -> Path | None:
+    """The directory that the model has without the hub: the user's, or one in --assets that was filled by hand."""
+    by_hand = mirrored(model, assets) if not on_hub(model) else None
+    return local(model) or (by_hand if by_hand and by_hand.is_dir() else None)
 
 
 def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bool) -> str:
-    """Fetch one repository's files that are read, or `only` some, and say so.
+    """Fetch one repository's files that are read, or `only` some, and say so; in a dry run, say what would be fetched.
 
     Raises:
         MissingAsset: as `_fetched`.
@@ -81,32 +71,24 @@ def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bo
     from huggingface_hub.errors import GatedRepoError
 
     name = place(model.weights)
+    if not on_hub(model):
+        notes = f" ({' '.join(model.notes.split())})" if model.notes else ""
+        raise MissingAsset(f"{model.weights} is no model of the hub; its files go into {folder} by hand{notes}")
     try:
         about = HfApi().model_info(name, revision=model.revision or None, files_metadata=True)
         known = {file.rfilename: file for file in about.siblings or ()}
-        wanted = {path: known[path] for path in only or files_read(known, code=model.trusted)}
+        wanted = {path: known[path] for path in only or files_read(model, known)}
         if not dry_run:
             snapshot_download(name, revision=about.sha, local_dir=folder, allow_patterns=list(wanted))
     except GatedRepoError as error:
         raise MissingAsset(f"{name} was refused{access(replace(model, gated=True))}") from error
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
         raise MissingAsset(f"{name} cannot be fetched: {first_line(error)}{access(model)}") from error
-    if not (only or any(Path(path).match(pattern) for path in wanted for pattern in WEIGHTS)):
-        raise MissingAsset(f"{name} has no weights in safetensors or pytorch_model.bin")
+    if not (only or any(Path(path).match(pattern) for path in wanted for pattern in kinds(model.adapter))):
+        raise MissingAsset(f"{name} has no weights that are read here: none is like {' or '.join(kinds(model.adapter))}")
     if not dry_run:
         _verify(name, folder, wanted)
     return f"{name} -> {folder}: {_told(wanted)}, revision {str(about.sha)[:12]}{access(model) if dry_run else ''}"
-
-
-def _companions(folder: Path) -> Iterator[tuple[str, Sequence[str]]]:
-    """Other repositories that the model's adapter reads, and which files of them; its own configuration names them."""
-    for file, keys, only in COMPANIONS:
-        try:
-            named = reduce(getitem, keys, json.loads((folder / file).read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # it names none
-        if isinstance(named, str) and named.count("/") == 1:
-            yield named, only
 
 
 def _told(files: Files) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,18 +51,20 @@ def sources(places: Iterable[str] = ()) -> set[Path]:
 
 
 @cache
-def weights(folder: Path) -> str:
-    """Sha256 over every file of a model directory, names and contents; read once a process."""
+def weights(folder: Path, only: tuple[str, ...] = ()) -> str:
+    """Sha256 over every file of a model directory, or over `only` some, names and contents; read once a process."""
     digest = hashlib.sha256()
-    for path in files_of(folder):
+    for path in files_of(folder, only):
         digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 
-def files_of(folder: Path) -> list[Path]:
+def files_of(folder: Path, only: Collection[str] = ()) -> list[Path]:
     """The files of a model directory, without what is written for people and what the hub's client notes for itself."""
+    if only:
+        return [folder / name for name in sorted(only)]
     found = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(path for path in found if path.is_file() and path.suffix != ".md")
 

@@ -48,8 +48,9 @@ class Lock:
         locked = self.models.get(name)
         if locked is None:
             raise BrokenLock(f"{name}: {self.path} does not have this model; --update-lock adds it")
-        here = found.known
-        for about, one, other in ((name, here, locked), (f"{name}'s base model", here.get("base"), locked.get("base"))):
+        here, there = _parts(name, found.known), _parts(name, locked)
+        for about in {**here, **there}:
+            one, other = here.get(about), there.get(about)
             if _hash(one) != _hash(other):
                 raise BrokenLock(
                     f"{about}: its weights are not those that {self.path} has: {_told(one)} here, {_told(other)} there; "
@@ -69,6 +70,14 @@ def updated(path: Path, found: Mapping[str, Entry]) -> None:
         write_atomically(path, lambda stream: stream.write(text.encode()))
     except OSError as error:
         raise BrokenLock(f"--lock {path}: it cannot be written ({error})") from error
+
+
+def _parts(about: str, entry: Entry) -> dict[str, Entry]:
+    """The model's own entry, those of other models that it reads a part of, and its base model's, by what they are."""
+    found = {about: entry}
+    for name, other in entry.get("beside", {}).items():
+        found[f"{about}'s {name}"] = other
+    return found | (_parts(f"{about}'s base model", entry["base"]) if entry.get("base") else {})
 
 
 def _hash(entry: Entry | None) -> str:

@@ -16,18 +16,22 @@ def reset_peak(device: str) -> None:
     if device.startswith("cuda"):
         import torch
 
-        torch.cuda.reset_peak_memory_stats(device)
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(gpu)
     else:
         with suppress(OSError):  # Linux alone
             Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak(device: str) -> int | None:
-    """Bytes at most since `reset_peak`, on the GPU or of this process; None where that cannot be known."""
+    """Bytes at most since `reset_peak`, of this process; None where that cannot be known.
+
+    On GPUs it is the sum over those that are visible, each at its own peak: one that the model is not spread over adds nothing.
+    """
     if device.startswith("cuda"):
         import torch
 
-        return int(torch.cuda.max_memory_allocated(device))
+        return sum(torch.cuda.max_memory_allocated(gpu) for gpu in range(torch.cuda.device_count()))
     with suppress(OSError):
         status = Path("/proc/self/status").read_text()
         return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,13 @@ from urllib.parse import quote
 from medrival import fingerprints
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingAsset, first_line
+from medrival.models.files import Part, kinds, parts
 
 MARKS = ("config.json", "open_clip_config.json", "adapter_config.json", "pytorch_model.bin", "*.pth")
 """A directory with one of these is a model's; the last two are layouts of authors that wrote no configuration."""
 
 TEXTS = ("*.json", "*.jinja", "*.txt", "*.model")
-WEIGHTS = ("*.safetensors", "*pytorch_model*.bin")
-"""Of these, a repository's first kind is fetched: what can carry code only where there is nothing else."""
-
-KNOWN: Mapping[str, Any] = {"allow_patterns": [*TEXTS, WEIGHTS[0]], "ignore_patterns": ["*/*"]}
-"""What the hub's client must find in its cache to take a model as complete, in the client's words."""
+"""What is read of a repository besides weights."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,26 @@ class Resolved:
         bytes: of these files.
         revision: the hub's commit they are of, or "" where that is not known.
         base: the same of the model that an adapter directory changes.
+        beside: the same of what the adapter reads of other models, by their names.
     """
 
     sha256: str
     bytes: int
     revision: str = ""
     base: Resolved | None = None
+    beside: Mapping[str, Resolved] = field(default_factory=dict)
+
+    @property
+    def hashes(self) -> list[str]:
+        """Of all that is read for the model, but not for its base model, which is another row."""
+        return [self.sha256, *(one.sha256 for one in self.beside.values())]
 
     @property
     def known(self) -> dict[str, Any]:
         """As an outcome's notes and a lock file have it: without what is not known."""
         known = {"sha256": self.sha256, "bytes": self.bytes, "revision": self.revision, "base": self.base and self.base.known}
-        return {name: value for name, value in known.items() if value not in ("", None)}
+        known |= {"beside": {name: one.known for name, one in self.beside.items()}}
+        return {name: value for name, value in known.items() if value not in ("", None, {})}
 
 
 @cache
@@ -57,33 +64,50 @@ def resolved(card: ModelCard, assets: Path | None) -> Resolved:
     Raises:
         BrokenModel, MissingAsset: as `locate`.
     """
-    folder = locate(card, assets)
-    return Resolved(
-        sha256=fingerprints.weights(folder),
-        bytes=sum(path.stat().st_size for path in fingerprints.files_of(folder)),
-        revision=_revision(folder),
-        base=resolved(card.base, assets) if card.base else None,
-    )
+    found = _measured(locate(card, assets))
+    beside = {part.name: _measured(folder, part.files) for part, folder in _beside(card, assets)}
+    return replace(found, base=resolved(card.base, assets) if card.base else None, beside=beside)
+
+
+def settled(card: ModelCard, assets: Path | None) -> ModelCard:
+    """The row as its adapter gets it: base model and what lies in other places are the directories that `resolved` tells of.
+
+    Raises:
+        BrokenModel, MissingAsset: as `locate`.
+    """
+    base = card.base and replace(settled(card.base, assets), weights=str(locate(card.base, assets)))
+    return replace(card, base=base, places={part.name: str(folder) for part, folder in _beside(card, assets)})
 
 
 @cache
-def locate(card: ModelCard, assets: Path | None) -> Path:
-    """The local directory that holds the model, looked for once a process.
+def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> Path:
+    """The local directory that holds the model, or `only` some files of it, looked for once a process.
 
     Order: `package:`, an existing directory (relative to the catalog file), `ASSETS/models/ORG/NAME`, the hub's cache, the hub.
 
     Raises:
-        BrokenModel: the directory holds no model.
+        BrokenModel: the directory holds no model, or another revision than the row names.
         MissingAsset: it is nowhere, and the hub did not give it.
     """
     folder = _local(card, assets)
     if folder is None:
-        return _from_hub(card, assets)
-    if not any(path.is_file() for mark in MARKS for path in folder.glob(mark)):
+        return _from_hub(card, assets, only)
+    if lacking := [name for name in only if not (folder / name).is_file()]:
+        raise MissingAsset(f"{card.name}: {folder} lacks {', '.join(lacking)}")
+    if not only and not any(path.is_file() for mark in MARKS for path in folder.glob(mark)):
         raise BrokenModel(
             f"{card.name}: {folder} is no model directory: it has no config.json, open_clip_config.json or adapter_config.json"
         )
+    if re.fullmatch("[0-9a-f]{40}", card.revision) and (there := _revision(folder)) not in ("", card.revision):
+        raise BrokenModel(
+            f"{card.name}: {folder} is of revision {there[:12]}, and {card.revision[:12]} is asked for; fetch it once more"
+        )
     return folder
+
+
+def companion(card: ModelCard, part: Part, near: Path) -> ModelCard:
+    """A row for what the adapter of another reads; relative names start at a directory near it."""
+    return replace(card, weights=part.name, folder=str(near), revision="", gated=False, trusted=False, base=None)
 
 
 def place(weights: str) -> str:
@@ -131,15 +155,11 @@ def mirrored(card: ModelCard, assets: Path | str) -> Path:
     return Path(assets) / "models" / place(card.weights)
 
 
-def files_read(names: Iterable[str], *, code: bool = False) -> list[str]:
-    """The files of a repository that are read: configuration, tokenizer, weights; its Python files where that is wanted."""
+def files_read(card: ModelCard, names: Iterable[str]) -> list[str]:
+    """The files of a repository that are read: configuration, tokenizer, weights; its Python files where it is trusted."""
     top = [name for name in names if "/" not in name]
-
-    def like(*patterns: str) -> list[str]:
-        return [name for name in top if any(fnmatchcase(name, pattern) for pattern in patterns)]
-
-    weights = next((found for pattern in WEIGHTS if (found := like(pattern))), [])
-    return like(*TEXTS, *(["*.py"] if code else [])) + weights
+    texts = _like(top, *TEXTS, *(["*.py"] if card.trusted else []))
+    return texts + next((found for kind in kinds(card.adapter) if (found := _like(top, kind))), [])
 
 
 def access(card: ModelCard) -> str:
@@ -167,19 +187,16 @@ def _local(card: ModelCard, assets: Path | None) -> Path | None:
     return None
 
 
-def _from_hub(card: ModelCard, assets: Path | None) -> Path:
+def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     name, revision = place(card.weights), card.revision or None
     try:
-        with suppress(FileNotFoundError):  # not in the cache
-            folder = Path(snapshot_download(name, revision=revision, local_files_only=True, **KNOWN))
-            needed = [WEIGHTS, *([("*.py",)] if card.trusted else [])]
-            if all(any(path.match(one) for one in patterns for path in folder.iterdir()) for patterns in needed):
-                return folder
-        wanted = files_read(HfApi().list_repo_files(name, revision=revision), code=card.trusted)
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        if folder := _cached(card, only):
+            return folder
+        wanted = only or files_read(card, HfApi().list_repo_files(name, revision=revision))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
     except HFValidationError:
         raise MissingAsset(f"{card.name}: {card.weights} is neither a directory nor the name of a hub model") from None
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
@@ -189,6 +206,57 @@ def _from_hub(card: ModelCard, assets: Path | None) -> Path:
             f"(python -m medrival fetch --models {card.name} --assets {assets or 'DIR'}) and pass --assets {assets or 'DIR'}, "
             f"or allow access to the model hub{access(card)}"
         ) from error
+
+
+def _cached(card: ModelCard, only: Sequence[str]) -> Path | None:
+    """The directory in the hub's cache, where it has all that is read."""
+    from huggingface_hub import snapshot_download
+
+    known = list(only) or [*TEXTS, kinds(card.adapter)[0]]
+    read = partial(snapshot_download, local_files_only=True, allow_patterns=known, ignore_patterns=["*/*"])
+    with suppress(FileNotFoundError):  # not in the cache, or not all of it
+        folder = Path(read(place(card.weights), revision=card.revision or None))
+        if all((folder / name).is_file() for name in only) if only else _complete(card, folder):
+            return folder
+    return None
+
+
+def _complete(card: ModelCard, folder: Path) -> bool:
+    """Whether weights are there, all files of them that their index names, and code where it is to run."""
+    names = [path.name for path in folder.iterdir()]
+    kind = next((kind for kind in kinds(card.adapter) if _like(names, kind)), None)
+    if kind is None or (card.trusted and not _like(names, "*.py")):
+        return False
+    indices = [name for name in names if fnmatchcase(name.removesuffix(".index.json"), kind) and name.endswith(".index.json")]
+    return all(
+        (folder / shard).is_file()
+        for index in indices
+        for shard in json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()
+    )
+
+
+def _beside(card: ModelCard, assets: Path | None) -> list[tuple[Part, Path]]:
+    """What the row's adapter reads of other places, and the directories that have it.
+
+    Looked for in the same ORG/NAME layout as the model's directory first, then as the model itself.
+    """
+    folder = locate(card, assets)
+    found = []
+    for part in parts(card.adapter, folder):
+        try:
+            found.append((part, locate(companion(card, part, folder.parent.parent), assets, part.files)))
+        except MissingAsset as error:
+            raise MissingAsset(f"{card.name}: {folder} names {part.name} as its {part.role}: {error}") from error
+    return found
+
+
+def _measured(folder: Path, only: tuple[str, ...] = ()) -> Resolved:
+    size = sum(path.stat().st_size for path in fingerprints.files_of(folder, only))
+    return Resolved(fingerprints.weights(folder, only), size, _revision(folder))
+
+
+def _like(names: Iterable[str], *patterns: str) -> list[str]:
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _revision(folder: Path) -> str:

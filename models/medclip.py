@@ -20,7 +20,7 @@ from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.models.checkpoint import precision
 from medrival.models.dual_encoder import lora_layers, tokens
-from medrival.models.own_layout import Weights, bert, of_transformers, projection, read_weights, shape, split
+from medrival.models.own_layout import Weights, bert, of_transformers, projection, read_weights, require_room, shape, split
 
 SIZE, MEAN, DEVIATION, LENGTH = 224, 0.5862785803043838, 0.27950088968644304, 77
 PARTS = (
@@ -37,11 +37,13 @@ def medclip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncod
 
     Raises:
         BrokenModel: a file is missing or damaged, a weight has no place, or the precision is "4bit".
+        OutOfMemory: the weights do not fit.
     """
     from transformers import SwinConfig, SwinModel
 
-    kind = precision(card, dtype)
-    image, image_head, text, text_head, scale = split(card, read_weights(card, folder / "pytorch_model.bin"), *PARTS)
+    kind, file = precision(card, dtype), folder / "pytorch_model.bin"
+    require_room(card, [file], device, dtype)
+    image, image_head, text, text_head, scale = split(card, read_weights(card, file), *PARTS)
     swin = of_transformers(card, SwinModel, SwinConfig(**shape(card, "Swin", _shape, image)), image)
     words, tokenizer = bert(card, folder, text)
     see, read = projection(image_head[""]), projection(text_head[""])

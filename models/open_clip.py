@@ -17,6 +17,14 @@ from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import needs_trust, precision
 from medrival.models.dual_encoder import lora_layers
+from medrival.models.files import place
+from medrival.models.placement import refuse_too_large, shapes
+
+WEIGHTS = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"),
+    *("open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"),
+)
+"""In the order in which open_clip looks for them (open_clip_torch 3.3, factory.py)."""
 
 
 def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
@@ -25,16 +33,19 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
     Raises:
         BrokenModel: the directory does not load, the configuration of a text tower of transformers is not to be found, the
             tokenizer needs code and the user does not trust the model, or the precision is "4bit".
+        OutOfMemory: the weights do not fit.
     """
     from open_clip import create_model, get_tokenizer
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    place, kind, text = f"local-dir:{folder}", precision(card, dtype), _text_config(card, folder)
+    name, kind, text = f"local-dir:{folder}", precision(card, dtype), _text_config(card, folder)
+    tower = _text_tower(card, folder, text)
     try:
-        module = create_model(place, require_pretrained=True, **_text_tower(card, folder, text))
+        refuse_too_large(card, shapes(_weight_file(folder)), device, dtype)
+        module = create_model(name, require_pretrained=True, **tower)
         # Said in any case: the checkpoint's own configuration could say that its code is trusted.
         options = {"trust_remote_code": card.trusted} if text.get("hf_tokenizer_name") else {}
-        tokenizer = get_tokenizer(place, **options)
+        tokenizer = get_tokenizer(name, **options)
     except pickle.UnpicklingError as error:
         raise BrokenModel(f"{card.name}: weights in {folder} hold more than weights, which could run code") from error
     except (OSError, SafetensorError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -59,6 +70,11 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
     return DualEncoder(module, module.visual, lora, prepare, image_features, text_features, scale)
 
 
+def _weight_file(folder: Path) -> list[Path]:
+    """The file that open_clip reads, where it has one of the usual names."""
+    return [folder / name for name in WEIGHTS if (folder / name).is_file()][:1]
+
+
 def _text_config(card: ModelCard, folder: Path) -> dict[str, Any]:
     try:
         settings = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
@@ -70,25 +86,19 @@ def _text_config(card: ModelCard, folder: Path) -> dict[str, Any]:
 def _text_tower(card: ModelCard, folder: Path, text: Mapping[str, Any]) -> dict[str, Any]:
     """What to tell open_clip where the text tower is one of transformers: the directory that has its config.json.
 
-    The weights are in open_clip's own file; the configuration may lie beside it, in a directory of its own (`ORG/NAME` beside
-    that of the model), or in the hub's cache.
+    The weights are in open_clip's own file; the configuration may lie in a directory of its own.
 
     Raises:
         BrokenModel: it lies nowhere, or needs code of its own.
     """
-    from huggingface_hub import try_to_load_from_cache
     from transformers import AutoConfig
 
     name = text.get("hf_model_name")
     if not name:
         return {}
-    cached = try_to_load_from_cache(name, "config.json") if name.count("/") == 1 else None
-    files = [folder / "config.json", folder / name / "config.json", folder.parent.parent / name / "config.json"]
-    for file in [*files, *([Path(cached)] if isinstance(cached, str) else [])]:
-        if file.is_file():
-            try:  # open_clip would ask at the terminal whether to run code that lies beside it
-                AutoConfig.from_pretrained(file.parent, local_files_only=True, trust_remote_code=False)
-            except (OSError, ValueError) as error:
-                raise BrokenModel(f"{card.name}: {file} is not of a model of transformers: {first_line(error)}") from error
-            return {"text_cfg": {**text, "hf_model_name": str(file.parent), "hf_model_pretrained": False}}
-    raise BrokenModel(f"{card.name}: its text tower is {name}, whose config.json is missing; put that file into {folder}")
+    where = folder if (folder / "config.json").is_file() else place(card, folder, name)
+    try:  # open_clip would ask at the terminal whether to run code that lies beside it
+        AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise BrokenModel(f"{card.name}: {where}/config.json is not of a model of transformers: {first_line(error)}") from error
+    return {"text_cfg": {**text, "hf_model_name": str(where), "hf_model_pretrained": False}}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,23 @@ from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
+from medrival.models.placement import refuse_too_large, shapes
 
 Weights = Mapping[str, torch.Tensor]
+
+
+def require_room(card: ModelCard, paths: Iterable[Path], device: str, dtype: str) -> None:
+    """Refuse weights for which there is no room, before they are read.
+
+    Raises:
+        BrokenModel: as `read_weights`.
+        OutOfMemory: with the figures.
+    """
+    stored: dict[str, list[int]] = {}
+    for path in paths:
+        with _readable(card, path):
+            stored |= shapes([path])
+    refuse_too_large(card, stored, device, dtype)
 
 
 def read_weights(card: ModelCard, path: Path) -> Any:
@@ -22,10 +38,16 @@ def read_weights(card: ModelCard, path: Path) -> Any:
     Raises:
         BrokenModel: the file is missing, damaged, or holds anything that would run code.
     """
+    with _readable(card, path):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def _readable(card: ModelCard, path: Path) -> Iterator[None]:
     if not path.is_file():
         raise BrokenModel(f"{card.name}: {path.parent} lacks {path.name}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        yield
     except pickle.UnpicklingError as error:
         raise BrokenModel(f"{card.name}: {path} is damaged, or holds more than weights and could run code") from error
     except (OSError, EOFError, RuntimeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from medrival.catalog import ModelCard
 from medrival.errors import OutOfMemory
 from medrival.memory import NF4_BITS
 
+Shapes = Mapping[str, Sequence[int]]
+"""Shapes of weights, by their names."""
 BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 """Of a weight, by the precision it is loaded in."""
 WHOLE = re.compile(r"embed|lm_head|qformer|\.head\.attention\.|(?<!\.weight)$")
@@ -27,24 +30,37 @@ TOGETHER = 0.9
 def placed(card: ModelCard, folder: Path, device: str, dtype: str) -> dict[str, Any]:
     """What transformers must be told about where the weights go: nothing where the device holds them.
 
-    Where one GPU is not enough, accelerate spreads them over all that are visible, and over nothing else. Only the weights are
-    counted: a batch needs room too, and is halved until it fits.
+    Where one GPU is not enough, accelerate spreads them over all that are visible, and over nothing else.
 
     Raises:
         OutOfMemory: the weights alone are larger than what is free.
     """
+    stored = shapes(weight_files(folder))
+    refuse_too_large(card, stored, device, dtype, divides=True)
     rooms = free(device)
-    room = list(rooms.values())
-    needed = weights(folder, dtype)
-    if not room or needed <= room[0]:
+    if not rooms or size(stored, dtype) <= next(iter(rooms.values())):
         return {}
-    if len(room) > 1 and needed <= TOGETHER * sum(room):
-        return {"device_map": "auto", "max_memory": {gpu: int(size) for gpu, size in rooms.items()}}
-    smaller = f"{_gb(weights(folder, '4bit'))} with --dtype 4bit, {_gb(weights(folder, 'bfloat16'))} with --dtype bfloat16"
-    together = f", and {_gb(sum(room))} on all {len(room)} GPUs" if len(room) > 1 else ""
+    return {"device_map": "auto", "max_memory": {gpu: int(room) for gpu, room in rooms.items()}}
+
+
+def refuse_too_large(card: ModelCard, stored: Shapes, device: str, dtype: str, *, divides: bool = False) -> None:
+    """Refuse weights for which there is no room. They alone are counted: a batch needs room too, and is halved until it fits.
+
+    Args:
+        divides: whether transformers loads them, which spreads them over several GPUs and packs them into 4 bits.
+
+    Raises:
+        OutOfMemory: with the figures.
+    """
+    room, needed = list(free(device).values()), size(stored, dtype)
+    if not room or needed <= (max(room[0], TOGETHER * sum(room)) if len(room) > 1 and divides else room[0]):
+        return
+    together = f", and {_gb(sum(room))} on all {len(room)} GPUs" if len(room) > 1 and divides else ""
+    sizes = {kind: size(stored, kind) for kind in (("4bit", "bfloat16") if divides else ("bfloat16",))}
+    smaller = ", ".join(f"{_gb(one)} with --dtype {kind}" for kind, one in sizes.items() if one < needed)
     raise OutOfMemory(
         f"{card.name}: its weights take {_gb(needed)} in {dtype}, and {_gb(room[0])} are free on {device}{together}; "
-        f"they take {smaller}"
+        + (f"they take {smaller}" if smaller else "it needs a larger device")
     )
 
 
@@ -62,25 +78,31 @@ def refuse_offloaded(card: ModelCard, module: Any) -> None:
 
 
 def weights(folder: Path, dtype: str) -> float:
-    """Bytes that a checkpoint's weights take in a precision: "float32", "float16", "bfloat16" or "4bit".
+    """Bytes that a checkpoint of transformers takes in a precision; see `size`."""
+    return size(shapes(weight_files(folder)), dtype)
+
+
+def size(stored: Shapes, dtype: str) -> float:
+    """Bytes that weights take in a precision: "float32", "float16", "bfloat16" or "4bit".
 
     In 4 bits are the matrices of the layers, in the language model, the projector and the image tower; what `WHOLE` names stays
     in bfloat16, as do norms, biases and matrices of no layer.
     """
-    return sum(_taken(name, shape, dtype) for name, shape in shapes(folder).items())
+    return sum(_taken(name, shape, dtype) for name, shape in stored.items())
 
 
-def shapes(folder: Path) -> dict[str, list[int]]:
-    """Names and shapes of a checkpoint's weights, without the weights: from the headers of safetensors, or of what is pickled.
+def shapes(files: Iterable[Path]) -> dict[str, list[int]]:
+    """Names and shapes of stored weights, without the weights: from the headers of safetensors, or of what is pickled.
 
     Raises:
         UnpicklingError: there is code among the pickled weights.
     """
     found: dict[str, list[int]] = {}
-    for file in weight_files(folder):
+    for file in files:
         if file.suffix != ".safetensors":
             pickled = torch.load(file, mmap=is_zipfile(file), weights_only=True, map_location="meta")
-            found |= {name: list(weight.shape) for name, weight in pickled.items() if isinstance(weight, torch.Tensor)}
+            named = {file.name: pickled} if isinstance(pickled, torch.Tensor) else pickled.get("state_dict", pickled)
+            found |= {name: list(weight.shape) for name, weight in named.items() if isinstance(weight, torch.Tensor)}
             continue
         with safe_open(file, framework="pt") as stored:
             found |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118 - keys() is all it has
@@ -113,7 +135,7 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in sorted(set(names))]
 
 
-def _taken(name: str, shape: list[int], dtype: str) -> float:
+def _taken(name: str, shape: Sequence[int], dtype: str) -> float:
     if dtype != "4bit":
         return prod(shape) * BYTES[dtype]
     layer = len(shape) == 2 and not WHOLE.search(name)

@@ -19,8 +19,9 @@ from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.models.checkpoint import precision
 from medrival.models.dual_encoder import lora_layers, tokens
-from medrival.models.own_layout import Weights, bert, filled, projection, read_weights, shape
+from medrival.models.own_layout import Weights, bert, filled, projection, read_weights, require_room, shape
 
+FILES = ("image_encoder(resnet50).pth", "text_encoder.pth", "text_projection_layer.pth")
 HEADS, LENGTH, SCALE = 8, 77, exp(4.4292)
 """What the weights do not tell: heads of the attention pooling, tokens of a text, learned logit scale (the authors' demo)."""
 
@@ -30,15 +31,18 @@ def pmc_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnco
 
     Raises:
         BrokenModel: a file is missing or damaged, a weight has no place, or the precision is "4bit".
+        OutOfMemory: the weights do not fit.
     """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     kind = precision(card, dtype)
-    weights = read_weights(card, folder / "image_encoder(resnet50).pth")
+    seeing, reading, projecting = (folder / name for name in FILES)
+    require_room(card, (seeing, reading, projecting), device, dtype)
+    weights = read_weights(card, seeing)
     resnet = filled(card, ModifiedResNet(**shape(card, "ResNet", _shape, weights), heads=HEADS), weights)
-    words, tokenizer = bert(card, folder, read_weights(card, folder / "text_encoder.pth"))
-    head = projection(read_weights(card, folder / "text_projection_layer.pth").T)
+    words, tokenizer = bert(card, folder, read_weights(card, reading))
+    head = projection(read_weights(card, projecting).T)
     module = torch.nn.ModuleDict({"image": resnet, "text": words, "text_head": head})
     module.eval().requires_grad_(False).to(device, kind)
     transform = image_transform_v2(PreprocessCfg(size=resnet.image_size), is_train=False)

@@ -126,10 +126,10 @@ def hub() -> Iterator[Hub]:
     server.server_close()
 
 
-def row(name: str, weights: str, more: str = "") -> str:
+def row(name: str, weights: str, more: str = "", adapter: str = "dual_encoder:transformers") -> str:
     return (
         f'[models.{name}]\nkind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nweights = "{weights}"\n'
-        f'adapter = "medrival.models.dual_encoder:transformers"\n{more}\n'
+        f'adapter = "medrival.models.{adapter}"\n{more}\n'
     )
 
 
@@ -255,7 +255,7 @@ def test_the_configuration_of_an_open_clip_text_tower_is_fetched_beside_it(hub, 
         "someone/open": {"open_clip_config.json": named, "open_clip_model.safetensors": b"weights"},
         "someone/bert": {"config.json": b"{}", "model.safetensors": b"not read"},
     }
-    status, said = fetch(row("mine", "hf-hub:someone/open"))
+    status, said = fetch(row("mine", "hf-hub:someone/open", adapter="open_clip:open_clip"))
     assert status == 0, said
     assert (tmp_path / "DIR" / "models" / "someone" / "bert" / "config.json").read_bytes() == b"{}"
     assert not (tmp_path / "DIR" / "models" / "someone" / "bert" / "model.safetensors").exists()

@@ -1,6 +1,8 @@
 """Where weights are looked for, what is read of a repository, and what a missing model says."""
 
+import json
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from shutil import copytree
 
@@ -9,6 +11,7 @@ import pytest
 from medrival import fingerprints
 from medrival.catalog import load
 from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset
+from medrival.models.files import KINDS, PARTS, parts
 from medrival.weights import files_read, locate, place, resolved
 
 
@@ -72,20 +75,67 @@ def test_a_missing_model_says_how_to_get_it_and_a_gated_one_where_to_ask(clip, t
             ["model-1.safetensors", "model.safetensors.index.json", "m.onnx"],
             ["model.safetensors.index.json", "model-1.safetensors"],
         ),
-        (["open_clip_pytorch_model.bin", "training_args.bin"], ["open_clip_pytorch_model.bin"]),
+        (["pytorch_model-1.bin", "pytorch_model-2.bin", "training_args.bin"], ["pytorch_model-1.bin", "pytorch_model-2.bin"]),
         (["original/consolidated.pth", "onnx/config.json", "onnx/model.safetensors"], []),
     ],
 )
-def test_only_files_that_are_read_are_fetched_and_pickles_only_where_there_is_nothing_else(names, weights):
-    assert files_read(["README.md", "config.json", "vocab.txt", "modeling.py", *names]) == [
+def test_only_files_that_are_read_are_fetched_and_pickles_only_where_there_is_nothing_else(clip, names, weights):
+    assert files_read(clip, ["README.md", "config.json", "vocab.txt", "modeling.py", *names]) == [
         "config.json",
         "vocab.txt",
         *weights,
     ]
 
 
-def test_code_is_fetched_only_for_a_model_that_is_trusted():
-    assert files_read(["a.py", "config.json"], code=True) == ["a.py", "config.json"]
+BOTH = ("open_clip_pytorch_model.bin", "open_clip_model.safetensors", "model.safetensors", "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "names", "weights"),
+    [
+        ("medrival.models.open_clip:open_clip", BOTH, ["open_clip_model.safetensors"]),
+        ("medrival.models.open_clip:open_clip", ("model.safetensors", BOTH[0]), ["open_clip_pytorch_model.bin"]),
+        ("medrival.models.open_clip:open_clip", ("pytorch_model.bin",), ["pytorch_model.bin"]),
+        ("medrival.models.dual_encoder:transformers", BOTH, ["model.safetensors"]),
+        ("medrival.models.dual_encoder:transformers", (BOTH[0], BOTH[3]), ["pytorch_model.bin"]),
+        ("theirs:load", BOTH[:3], ["open_clip_model.safetensors", "model.safetensors"]),
+    ],
+)
+def test_of_a_repository_in_two_forms_the_one_that_the_adapter_reads_is_fetched(clip, adapter, names, weights):
+    assert files_read(replace(clip, adapter=adapter), names) == weights
+
+
+def test_code_is_fetched_only_for_a_model_that_is_trusted(clip):
+    assert files_read(replace(clip, trusted=True), ["a.py", "config.json"]) == ["a.py", "config.json"]
+
+
+def test_another_revision_than_the_row_names_is_refused_where_it_is_known(clip, rows, tmp_path):
+    folder = copytree(locate(rows.models["pocket-clip"], None), tmp_path / "models" / "someone" / "clip")
+    pinned = replace(clip, revision="d" * 40)
+    assert locate(replace(pinned, name="of no known revision"), tmp_path) == folder
+    notes = folder / ".cache" / "huggingface" / "download"
+    notes.mkdir(parents=True)
+    (notes / "config.json.metadata").write_text(f"{'c' * 40}\netag\n1.0\n")
+    with pytest.raises(BrokenModel, match=r"mine: .* is of revision cccccccccccc, and dddddddddddd is asked for"):
+        locate(pinned, tmp_path)
+    assert locate(replace(pinned, revision="c" * 40), tmp_path) == folder
+
+
+def test_what_is_said_of_adapters_is_said_of_some_that_are_there(rows):
+    adapters = {row.adapter for row in rows.models.values()}
+    assert [pattern for pattern in (*KINDS, *PARTS) if not any(fnmatchcase(one, pattern) for one in adapters)] == []
+
+
+def test_a_directory_inside_the_models_own_is_part_of_it_and_one_outside_is_not(tmp_path):
+    folder = tmp_path / "model"
+    for inside in (folder / "vit", tmp_path / "other"):
+        inside.mkdir(parents=True)
+    adapter = "medrival.models.llava_med:llava_med"
+    told = {}
+    for name in ("./vit", "../other", "org/name"):
+        (folder / "config.json").write_text(json.dumps({"mm_vision_tower": name}))
+        told[name] = [part.name for part in parts(adapter, folder)]
+    assert told == {"./vit": [], "../other": ["../other"], "org/name": ["org/name"]}
 
 
 def test_no_catalog_row_can_trust_itself(tmp_path):

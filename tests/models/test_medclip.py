@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from medrival.errors import BrokenModel
+from medrival.errors import BrokenModel, OutOfMemory
+from medrival.models import placement
 from medrival.models.medclip import DEVIATION, MEAN, medclip
 from tests.models.miniature_dual_encoders import (
     TEXTS,
@@ -102,3 +103,15 @@ def test_a_damaged_file_is_one_message(load, folder):
 def test_4_bits_are_refused_before_anything_is_loaded(rows, tmp_path):
     with pytest.raises(BrokenModel, match="4bit is for models that transformers loads"):
         medclip(rows.models["pocket-clip"], tmp_path, "cpu", "4bit")
+
+
+def test_a_model_for_which_there_is_no_room_says_so_before_it_is_read(load, folder, monkeypatch):
+    needed = 4 * sum(weight.numel() for weight in torch.load(folder / "pytorch_model.bin").values())
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed})
+    assert load()
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed - 1})
+    monkeypatch.setattr("medrival.models.medclip.read_weights", None)  # would fail if it were called
+    with pytest.raises(
+        OutOfMemory, match=r"pocket-clip: its weights take .* GB in float32, and .* GB are free on cpu; .*bfloat16"
+    ):
+        load()

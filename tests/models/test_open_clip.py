@@ -1,6 +1,7 @@
 """The adapter for open_clip's checkpoints against open_clip itself, and against directories that it must refuse."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
@@ -9,8 +10,10 @@ import open_clip as library
 import pytest
 import torch
 
-from medrival.errors import BrokenModel
+from medrival.errors import BrokenModel, MissingAsset, OutOfMemory
+from medrival.models import placement
 from medrival.models.open_clip import open_clip
+from medrival.weights import resolved, settled
 from tests.models.miniature_dual_encoders import TEXTS, mixed_images, save_biomed_clip, save_open_clip
 
 
@@ -24,8 +27,18 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture
-def load(rows):
-    return lambda folder, **row: open_clip(replace(rows.models["pocket-clip"], name="mini", **row), folder, "cpu", "float32")
+def card(rows):
+    return lambda folder, **row: replace(rows.models["openclip-vit-b32"], name="mini", weights=str(folder), **row)
+
+
+@pytest.fixture
+def load(card):
+    """Loads a directory as a run does."""
+
+    def load(folder, assets=None, **row):
+        return open_clip(settled(card(folder, **row), assets), folder, "cpu", "float32")
+
+    return load
 
 
 @pytest.mark.parametrize("name", ["own", "biomed"])
@@ -66,15 +79,30 @@ def without_text_config(saved, tmp_path) -> Path:
     return folder
 
 
-def test_a_text_tower_is_found_beside_the_model_and_never_asked_of_the_network(load, saved, tmp_path):
+def test_a_text_tower_is_found_beside_the_model_or_in_assets(load, saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     folder = without_text_config(saved, tmp_path)
-    with pytest.raises(BrokenModel, match=r"text tower is bert/tiny, whose config.json is missing; put that file into .*name"):
+    with pytest.raises(MissingAsset, match=r"mini: .*name names bert/tiny as its text tower: .*put its files into .*bert/tiny"):
         load(folder)
-    other = tmp_path / "models" / "bert" / "tiny"
-    other.mkdir(parents=True)
-    (other / "config.json").write_bytes((saved / "biomed" / "config.json").read_bytes())
+    tower = tmp_path / "models" / "bert" / "tiny"
+    tower.mkdir(parents=True)
+    (tower / "config.json").write_bytes((saved / "biomed" / "config.json").read_bytes())
+    elsewhere = shutil.copytree(folder, tmp_path / "runs" / "mine" / "last")
     with torch.inference_mode():
-        torch.testing.assert_close(load(folder).text_features(TEXTS), load(saved / "biomed").text_features(TEXTS))
+        expected = load(saved / "biomed").text_features(TEXTS)
+        for found in (load(folder), load(elsewhere, assets=tmp_path)):
+            torch.testing.assert_close(found.text_features(TEXTS), expected)
+
+
+def test_of_a_text_tower_the_configuration_alone_is_part_of_what_the_model_is(card, saved, tmp_path):
+    model, tower = card(without_text_config(saved, tmp_path)), tmp_path / "models" / "bert" / "tiny"
+    tower.mkdir(parents=True)
+    (tower / "config.json").write_bytes((saved / "biomed" / "config.json").read_bytes())
+    before = resolved.__wrapped__(model, None)
+    (tower / "pytorch_model.bin").write_text("not read")
+    assert resolved.__wrapped__(model, None) == before
+    assert before.beside["bert/tiny"].bytes == (tower / "config.json").stat().st_size
+    assert resolved(card(saved / "biomed"), None).beside == {}, "it lies in the model's own directory"
 
 
 def test_a_checkpoint_without_weights_is_refused_not_filled_with_random_numbers(load, saved, tmp_path):
@@ -87,7 +115,7 @@ def test_a_checkpoint_without_weights_is_refused_not_filled_with_random_numbers(
 def test_a_directory_without_usable_configuration_is_one_message(load, tmp_path, settings):
     if settings is not None:
         (tmp_path / "open_clip_config.json").write_text(settings)
-    with pytest.raises(BrokenModel, match=r"has no usable open_clip_config.json"):
+    with pytest.raises(BrokenModel, match=r"has no usable open_clip_config.json|is no model directory"):
         load(tmp_path)
 
 
@@ -192,3 +220,14 @@ def test_the_code_of_a_text_tower_is_not_run_and_not_asked_about(load, saved, tm
 def test_4_bits_are_refused_before_anything_is_loaded(rows, tmp_path):
     with pytest.raises(BrokenModel, match=r"pocket-clip: --dtype 4bit is for models that transformers loads"):
         open_clip(rows.models["pocket-clip"], tmp_path, "cpu", "4bit")
+
+
+@pytest.mark.parametrize("name", ["own", "biomed"])
+def test_a_model_for_which_there_is_no_room_says_so_before_it_is_read(load, saved, monkeypatch, name):
+    needed = 4 * sum(weight.numel() for weight in library.create_model(f"local-dir:{saved / name}").state_dict().values())
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed})
+    assert load(saved / name)
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed - 1})
+    monkeypatch.setattr(library, "create_model", None)  # would fail if it were called
+    with pytest.raises(OutOfMemory, match=r"mini: its weights take .* GB in float32, and .* GB are free on cpu; .*bfloat16"):
+        load(saved / name)

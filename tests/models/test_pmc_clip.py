@@ -4,7 +4,8 @@ import pytest
 import torch
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-from medrival.errors import BrokenModel
+from medrival.errors import BrokenModel, OutOfMemory
+from medrival.models import placement
 from medrival.models.pmc_clip import pmc_clip
 from tests.models.miniature_dual_encoders import TEXTS, bert_tokenizer, bert_tower, mixed_images, resnet_tower, save_pmc_clip
 
@@ -62,3 +63,16 @@ def test_a_missing_weight_is_named(load, folder, name):
 def test_4_bits_are_refused_before_anything_is_loaded(rows, tmp_path):
     with pytest.raises(BrokenModel, match="4bit is for models that transformers loads"):
         pmc_clip(rows.models["pocket-clip"], tmp_path, "cpu", "4bit")
+
+
+def test_a_model_for_which_there_is_no_room_says_so_before_it_is_read(load, folder, monkeypatch):
+    stored = [torch.load(file) for file in folder.glob("*.pth")]
+    needed = 4 * sum(weight.numel() for one in stored for weight in (one.values() if isinstance(one, dict) else [one]))
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed})
+    assert load()
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed - 1})
+    monkeypatch.setattr("medrival.models.pmc_clip.read_weights", None)  # would fail if it were called
+    with pytest.raises(
+        OutOfMemory, match=r"pocket-clip: its weights take .* GB in float32, and .* GB are free on cpu; .*bfloat16"
+    ):
+        load()
