@@ -1,8 +1,9 @@
-"""LLaVA-Med v1.5 as it is published (`llava_mistral`), read into transformers' LLaVA: the same network under other names.
+"""LLaVA-Med v1.5 and HuatuoGPT-Vision as they are published, read into transformers' LLaVA: the same network, other names.
 
-Facts: the code at github.com/microsoft/LLaVA-Med: the names of the weights (llava_arch.py), the prompt (conversation.py,
-`mistral_instruct`), images padded to squares of the mean colour (mm_utils.py; there off the middle by a random pixel, here
-never), and an image tower that may lie in a repository of its own (multimodal_encoder/builder.py).
+Facts: the code at github.com/microsoft/LLaVA-Med and github.com/FreedomIntelligence/HuatuoGPT-Vision: the names of the weights
+(llava_arch.py), the prompts (conversation.py, `mistral_instruct`; cli.py), images padded to squares of the mean colour
+(mm_utils.py, there off the middle by a random pixel, here never; cli.py), and an image tower that may lie in a folder or
+repository of its own (multimodal_encoder/builder.py).
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from math import isqrt
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
+
+from safetensors import SafetensorError
 
 from medrival.catalog import ModelCard
 from medrival.contracts import Generator
-from medrival.errors import BrokenModel, MissingAsset, first_line
+from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import load_module, read, refuse_missing
+from medrival.models.files import TOWER, place
 from medrival.models.generator import speaking
-from medrival.models.placement import shapes
-from medrival.weights import locate
+from medrival.models.llava import Spliced
+from medrival.models.placement import refuse_too_large, shapes, weight_files
 
 NAMES = {
     r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_tower.",
@@ -31,37 +35,58 @@ NAMES = {
     r"^model\.layers\.": "model.language_model.layers.",
     r"^model\.norm\.": "model.language_model.norm.",
 }
-TOWER = "model.vision_tower.vision_tower.vision_model."
 CONSTANT = ("position_ids", "inv_freq")
 """Ends of names under which older versions of transformers stored what follows from the config."""
 EXPECTED = {"mm_projector_type": "mlp2x_gelu", "mm_use_im_start_end": False, "mm_use_im_patch_token": False}
+ABSENT = {"mm_projector_type": "linear", "mm_use_im_start_end": False, "mm_use_im_patch_token": False}
+"""What LLaVA's own code takes for a key that a config does not have."""
+LANGUAGES = {"llava_mistral": "mistral", "llava_qwen2": "qwen2", "llava_llama": "llama"}
+"""The language models of LLaVA's own layout, by its `model_type`."""
 FEATURES: Mapping[str, Literal["default", "full"]] = {"patch": "default", "cls_patch": "full"}
-TEMPLATE = (
+MISTRAL_INSTRUCT = (
     "{% for turn in messages %}"
     "{% if turn.role == 'user' %}[INST] {{ turn.content }} [/INST]{% else %} {{ turn.content }} </s>{% endif %}"
     "{% endfor %}"
 )
+HUATUO = (
+    "{% for turn in messages %}{{ '<|' + turn.role + '|>\\n' + (turn.content | trim) }}"
+    "{{ '\\n' if turn.role == 'user' else ' \\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
 
 
 def llava_med(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
-    """LLaVA-Med v1.5, or another checkpoint of its layout whose image tower is one of OpenAI's CLIP.
-
-    Its vocabulary has no token for an image, and none is added, as its row of the embedding would be made up: the tokenizer's
-    unknown token stands in its place, which a tokenizer that falls back to bytes never writes.
+    """LLaVA-Med v1.5, or another checkpoint of its layout that is asked as it is.
 
     Raises:
         BrokenModel: another layout; weights that are missing, misshapen or left over; no tokenizer.
-        MissingAsset: the image tower lies neither in the checkpoint nor where its name says.
         OutOfMemory: the weights do not fit.
     """
-    from transformers import CLIPVisionModel, LlavaForConditionalGeneration, MistralConfig
+    return _converted(card, folder, device, dtype, {"llava_mistral"}, MISTRAL_INSTRUCT)
 
-    own = _own_config(card, folder)
-    stored = shapes(folder)
-    beside = None if any(name.startswith(TOWER) for name in stored) else _beside(card, folder, own["mm_vision_tower"])
-    text = MistralConfig.from_dict({**own, "model_type": "mistral"})
+
+def huatuogpt_vision(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
+    """HuatuoGPT-Vision 7B (on Qwen2) and 34B (on Yi, which is a Llama), or another checkpoint that is asked as they are.
+
+    Raises:
+        BrokenModel: see `llava_med`.
+        OutOfMemory: the weights do not fit.
+    """
+    return _converted(card, folder, device, dtype, {"llava_qwen2", "llava_llama"}, HUATUO)
+
+
+def _converted(card: ModelCard, folder: Path, device: str, dtype: str, layouts: Collection[str], template: str) -> Generator:
+    """A checkpoint of LLaVA's own layout whose image tower is one of OpenAI's CLIP."""
+    from transformers import AutoConfig, CLIPVisionModel, LlavaForConditionalGeneration
+
+    own = _own_config(card, folder, layouts)
+    stored = _stored(card, folder)
+    beside = None if any(name.startswith(TOWER) for name in stored) else place(card, folder, own["mm_vision_tower"])
+    refuse_too_large(card, stored | (_seeing(beside) if beside else {}), device, dtype, divides=True)
+    text = AutoConfig.for_model(**{**own, "model_type": LANGUAGES[own["model_type"]]})
     tokenizer = _tokenizer(card, folder, text)
-    config = _config(own, text, _described(beside) if beside else _measured(stored), tokenizer.unk_token_id)
+    vision = _described(beside) if beside else _measured(stored)
+    config = _config(own, text, vision, _image_token(card, tokenizer, text.vocab_size))
     module, report = read(card, LlavaForConditionalGeneration, folder, device, dtype, config=config, key_mapping=NAMES)
     lacking = {*report["missing_keys"], *report["mismatched_keys"]}
     if beside:
@@ -69,19 +94,27 @@ def llava_med(card: ModelCard, folder: Path, device: str, dtype: str) -> Generat
         lacking = {name for name in lacking if not str(name).startswith("model.vision_tower.")}
     refuse_missing(card, folder, module, lacking)
     _refuse_left_over(card, folder, report["unexpected_keys"])
-    return speaking(card, module, _processor(config, tokenizer, pad=own.get("image_aspect_ratio") == "pad"))
+    return speaking(card, module, _processor(config, tokenizer, template))
 
 
-def _own_config(card: ModelCard, folder: Path) -> dict[str, Any]:
+def _stored(card: ModelCard, folder: Path) -> dict[str, list[int]]:
+    try:
+        return shapes(weight_files(folder))
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        raise BrokenModel(f"{card.name}: weights in {folder} cannot be read ({first_line(error)}); fetch them again") from error
+
+
+def _own_config(card: ModelCard, folder: Path, layouts: Collection[str]) -> dict[str, Any]:
     try:
         own: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BrokenModel(f"{card.name}: {folder} has no readable config.json: {first_line(error)}") from error
-    if own.get("model_type") != "llava_mistral":
-        raise BrokenModel(f"{card.name}: the model in {folder} is {own.get('model_type')!r}, not 'llava_mistral'")
+    if own.get("model_type") not in layouts:
+        wanted = " or ".join(map(repr, sorted(layouts)))
+        raise BrokenModel(f"{card.name}: the model in {folder} is {own.get('model_type')!r}, not {wanted}")
     for key, value in EXPECTED.items():
-        if own.get(key) != value:
-            raise BrokenModel(f"{card.name}: {folder} has {key} = {own.get(key)!r}; only {value!r} can be converted")
+        if (found := own.get(key, ABSENT[key])) != value:
+            raise BrokenModel(f"{card.name}: {folder} has {key} = {found!r}; only {value!r} can be converted")
     return own
 
 
@@ -126,12 +159,9 @@ def _described(tower: Path) -> Any:
     return CLIPVisionConfig.from_pretrained(tower, local_files_only=True)
 
 
-def _beside(card: ModelCard, folder: Path, name: str) -> Path:
-    """Where the image tower lies: in the same ORG/NAME layout as the checkpoint, or where the hub's client keeps it."""
-    try:
-        return locate(replace(card, weights=name, revision="", folder=str(folder.parent.parent)), None)
-    except MissingAsset as error:
-        raise MissingAsset(f"{card.name}: {folder} holds no image tower; it needs {name} beside it: {error}") from error
+def _seeing(tower: Path) -> dict[str, list[int]]:
+    """Shapes of the image tower's weights, of a file that may hold CLIP's text tower too."""
+    return {name: shape for name, shape in shapes(weight_files(tower)).items() if name.startswith("vision_model.")}
 
 
 def _tokenizer(card: ModelCard, folder: Path, config: Any) -> Any:
@@ -141,23 +171,33 @@ def _tokenizer(card: ModelCard, folder: Path, config: Any) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False)
     except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BrokenModel(f"{card.name}: {folder} has no usable tokenizer: {first_line(error)}") from error
-    tokenizer.pad_token = tokenizer.eos_token  # the checkpoint pads with the unknown token, which stands for images here
+    tokenizer.pad_token = tokenizer.eos_token  # as their own code has it; the unknown token may stand for images here
     return tokenizer
 
 
-def _processor(config: Any, tokenizer: Any, pad: bool) -> Any:
-    from transformers import LlavaImageProcessor, LlavaProcessor
+def _image_token(card: ModelCard, tokenizer: Any, rows: int) -> int:
+    """A token that the tokenizer never writes and that can stand for an image, whose embedding is never read.
 
-    side = config.vision_config.image_size
-    return LlavaProcessor(
-        LlavaImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_pad=pad),
-        tokenizer,
-        patch_size=config.vision_config.patch_size,
-        vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=1,  # the class token, which is counted and then left out
-        chat_template=TEMPLATE,
-        image_token=tokenizer.unk_token,
-    )
+    None is added to the vocabulary, as its rows of the embedding and the output would be made up. Where the embedding has rows
+    without a token, the first of them is free, else the unknown token of a tokenizer that falls back to bytes.
+
+    Raises:
+        BrokenModel: no token is free.
+    """
+    free: int | None = len(tokenizer) if len(tokenizer) < rows else tokenizer.unk_token_id
+    if free is None or free in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        raise BrokenModel(f"{card.name}: its vocabulary of {rows} has no token that could stand for an image")
+    return free
+
+
+def _processor(config: Any, tokenizer: Any, template: str) -> Spliced:
+    """Pads images whatever `image_aspect_ratio` says, as HuatuoGPT-Vision's code does; LLaVA-Med's says it."""
+    from transformers import LlavaImageProcessor
+
+    side, patch = config.vision_config.image_size, config.vision_config.patch_size
+    places = (side // patch) ** 2 + (config.vision_feature_select_strategy == "full")
+    squares = LlavaImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_pad=True)
+    return Spliced(tokenizer, squares, template, config.image_token_index, places)
 
 
 def _refuse_left_over(card: ModelCard, folder: Path, names: Collection[str]) -> None:

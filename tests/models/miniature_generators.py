@@ -255,9 +255,10 @@ def byte_fallback(first: tuple[str, ...]) -> dict[str, int]:
     return {word: i for i, word in enumerate([*first, *(f"<0x{byte:02X}>" for byte in range(256)), *written])}
 
 
-def llama_words(special: tuple[str, ...] = ()) -> Any:
+def llama_words(special: tuple[str, ...] = (), start: bool = False) -> Any:
+    """`start`: whether every text begins with the start token."""
     vocabulary = byte_fallback(("<unk>", "<s>", "</s>", "<pad>"))
-    named = {"pad_token": "<pad>", "extra_special_tokens": list(special)}
+    named = {"pad_token": "<pad>", "extra_special_tokens": list(special), "add_bos_token": start}
     return hf.LlamaTokenizer(vocab=vocabulary, padding_side="right", **named)
 
 

@@ -37,7 +37,7 @@ PAPERS = {
     "Qwen/Qwen3-VL-8B-Instruct",
     *(f"lingshu-medical-mllm/Lingshu-{size}B" for size in (7, 32)),
     *(f"XiaomiMiMo/MiMo-VL-7B-{stage}" for stage in ("SFT", "RL")),
-    "FreedomIntelligence/HuatuoGPT-Vision-7B-hf",
+    "FreedomIntelligence/HuatuoGPT-Vision-7B",
     "FreedomIntelligence/HuatuoGPT-Vision-7B-Qwen2.5VL",
     "OpenGVLab/InternVL3-8B-hf",
     "google/gemma-3-4b-it",

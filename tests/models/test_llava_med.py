@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +11,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, GenerationConfig, LlavaConfig, LlavaForConditionalGeneration
 
+from medrival import fingerprints
 from medrival.checks.generator import Library, check_generator
-from medrival.errors import BrokenModel, MissingAsset
+from medrival.errors import BrokenLock, BrokenModel, MissingAsset, OutOfMemory
+from medrival.lock import Lock
+from medrival.models import placement
 from medrival.models.llava_med import llava_med
+from medrival.weights import resolved, settled
 from tests.models.miniature_generators import TEXT, ids, llama_words, pictures, spread
 from tests.models.test_generator_battery import PROMPTS, questions
 
@@ -39,7 +44,7 @@ OWN = {
 @pytest.fixture(scope="module")
 def native():
     """Transformers' own LLaVA over Mistral, and the tokenizer of words alone."""
-    words = llama_words()
+    words = llama_words(start=True)
     config = LlavaConfig(
         vision_config={"model_type": "clip_vision_model", **VISION, **IMAGE},
         text_config={"model_type": "mistral", **TEXT, **ids(words), "rope_theta": 1000000.0, "rms_norm_eps": 1e-05},
@@ -94,8 +99,13 @@ def copied(published, tmp_path):
 
 @pytest.fixture
 def load(rows):
-    card = replace(rows.models["pocket-llava"], name="llava-med")
-    return lambda folder, dtype="float32": llava_med(card, folder, "cpu", dtype)
+    """Loads a directory as a run does."""
+
+    def load(folder, dtype="float32", assets=None):
+        card = replace(rows.models["llava-med-7b"], name="llava-med", weights=str(folder))
+        return llava_med(settled(card, assets), folder, "cpu", dtype)
+
+    return load
 
 
 def pixels(images):
@@ -110,28 +120,47 @@ def pixels(images):
     return CLIPImageProcessor(**sizes)(images=squares, return_tensors="pt")["pixel_values"]
 
 
-def spliced(model, words, images, prompt):
-    """Embeddings of the prompt with the images' features where LLaVA-Med puts them, and no token in their place."""
-    chunks = f"[INST] {'<image>' + chr(10) if len(images) == 1 else ''}{prompt} [/INST]".split("<image>")
-    first, *others = [words(chunk)["input_ids"] for chunk in chunks]
+def stretches(words, text):
+    """Tokens around each image, as LLaVA-Med's `tokenizer_image_token` has them: each stretch with a start token, of which the
+    first alone is kept."""
+    first, *others = [words(chunk)["input_ids"] for chunk in text.split("<image>")]
+    start = 1 if first[:1] == [words.bos_token_id] else 0
+    return [first, *[other[start:] for other in others]]
+
+
+def spliced(model, words, images, text):
+    """Embeddings of a text with the images' features where LLaVA puts them, and no token in their place."""
     embed = model.get_input_embeddings()
     features = model.model.get_image_features(pixels(images)).pooler_output
-    parts = [embed(torch.tensor(first))]
-    for feature, other in zip(features, others, strict=True):
-        parts += [feature, embed(torch.tensor(other[1:]))]  # without a second start token
-    return torch.cat(parts)[None]
+    first, *others = [embed(torch.tensor(tokens)) for tokens in stretches(words, text)]
+    return torch.cat([first, *(part for pair in zip(features, others, strict=True) for part in pair)])[None]
+
+
+def instructed(images, prompt):
+    """The prompt of LLaVA-Med's conversation `mistral_instruct`."""
+    places = "<image>\n" * len(images)
+    return f"[INST] {places}{prompt} [/INST]"
+
+
+def tokens_told(words, image, images, text):
+    """The same tokens with those that stand for each image between them."""
+    first, *others = stretches(words, text)
+    told = [*first, *(token for other in others for token in (*[image] * 4, *other))]
+    return {
+        "input_ids": torch.tensor([told]),
+        "attention_mask": torch.ones(1, len(told), dtype=int),
+        "pixel_values": pixels(images),
+    }
 
 
 def test_it_answers_as_the_native_model_into_which_images_are_spliced(native, published, load):
     model, words = native
-    adapter, shown = load(published), pictures(4)
+    adapter, shown = load(published), [[*pictures(2)], *[[image] for image in pictures(4)[1:]]]
     with torch.inference_mode():
-        expected = [
-            model.generate(inputs_embeds=spliced(model, words, [image], prompt), max_new_tokens=12, do_sample=False)[0]
-            for image, prompt in zip(shown, PROMPTS, strict=False)
-        ]
+        embedded = [spliced(model, words, seen, instructed(seen, prompt)) for seen, prompt in zip(shown, PROMPTS, strict=False)]
+        expected = [model.generate(inputs_embeds=each, max_new_tokens=12, do_sample=False)[0] for each in embedded]
     expected = [words.decode(tokens, skip_special_tokens=True).strip() for tokens in expected]
-    assert adapter.answer([[image] for image in shown], PROMPTS[:4], 12) == expected
+    assert adapter.answer(shown, PROMPTS[:4], 12) == expected
     assert len(set(expected)) > 1
 
 
@@ -144,13 +173,9 @@ def test_every_weight_finds_its_place(native, published, load):
 def test_it_keeps_what_every_generator_promises(native, published, load):
     model, words = native
 
-    def inputs(images, prompt):
-        places = "".join("<unk>" * 4 + "\n" for _ in images)
-        return {**words(f"[INST] {places}{prompt} [/INST]", return_tensors="pt"), "pixel_values": pixels(images)}
-
     library = Library(
         model,
-        inputs,
+        lambda images, prompt: tokens_told(words, words.unk_token_id, images, instructed(images, prompt)),
         tokenize=lambda text: words(text, add_special_tokens=False)["input_ids"],
         decode=lambda tokens: words.decode(tokens, skip_special_tokens=True),
         end=words.eos_token_id,
@@ -159,23 +184,74 @@ def test_it_keeps_what_every_generator_promises(native, published, load):
     check_generator(lambda dtype: load(published, dtype), library, questions())
 
 
-def test_an_image_tower_of_its_own_is_found_beside_the_checkpoint(native, copied, load):
+@pytest.fixture
+def divided(copied):
+    """The checkpoint, and the image tower in a directory of its own: DIR/models/openai/NAME."""
     weights = read(copied)
     tower = {name: weights.pop(name) for name in list(weights) if "vision_tower" in name}
     write(copied, weights)
-    clip = CLIPModel(CLIPConfig(vision_config={**VISION, **IMAGE}, text_config={**VISION, "num_hidden_layers": 1}))
+    words = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 9}
+    clip = CLIPModel(CLIPConfig(vision_config={**VISION, **IMAGE}, text_config=words, projection_dim=8))
     start = "model.vision_tower.vision_tower.vision_model."
     clip.vision_model.load_state_dict({name.removeprefix(start): value for name, value in tower.items()})
     clip.save_pretrained(copied.parent.parent / TOWER)
-    found, expected = load(copied).module.state_dict(), native[0].state_dict()
+    return copied, copied.parent.parent / TOWER
+
+
+@pytest.mark.parametrize("place", ["beside", "in assets"])
+def test_an_image_tower_of_its_own_is_found_beside_the_checkpoint_or_in_assets(native, divided, load, tmp_path, place):
+    folder = divided[0] if place == "beside" else shutil.copytree(divided[0], tmp_path / "runs" / "mine" / "last")
+    found, expected = load(folder, assets=tmp_path).module.state_dict(), native[0].state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_without_an_image_tower_it_is_said_what_is_missing_and_where_it_belongs(copied, load, monkeypatch):
+def test_one_changed_byte_of_the_image_tower_is_another_model_and_the_lock_refuses_it(rows, divided, new_lab):
+    folder, tower = divided
+    card = replace(rows.models["llava-med-7b"], name="llava-med", weights=str(folder))
+    key, lock = new_lab()._identity(card), Lock(Path("models.lock"), {"llava-med": resolved(card, None).known})
+    lock.check("llava-med", resolved(card, None))
+    content = bytearray((tower / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tower / "model.safetensors").write_bytes(content)
+    for known in (resolved, fingerprints.weights):  # a run reads files once
+        known.cache_clear()
+    assert new_lab()._identity(card) != key
+    with pytest.raises(BrokenLock, match=rf"llava-med's {TOWER}: its weights are not those"):
+        lock.check("llava-med", resolved(card, None))
+
+
+def test_an_image_tower_in_the_checkpoint_leaves_one_beside_it_out_of_account(rows, published, tmp_path):
+    card = replace(rows.models["llava-med-7b"], weights=str(published))
+    assert resolved(card, tmp_path).beside == {}
+
+
+def test_without_an_image_tower_it_is_said_what_is_missing_and_where_it_belongs(copied, load, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     write(copied, {name: value for name, value in read(copied).items() if "vision_tower" not in name})
-    with pytest.raises(MissingAsset, match=rf"holds no image tower; it needs {TOWER}.*{copied.parent.parent / TOWER}"):
+    with pytest.raises(
+        MissingAsset, match=rf"names {TOWER} as its image tower: .*put its files into {tmp_path}/models/{TOWER}"
+    ):
+        load(copied, assets=tmp_path)
+
+
+def test_room_is_needed_for_the_image_tower_too_and_is_asked_for_before_anything_is_read(native, divided, load, monkeypatch):
+    needed = 4 * sum(weight.numel() for weight in native[0].state_dict().values())
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed})
+    assert load(divided[0])
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed - 1})
+    monkeypatch.setattr(LlavaForConditionalGeneration, "from_pretrained", None)  # would fail if it were called
+    with pytest.raises(OutOfMemory, match=r"llava-med: its weights take .* GB in float32, and .* free on cpu; .*4bit"):
+        load(divided[0])
+
+
+def test_weights_that_are_cut_short_or_gone_are_one_message(copied, load):
+    file = copied / "model-00001-of-00002.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BrokenModel, match=r"weights in .* cannot be read"):
+        load(copied)
+    file.unlink()
+    with pytest.raises(BrokenModel, match=r"weights in .* cannot be read"):
         load(copied)
 
 
