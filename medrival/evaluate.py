@@ -4,75 +4,30 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from medrival import fingerprints, memory
+from medrival import about, keys, memory
+from medrival.answered import predicted
 from medrival.batches import Pictures, Progress, in_batches, out_of_memory
+from medrival.bench import Bench
 from medrival.cache import Cache
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
-from medrival.contracts import (
-    Adapted,
-    Answer,
-    DualEncoder,
-    Failed,
-    Features,
-    Form,
-    Generator,
-    Prediction,
-    Said,
-    Sample,
-    Served,
-    Task,
-)
-from medrival.endpoint import endpoint
+from medrival.contracts import Adapted, DualEncoder, Failed, Features, Generator, Sample, Served, Task
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.limit import limited
-from medrival.lock import Lock
 from medrival.scorers import Scorer, scored
-from medrival.store import Store, key_of
-from medrival.tasks.answers import spoken
-from medrival.tasks.prompts import ask
+from medrival.settings import Settings
+from medrival.store import Store
 from medrival.weights import locate, resolved, settled
 from medrival.workers import repeatable_cuda
 
-T = TypeVar("T")
+__all__ = ["Bench", "Lab", "Settings"]
+
 Model = DualEncoder | Generator | Served
-
-MAX_NEW_TOKENS = 64
-"""The answer length that both of a pair are given; what a row allows for thinking comes on top."""
-CUT_OFF = "its thought was cut off before it answered; `thinking` in its row gives it more tokens"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How cases are evaluated.
-
-    Attributes:
-        device: "cpu", "cuda", "cuda:1", "mps".
-        dtype: of the weights: "float32", "bfloat16", "float16", "4bit".
-        batch_size: of prediction; a training batch is part of a regime's budget.
-        limit: at most so many samples of each split, or None.
-        assets: the user's folder of data and models.
-        measured_after: outcomes stored before (seconds since 1970) are measured anew.
-        started: when the run began; outcomes stored before in which an endpoint left samples unanswered are measured anew, too.
-        lock: what the weights must be, or None.
-    """
-
-    device: str = "cpu"
-    dtype: str = "float32"
-    batch_size: int = 64
-    limit: int | None = None
-    assets: Path | None = None
-    measured_after: float = 0.0
-    started: float = 0.0
-    lock: Lock | None = None
 
 
 class Lab:
@@ -147,25 +102,7 @@ class Lab:
 
     def key(self, case: Case) -> str:
         """Sha256 over everything that can change the outcome."""
-        task = self.task(case.task)
-        return key_of(
-            {
-                "model": self._identity(case.model),
-                "task": [
-                    task.name,
-                    task.kind,
-                    task.fingerprint,
-                    task.classes,
-                    task.prompts,
-                    "test",
-                    self.settings.limit,
-                ],
-                "regime": [case.regime.name, case.runner, dict(case.regime.budget)],
-                "seed": case.seed,
-                "max_new_tokens": _most_tokens(case.model),
-                "code": fingerprints.code((*_adapters(case.model), case.task.loader, case.runner)),
-            }
-        )
+        return keys.of_outcome(case, self.task(case.task), self.settings)
 
     def features(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
         """Frozen image features, computed once per model and images, whatever the regime and seed.
@@ -173,13 +110,7 @@ class Lab:
         Raises:
             BrokenData: not one of the images can be read.
         """
-        key = key_of(
-            {
-                "features": self._identity(card),
-                "images": [sample.image.digest for sample in samples],
-                "code": fingerprints.code(_adapters(card)),
-            }
-        )
+        key = keys.of_features(card, samples, self.settings)
         with self.store.lock(key):
             features = self.store.features(key, self.settings.measured_after)
             if features is None:
@@ -213,9 +144,9 @@ class Lab:
         answers = adapted.predict(task.test)
         seconds = bench.seconds()
         tuning = task.validation if task.kind == "diagnosis" else ()  # what thresholds are chosen on
-        validation = _predictions(tuning, adapted.predict(tuning) if tuning else [])
+        validation = predicted(tuning, adapted.predict(tuning) if tuning else [])
         adapted.undo()
-        predictions = _predictions(task.test, answers)
+        predictions = predicted(task.test, answers)
         if all(prediction.error for prediction in predictions):
             raise BrokenData(f"{task.name}: every one of {len(predictions)} samples failed; the first: {predictions[0].error}")
         cost = Cost(
@@ -235,9 +166,9 @@ class Lab:
             cost=cost,
             notes={
                 **task.notes,
-                **self._about(task),
-                **self._about_run(case, model),
-                **_about_answers(case, predictions),
+                **about.splits(task, self.settings.limit),
+                **about.run(case, model, self.settings),
+                **about.answers(case, predictions),
                 **adapted.notes,
                 **measured.notes,
             },
@@ -245,29 +176,6 @@ class Lab:
             per_class=measured.per_class,
             subgroups=measured.subgroups,
         )
-
-    def _about(self, task: Task) -> Mapping[str, int]:
-        """Sizes of the splits that were used, and how many of the test images are also among the training images."""
-        seen = {image.digest for sample in task.train for image in sample.images}
-        tested = [{image.digest for image in sample.images} for sample in task.test]
-        images = {digest for digests in tested for digest in digests}
-        sizes = {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
-        overlap = {
-            "test_images": len(images),
-            "test_images_in_train": len(images & seen),
-            "test_samples_on_training_images": sum(not seen.isdisjoint(digests) for digests in tested),
-        }
-        return sizes | overlap | ({"limit": self.settings.limit} if self.settings.limit else {})
-
-    def _about_run(self, case: Case, model: Model) -> Mapping[str, object]:
-        """How the model was run: what must be equal in a pair, where a reader can see it."""
-        if isinstance(model, Served):
-            return {}
-        asked = {"asked_by": model.asked_by} if isinstance(model, Generator) else {}
-        spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
-        weights = resolved(case.model, self.settings.assets).known
-        about = {"device": memory.name(self.settings.device), "dtype": self.settings.dtype, "weights": weights}
-        return {**about, **asked, **spent}
 
     def _embed(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
         import torch
@@ -310,18 +218,6 @@ class Lab:
         self._loaded = None
         memory.release()
 
-    def _identity(self, card: ModelCard) -> list[str]:
-        if card.type == "served":
-            return [card.adapter, endpoint(card).url, card.weights, f"{card.price_in} {card.price_out}"]
-        weights = resolved(card, self.settings.assets)
-        # Below float32 the size of a batch can change which of two near words a model says.
-        batch = "" if self.settings.dtype == "float32" else str(self.settings.batch_size)
-        return [
-            *(card.adapter, *weights.hashes, card.lora, self.settings.dtype, batch, memory.name(self.settings.device)),
-            *(["trusted"] if card.trusted else []),
-            *(self._identity(card.base) if card.base else []),
-        ]
-
     def _kept(self, write: Callable[[], object]) -> bool:
         """Store a result and say whether that worked; a full or read-only disk costs the memory of it, not the result."""
         try:
@@ -338,87 +234,5 @@ class Lab:
             return False
 
 
-class Bench:
-    """What a regime is lent while it works on one case (see `contracts.Workbench`), and the clock of what that costs."""
-
-    def __init__(self, lab: Lab, case: Case) -> None:
-        self._lab = lab
-        self._case = case
-        self._started = time.perf_counter()
-        self.seed = case.seed
-        self.device = lab.settings.device
-        self.batch_size = lab.settings.batch_size
-        self.max_new_tokens = _most_tokens(case.model)
-
-    def seconds(self) -> float:
-        """Since the start, as if every stored feature had been computed now: a cost does not depend on what ran before."""
-        return time.perf_counter() - self._started
-
-    def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
-        """The full prompt for a question, worded as the question tasks word theirs."""
-        return ask(form, question, options)
-
-    def features(self, samples: Sequence[Sample]) -> Features:
-        """Frozen image features of the case's model."""
-        asked = time.perf_counter()
-        features = self._lab.features(self._case.model, samples)
-        self._started += time.perf_counter() - asked - features.seconds
-        return features
-
-    def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
-        """The same items, with a progress line where a person is watching."""
-        return self._lab.progress(items, f"{self._case.id}: {label}")
-
-
 def _parameters(model: DualEncoder | Generator) -> int:
     return sum(parameter.numel() for parameter in model.module.parameters())
-
-
-def _most_tokens(card: ModelCard) -> int:
-    return MAX_NEW_TOKENS + card.thinking
-
-
-def _about_answers(case: Case, predictions: Sequence[Prediction]) -> Mapping[str, int]:
-    """How long answers and the thoughts before them may have been, and how many thoughts that was too short for."""
-    if case.task.kind != "vqa":
-        return {}
-    cut_off = sum(prediction.error == CUT_OFF for prediction in predictions)
-    return {"max_new_tokens": _most_tokens(case.model)} | ({"cut_off": cut_off} if case.model.thinking or cut_off else {})
-
-
-def _adapters(card: ModelCard) -> tuple[str, ...]:
-    return (card.adapter, *(_adapters(card.base) if card.base else ()))
-
-
-def _predictions(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Prediction, ...]:
-    return tuple(_prediction(sample, _concluded(_finite(answer))) for sample, answer in zip(samples, answers, strict=True))
-
-
-def _finite(answer: Answer) -> Answer:
-    """The answer, or a failure where its scores are no numbers: a model that overflows must not end the case."""
-    scores = answer.scores if isinstance(answer, Said) else answer if isinstance(answer, tuple) else ()
-    return answer if np.isfinite(scores).all() else Failed("the model's scores are not finite")
-
-
-def _concluded(answer: Answer) -> Answer:
-    """The answer without the thought before it, which nothing scores; a failure where it is all thought."""
-    if not isinstance(answer, Said):
-        return answer
-    text = spoken(answer.text)
-    return Failed(CUT_OFF) if text is None else Said(text, answer.scores)
-
-
-def _prediction(sample: Sample, answer: Answer) -> Prediction:
-    return Prediction(
-        id=sample.id,
-        group=sample.group,
-        truth=sample.truth,
-        scores=answer.scores if isinstance(answer, Said) else answer if isinstance(answer, tuple) else (),
-        answer=answer.text if isinstance(answer, Said) else "",
-        error=answer.reason if isinstance(answer, Failed) else "",
-        question=sample.question,
-        form=sample.form,
-        options=sample.options,
-        skill=sample.skill,
-        attributes=dict(sample.attributes),
-    )

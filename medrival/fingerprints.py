@@ -9,7 +9,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-ENGINE = ("medrival.batches", "medrival.chat", "medrival.contracts", "medrival.evaluate", "medrival.limit")
+ENGINE = (
+    *("medrival.about", "medrival.answered", "medrival.batches", "medrival.bench", "medrival.chat", "medrival.contracts"),
+    *("medrival.evaluate", "medrival.keys", "medrival.limit", "medrival.settings"),
+)
 PACKAGES = (
     *("medrival.models", "medrival.regimes", "medrival.statistics"),
     *("medrival.tasks", "medrival.tasks.images", "medrival.tasks.metrics"),

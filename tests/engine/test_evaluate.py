@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from medrival import evaluate
+from medrival.answered import predicted
 from medrival.case import Case
 from medrival.contracts import Failed
 from medrival.errors import BrokenData, BrokenModel, MedrivalWarning, MissingAsset, OutOfMemory, UnreadableImage
@@ -261,7 +262,6 @@ def test_a_limit_keeps_the_mix_of_questions(new_lab, rows):
 
 def test_a_failed_answer_is_not_an_answer():
     from medrival.contracts import Sample
-    from medrival.evaluate import _prediction
 
-    prediction = _prediction(Sample("a", Unreadable(), "g", "yes"), Failed("broken"))
+    (prediction,) = predicted([Sample("a", Unreadable(), "g", "yes")], [Failed("broken")])
     assert (prediction.error, prediction.answer, prediction.scores) == ("broken", "", ())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medrival import evaluate
+from medrival.answered import predicted
 from medrival.case import Case
 from medrival.contracts import Adapted, Failed, Said
 from medrival.tasks.metrics import measure
@@ -106,9 +107,14 @@ def test_what_a_row_allows_for_thinking_is_part_of_an_outcomes_key_and_on_record
     assert lab.evaluate(case).notes["max_new_tokens"] == 64
 
 
-def test_words_with_scores_that_are_no_numbers_fail_too():
-    from medrival.evaluate import _finite
-
-    assert _finite(Said("yes", (float("nan"), 0.5))) == Failed("the model's scores are not finite")
-    for fine in (Said("yes", (0.5, 0.5)), Said("yes"), (0.25, 0.75), Failed("no image")):
-        assert _finite(fine) == fine
+def test_words_with_scores_that_are_no_numbers_fail_too(new_lab, rows):
+    sample = new_lab().task(rows.tasks["phantom-chest-vqa"]).test[0]
+    given = [Said("yes", (float("nan"), 0.5)), Said("yes", (0.5, 0.5)), Said("yes"), (0.25, 0.75), Failed("no image")]
+    found = [(one.answer, one.scores, one.error) for one in predicted([sample] * len(given), given)]
+    assert found == [
+        ("", (), "the model's scores are not finite"),
+        ("yes", (0.5, 0.5), ""),
+        ("yes", (), ""),
+        ("", (0.25, 0.75), ""),
+        ("", (), "no image"),
+    ]

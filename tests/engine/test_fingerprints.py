@@ -8,14 +8,15 @@ import pytest
 
 import medrival.tasks.metrics.diagnosis
 import medrival.tasks.scorers.judge
-from medrival import fingerprints, statistics
+from medrival import answered, bench, evaluate, fingerprints, keys, statistics
 from medrival.models import generator
 from medrival.regimes import lora
 from medrival.tasks import answers
 
 
 def test_whatever_computes_a_stored_number_is_in_the_code_fingerprint():
-    modules = (answers, generator, lora, medrival.tasks.metrics.diagnosis, statistics.bootstrap, statistics.delong)
+    modules = (answered, bench, evaluate, keys, answers, generator, lora, medrival.tasks.metrics.diagnosis)
+    modules += (statistics.bootstrap, statistics.delong)
     assert {Path(str(module.__file__)) for module in modules} <= fingerprints.sources()
 
 

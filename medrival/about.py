@@ -1,0 +1,45 @@
+"""What an outcome has on record beside its figures: its splits, how the model was run, and how long it could speak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from medrival import memory
+from medrival.answered import CUT_OFF
+from medrival.bench import most_tokens
+from medrival.case import Case
+from medrival.contracts import DualEncoder, Generator, Prediction, Served, Task
+from medrival.settings import Settings
+from medrival.weights import resolved
+
+
+def splits(task: Task, limit: int | None) -> Mapping[str, int]:
+    """Sizes of the splits that were used, and how many of the test images are also among the training images."""
+    seen = {image.digest for sample in task.train for image in sample.images}
+    tested = [{image.digest for image in sample.images} for sample in task.test]
+    images = {digest for digests in tested for digest in digests}
+    sizes = {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)}
+    overlap = {
+        "test_images": len(images),
+        "test_images_in_train": len(images & seen),
+        "test_samples_on_training_images": sum(not seen.isdisjoint(digests) for digests in tested),
+    }
+    return sizes | overlap | ({"limit": limit} if limit else {})
+
+
+def run(case: Case, model: DualEncoder | Generator | Served, settings: Settings) -> Mapping[str, object]:
+    """How the model was run: what must be equal in a pair, where a reader can see it."""
+    if isinstance(model, Served):
+        return {}
+    asked = {"asked_by": model.asked_by} if isinstance(model, Generator) else {}
+    spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
+    weights = resolved(case.model, settings.assets).known
+    return {"device": memory.name(settings.device), "dtype": settings.dtype, "weights": weights, **asked, **spent}
+
+
+def answers(case: Case, predictions: Sequence[Prediction]) -> Mapping[str, int]:
+    """How long answers and the thoughts before them may have been, and how many thoughts that was too short for."""
+    if case.task.kind != "vqa":
+        return {}
+    cut_off = sum(prediction.error == CUT_OFF for prediction in predictions)
+    return {"max_new_tokens": most_tokens(case.model)} | ({"cut_off": cut_off} if case.model.thinking or cut_off else {})

@@ -1,0 +1,57 @@
+"""What a regime is lent while it works on one case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from medrival.cards import ModelCard
+from medrival.case import Case
+from medrival.contracts import Features, Form, Sample
+from medrival.tasks.prompts import ask
+
+if TYPE_CHECKING:
+    from medrival.evaluate import Lab
+
+T = TypeVar("T")
+
+MAX_NEW_TOKENS = 64
+"""The answer length that both of a pair are given; what a row allows for thinking comes on top."""
+
+
+def most_tokens(card: ModelCard) -> int:
+    """How many tokens a model's answer and the thought before it may have."""
+    return MAX_NEW_TOKENS + card.thinking
+
+
+class Bench:
+    """The `contracts.Workbench` of one case, and the clock of what working on it costs."""
+
+    def __init__(self, lab: Lab, case: Case) -> None:
+        self._lab = lab
+        self._case = case
+        self._started = time.perf_counter()
+        self.seed = case.seed
+        self.device = lab.settings.device
+        self.batch_size = lab.settings.batch_size
+        self.max_new_tokens = most_tokens(case.model)
+
+    def seconds(self) -> float:
+        """Since the start, as if every stored feature had been computed now: a cost does not depend on what ran before."""
+        return time.perf_counter() - self._started
+
+    def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
+        """The full prompt for a question, worded as the question tasks word theirs."""
+        return ask(form, question, options)
+
+    def features(self, samples: Sequence[Sample]) -> Features:
+        """Frozen image features of the case's model."""
+        asked = time.perf_counter()
+        features = self._lab.features(self._case.model, samples)
+        self._started += time.perf_counter() - asked - features.seconds
+        return features
+
+    def progress(self, items: Iterable[T], label: str) -> Iterable[T]:
+        """The same items, with a progress line where a person is watching."""
+        return self._lab.progress(items, f"{self._case.id}: {label}")
