@@ -1,4 +1,4 @@
-"""Images of every kind become 8-bit RGB or a clear error."""
+"""Image files of every kind become 8-bit RGB or a clear error."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from medrival.contracts import Sample
 from medrival.errors import BrokenData, UnreadableImage
 from medrival.tasks.images import ImageFile, fingerprint, inside
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RAMP = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
 
 
@@ -29,13 +30,13 @@ def saved(tmp_path):
     return save
 
 
+def chunk(name, content):
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
 def bare_png(width, height):
     """A PNG that declares a size and holds no pixels: a few bytes, however large the image."""
-
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"")
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1"])
@@ -59,10 +60,49 @@ def test_a_palette_with_transparency_gives_its_colours_without_a_warning(saved):
         assert np.asarray(file.open()).tolist() == [[[255, 0, 0], [0, 255, 0]]]
 
 
-def test_cmyk_is_read_as_the_colours_it_prints(saved):
-    cyan = saved(PILImage.new("CMYK", (8, 8), (255, 0, 0, 0)), "a.tiff").open()
-    assert cyan.getpixel((0, 0)) == (0, 255, 255)
-    assert saved(PILImage.new("CMYK", (8, 8), (255, 0, 0, 0)), "a.jpg").open().mode == "RGB"
+@pytest.mark.parametrize(("name", "off"), [("a.tiff", 0), ("a.jpg", 3)])
+@pytest.mark.parametrize("ink", [(255, 0, 0, 0), (0, 100, 200, 50)])
+def test_cmyk_is_read_as_the_colours_it_prints_also_where_adobe_writes_it_inverted(saved, name, off, ink):
+    printed = np.round([(255 - colour) * (255 - ink[3]) / 255 for colour in ink[:3]])
+    shown = saved(PILImage.new("CMYK", (8, 8), ink), name).open()
+    assert shown.mode == "RGB"
+    assert np.abs(np.asarray(shown) - printed).max() <= off + 1
+
+
+def test_transparency_is_ignored_the_colours_under_it_are_shown(saved):
+    image = PILImage.fromarray(np.array([[[9, 8, 7, 0], [1, 2, 3, 128]]], np.uint8), "RGBA")
+    assert np.asarray(saved(image, "a.png").open()).tolist() == [[[9, 8, 7], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize("name", ["a.tiff", "a.gif", "a.webp"])
+def test_of_several_frames_or_pages_the_first_is_shown(saved, name):
+    frames = [PILImage.new("RGB", (6, 4), colour) for colour in ("red", "blue")]
+    file = saved(frames[0], name, save_all=True, append_images=frames[1:])
+    red, green, blue = file.open().getpixel((2, 2))
+    assert red > 250 > 5 > green + blue
+
+
+def test_the_lower_bits_of_deep_colours_are_dropped(tmp_path):
+    """A 16-bit PNG of colours, written by hand: Pillow writes none."""
+    deep = np.array([[[0x12FF, 0xABCD, 0xFFFF], [0x00FF, 0x0100, 0x7F00]]], ">u2")
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(
+        SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + deep.tobytes())) + chunk(b"IEND", b"")
+    )
+    assert (np.asarray(ImageFile(tmp_path / "a.png", tmp_path).open()) == deep >> 8).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1)])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tiff"])
+def test_sides_of_1_to_10_000_pixels_are_read(saved, size, name):
+    assert saved(PILImage.new("L", size, 77), name).open().getpixel((0, 0)) == (77, 77, 77)
+
+
+def test_a_format_that_would_start_a_program_is_no_image(tmp_path):
+    """Pillow draws EPS by running Ghostscript."""
+    PILImage.fromarray(RAMP).save(tmp_path / "a.eps")
+    with pytest.raises(UnreadableImage, match="known format"):
+        ImageFile(tmp_path / "a.eps", tmp_path).open()
 
 
 @pytest.mark.parametrize(("dtype", "name"), [(np.uint16, "a.png"), (np.uint16, "a.tiff"), (np.int32, "a.tiff")])
@@ -71,6 +111,15 @@ def test_more_than_8_bits_are_scaled_from_their_own_range(saved, dtype, name):
     pixels = np.asarray(saved(PILImage.fromarray(values), name).open())
     expected = np.round((values.astype(float) - 1000) / 2000 * 255)
     assert (pixels == expected[:, :, None]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_stated_window_clips_and_scales_at_any_depth(saved, dtype):
+    values = np.array([[0, 49, 50], [75, 100, 200]], dtype)
+    file = saved(PILImage.fromarray(values), "a.tiff")
+    windowed = replace(file, window=(50, 100))
+    assert np.asarray(windowed.open())[:, :, 0].tolist() == [[0, 0, 0], [128, 255, 255]]
+    assert windowed.digest != file.digest
 
 
 def test_a_constant_16_bit_image_is_black(saved):
@@ -126,6 +175,13 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypa
     (tmp_path / "bomb.png").write_bytes(bare_png(side, side))
     with pytest.raises(UnreadableImage, match=r"bomb\.png.*pixels"):
         ImageFile(tmp_path / "bomb.png", tmp_path).open()
+
+
+def test_a_file_with_more_bytes_than_any_image_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("medrival.tasks.images.files.MOST_BYTES", 1_000)
+    (tmp_path / "a.png").write_bytes(bytes(1_001))
+    with pytest.raises(UnreadableImage, match=r"a\.png.*more than 1,000 bytes"):
+        ImageFile(tmp_path / "a.png", tmp_path).open()
 
 
 def test_the_digest_is_of_the_bytes_and_a_missing_file_has_one_too(tmp_path):
