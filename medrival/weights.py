@@ -17,7 +17,7 @@ from urllib.parse import quote
 from medrival import fingerprints
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingAsset, first_line
-from medrival.models.files import Part, kinds, parts
+from medrival.models.files import Part, inner, kinds, parts
 
 MARKS = ("config.json", "open_clip_config.json", "adapter_config.json", "pytorch_model.bin", "*.pth")
 """A directory with one of these is a model's; the last two are layouts of authors that wrote no configuration."""
@@ -157,9 +157,11 @@ def mirrored(card: ModelCard, assets: Path | str) -> Path:
 
 def files_read(card: ModelCard, names: Iterable[str]) -> list[str]:
     """The files of a repository that are read: configuration, tokenizer, weights; its Python files where it is trusted."""
-    top = [name for name in names if "/" not in name]
-    texts = _like(top, *TEXTS, *(["*.py"] if card.trusted else []))
-    return texts + next((found for kind in kinds(card.adapter) if (found := _like(top, kind))), [])
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    read = [folder for folder in folders if not folder or _like([folder], *inner(card.adapter))]
+    return [name for folder in read for name in _read_of(card, folders[folder])]
 
 
 def access(card: ModelCard) -> str:
@@ -213,7 +215,8 @@ def _cached(card: ModelCard, only: Sequence[str]) -> Path | None:
     from huggingface_hub import snapshot_download
 
     known = list(only) or [*TEXTS, kinds(card.adapter)[0]]
-    read = partial(snapshot_download, local_files_only=True, allow_patterns=known, ignore_patterns=["*/*"])
+    others = None if inner(card.adapter) else ["*/*"]
+    read = partial(snapshot_download, local_files_only=True, allow_patterns=known, ignore_patterns=others)
     with suppress(FileNotFoundError):  # not in the cache, or not all of it
         folder = Path(read(place(card.weights), revision=card.revision or None))
         if all((folder / name).is_file() for name in only) if only else _complete(card, folder):
@@ -253,6 +256,14 @@ def _beside(card: ModelCard, assets: Path | None) -> list[tuple[Part, Path]]:
 def _measured(folder: Path, only: tuple[str, ...] = ()) -> Resolved:
     size = sum(path.stat().st_size for path in fingerprints.files_of(folder, only))
     return Resolved(fingerprints.weights(folder, only), size, _revision(folder))
+
+
+def _read_of(card: ModelCard, names: Sequence[str]) -> list[str]:
+    """Of one folder's files; patterns are of the last part of a name."""
+    last = {name: name.rpartition("/")[2] for name in names}
+    texts = _like(last.values(), *TEXTS, *(["*.py"] if card.trusted else []))
+    weights = next((found for kind in kinds(card.adapter) if (found := _like(last.values(), kind))), [])
+    return [name for name in names if last[name] in texts] + [name for name in names if last[name] in weights]
 
 
 def _like(names: Iterable[str], *patterns: str) -> list[str]:

@@ -26,6 +26,9 @@ KINDS: Mapping[str, Sequence[str]] = {
 """The weight files of a repository that adapters read, by globs of adapters, of which the first that fits counts: of the kinds,
 the first that is there. What can carry code comes after what cannot."""
 
+FOLDERS: Mapping[str, str] = {"medrival.models.llava_med:*": "vit/*"}
+"""Folders inside a repository that adapters read too, by globs of adapters."""
+
 TOWER = "model.vision_tower.vision_tower.vision_model."
 """How LLaVA's own layout names the weights of an image tower that lies in the checkpoint."""
 
@@ -48,6 +51,11 @@ class Part:
 def kinds(adapter: str) -> Sequence[str]:
     """Globs of the weight files that an adapter reads: those of the first kind that is there."""
     return next(globs for pattern, globs in KINDS.items() if fnmatchcase(adapter, pattern))
+
+
+def inner(adapter: str) -> Sequence[str]:
+    """Globs of the folders inside a repository that an adapter reads too."""
+    return [folder for pattern, folder in FOLDERS.items() if fnmatchcase(adapter, pattern)]
 
 
 def parts(adapter: str, folder: Path) -> tuple[Part, ...]:

@@ -14,7 +14,9 @@ from transformers import CLIPModel
 from medrival import catalog
 from medrival.candidate import Claims, entered, introduced
 from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset, UnknownName
+from medrival.keys import of_features
 from medrival.plan import Plan, Selection
+from medrival.settings import Settings
 from medrival.weights import locate, resolved
 
 
@@ -173,11 +175,37 @@ def test_the_base_of_an_adapter_is_a_directory_a_rows_weights_or_one_in_assets(r
         entered(rows, [named], Claims(), None)
 
 
-def test_an_adapters_outcome_depends_on_its_base_too(rows, adapter, tmp_path, new_lab):
+def test_the_revision_that_an_adapter_was_trained_on_is_that_of_its_base_model_whatever_the_row_says(rows, adapter, tmp_path):
+    named = with_base(adapter, tmp_path / "named", "openai/clip-vit-base-patch32")
+    config = json.loads((named / "adapter_config.json").read_text())
+    directory(named, "adapter_config.json", **{**config, "revision": "c" * 40})
+    (card,) = entered(rows, [named], Claims(), None)
+    assert card.base == replace(rows.models["clip-vit-b32"], revision="c" * 40)
+    weights = locate(rows.models["pocket-clip"], None)
+    mirror = shutil.copytree(weights, tmp_path / "models" / "openai" / "clip-vit-base-patch32")
+    notes = mirror / ".cache" / "huggingface" / "download"
+    notes.mkdir(parents=True)
+    (notes / "config.json.metadata").write_text(f"{'d' * 40}\netag\n1.0\n")
+    (card,) = entered(rows, [named], Claims(), tmp_path)
+    assert (card.base.weights, card.base.revision) == (str(mirror), "c" * 40)
+    with pytest.raises(BrokenModel, match=r"clip-vit-b32: .* is of revision dddddddddddd, and cccccccccccc is asked for"):
+        locate(card.base, tmp_path)
+
+
+def test_an_adapter_on_a_base_model_that_lies_in_assets_alone_is_loaded(rows, adapter, tmp_path, new_lab):
+    """Whether it is named by a row or not, and though adapters are not told where --assets is."""
+    weights = locate(rows.models["pocket-clip"], None)
+    for name in ("someone/clip", "openai/clip-vit-base-patch32"):
+        shutil.copytree(weights, tmp_path / "models" / name)
+        (card,) = entered(rows, [with_base(adapter, tmp_path / name / "tuned", name)], Claims(), tmp_path)
+        assert new_lab(assets=tmp_path)._load(card).module
+
+
+def test_an_adapters_outcome_depends_on_its_base_too(rows, adapter):
     (card,) = entered(rows, [adapter], Claims(), None)
     other = replace(card, base=rows.models["pocket-medclip"])
     assert resolved(card, None).known["base"]["sha256"] == resolved(rows.models["pocket-clip"], None).sha256
-    assert new_lab()._identity(card) != new_lab()._identity(other)
+    assert of_features(card, (), Settings()) != of_features(other, (), Settings())
 
 
 def test_pickled_adapters_are_not_read(rows, adapter, tmp_path):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medrival.models.files import TOWER
 from medrival.weights import locate, resolved
 
 COMMIT = "c" * 40
@@ -259,6 +261,66 @@ def test_the_configuration_of_an_open_clip_text_tower_is_fetched_beside_it(hub, 
     assert status == 0, said
     assert (tmp_path / "DIR" / "models" / "someone" / "bert" / "config.json").read_bytes() == b"{}"
     assert not (tmp_path / "DIR" / "models" / "someone" / "bert" / "model.safetensors").exists()
+
+
+def test_an_image_tower_that_is_not_in_the_checkpoint_is_fetched_beside_it(hub, fetch, tmp_path):
+    named = json.dumps({"mm_vision_tower": "someone/clip"}).encode()
+    index = {part: json.dumps({"weight_map": {part: "model-1.safetensors"}}).encode() for part in ("model.norm.weight", TOWER)}
+    hub.repositories |= {
+        name: {"config.json": named, "model.safetensors.index.json": index[part], "model-1.safetensors": b"weights"}
+        for name, part in (("someone/without", "model.norm.weight"), ("someone/with", TOWER))
+    }
+    status, said = fetch(row("mine", "someone/with", adapter="llava_med:llava_med"))
+    assert status == 0, said
+    assert not (tmp_path / "DIR" / "models" / "someone" / "clip").exists()
+    status, said = fetch(row("mine", "someone/without", adapter="llava_med:llava_med"))
+    assert status == 0, said
+    assert (tmp_path / "DIR" / "models" / "someone" / "clip" / LARGE).read_bytes() == FILES[LARGE]
+    shutil.move(tmp_path / "DIR" / "models" / "someone" / "without", tmp_path / "here")
+    shutil.rmtree(tmp_path / "DIR")
+    status, said = fetch(row("mine", "here", adapter="llava_med:llava_med"))
+    assert (tmp_path / "DIR" / "models" / "someone" / "clip" / LARGE).is_file(), "of a directory of the user's, too"
+    assert "mine: in here; someone/clip -> DIR/models/someone/clip" in said
+
+
+def test_of_a_repository_in_two_forms_one_is_fetched(hub, fetch, tmp_path):
+    names = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    hub.repositories["someone/both"] = {"config.json": b"{}", **dict.fromkeys(names, b"weights")}
+    folder = tmp_path / "DIR" / "models" / "someone" / "both"
+    for adapter, read in (("dual_encoder:transformers", LARGE), ("open_clip:open_clip", "open_clip_model.safetensors")):
+        assert fetch(row("mine", "someone/both", adapter=adapter))[0] == 0
+        assert {path.name for path in folder.iterdir() if path.is_file()} == {"config.json", read}
+        shutil.rmtree(folder)
+
+
+def test_a_cache_that_lacks_a_shard_or_a_part_of_another_model_is_filled(hub, tmp_path):
+    index = json.dumps({"weight_map": {"a": "pytorch_model-1.bin", "b": "pytorch_model-2.bin"}}).encode()
+    shards = {"pytorch_model-1.bin": b"a", "pytorch_model-2.bin": b"b"}
+    named = json.dumps({"model_cfg": {"text_cfg": {"hf_model_name": "someone/bert"}}}).encode()
+    hub.repositories |= {
+        "someone/sharded": {"config.json": b"{}", "pytorch_model.bin.index.json": index, **shards},
+        "someone/open": {"open_clip_config.json": named, "open_clip_model.safetensors": b"weights"},
+        "someone/bert": {"config.json": b"{}", "model.safetensors": b"not read"},
+    }
+    code = (
+        "from dataclasses import replace; from medrival import catalog; from medrival.weights import locate, settled\n"
+        "rows = catalog.load().models\n"
+        "print(len(list(locate(replace(rows['pocket-clip'], weights='someone/sharded'), None).glob('*.bin'))))\n"
+        "card = settled(replace(rows['openclip-vit-b32'], weights='someone/open'), None)\n"
+        "from pathlib import Path; print([path.name for path in Path(card.places['someone/bert']).iterdir()])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")}
+
+    def run(**more: str) -> list[str]:
+        done = subprocess.run([sys.executable, "-c", code], env=environment | more, capture_output=True, text=True, check=False)
+        return done.stdout.splitlines() or done.stderr.splitlines()[-1:]
+
+    assert run() == ["2", "['config.json']"]
+    (shard,) = (tmp_path / "cache").rglob("snapshots/*/pytorch_model-2.bin")
+    shard.unlink()
+    assert "someone/sharded is not on this machine" in run(HF_HUB_OFFLINE="1")[0]
+    assert run() == run(HF_HUB_OFFLINE="1") == ["2", "['config.json']"]
 
 
 def test_a_run_takes_a_model_from_the_hub_and_a_later_one_from_its_cache(hub, tmp_path):

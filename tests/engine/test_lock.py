@@ -36,12 +36,24 @@ def test_what_is_not_known_is_left_out():
     [
         ({"m": OTHER.known}, r"m: its weights are not those that .*models.lock has: sha256 aaaaaaaaaaaa.* here, sha256 bbbbbb"),
         ({"n": ONE.known}, r"m: .*models.lock does not have this model; --update-lock adds it"),
+        (
+            {"m": replace(ONE, beside={"org/tower": OTHER}).known},
+            r"m's org/tower: its weights are not .*: none here, sha256 bbbb",
+        ),
         ({"m": replace(ONE, base=OTHER).known}, r"m's base model: its weights are not those .*: none here, sha256 bbbb"),
     ],
 )
 def test_a_model_that_is_not_the_locked_one_is_named_in_one_sentence(tmp_path, locked, complaint):
     with pytest.raises(BrokenLock, match=complaint):
         Lock(tmp_path / "models.lock", locked).check("m", ONE)
+
+
+def test_what_a_base_model_reads_of_others_is_held_to_the_file_too(tmp_path):
+    """As of an adapter directory for LLaVA-Med."""
+    one, other = (Resolved("a" * 64, 10, base=replace(ONE, beside={"org/tower": tower})) for tower in (ONE, OTHER))
+    Lock(tmp_path, {"m": one.known}).check("m", one)
+    with pytest.raises(BrokenLock, match=r"m's base model's org/tower: its weights are not those"):
+        Lock(tmp_path, {"m": one.known}).check("m", other)
 
 
 def test_the_locked_model_passes_wherever_its_files_came_from(tmp_path):

@@ -105,6 +105,15 @@ def test_of_a_repository_in_two_forms_the_one_that_the_adapter_reads_is_fetched(
     assert files_read(replace(clip, adapter=adapter), names) == weights
 
 
+def test_of_folders_those_that_the_adapter_reads_are_fetched(clip):
+    """As HuatuoGPT-Vision's repositories hold their image tower."""
+    tower = ["vit/clip/config.json", "vit/clip/pytorch_model.bin"]
+    own = ["config.json", "model-1.safetensors"]
+    names = [*own, *tower, "vit/clip/tf_model.h5", "onnx/config.json"]
+    assert files_read(replace(clip, adapter="medrival.models.llava_med:llava_med"), names) == [*own, *tower]
+    assert files_read(clip, names) == own
+
+
 def test_code_is_fetched_only_for_a_model_that_is_trusted(clip):
     assert files_read(replace(clip, trusted=True), ["a.py", "config.json"]) == ["a.py", "config.json"]
 
