@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -52,11 +53,13 @@ def _folder(card: ModelCard, assets: Path | None) -> Path | None:
 def _cached(card: ModelCard) -> Path | None:
     """Where the hub's client keeps the model, if it does."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    for name in (*WHOLE, INDEX):
-        found = try_to_load_from_cache(place(card.weights), name, revision=card.revision or None)
-        if isinstance(found, str):
-            return Path(found).parent
+    with suppress(HFValidationError):  # no name that the hub could have
+        for name in (*WHOLE, INDEX):
+            found = try_to_load_from_cache(place(card.weights), name, revision=card.revision or None)
+            if isinstance(found, str):
+                return Path(found).parent
     return None
 
 

@@ -66,6 +66,12 @@ def test_a_model_in_assets_is_counted_and_one_that_is_served_is_not(tmp_path):
     assert known_here(served, tmp_path) == served
 
 
+@pytest.mark.parametrize("weights", ["check points/not there", "nowhere", "../nowhere", "open_clip:ViT-B-32/openai"])
+def test_a_row_whose_weights_are_nowhere_stays_as_it_is(weights):
+    card = replace(ROWS.models["plip"], weights=weights)
+    assert known_here(card, None) == card
+
+
 def test_a_model_in_the_hubs_cache_is_counted(tmp_path, monkeypatch):
     card = ROWS.models["plip"]
     cache = tmp_path / "models--vinid--plip"

@@ -176,6 +176,15 @@ def test_the_layers_that_lora_adapts_are_said_whether_the_row_names_them_or_not(
     assert bool(said) == bool(words)
 
 
+def test_a_row_is_about_ten_lines():
+    text = (ROOT / "models" / "catalog.toml").read_text()
+    rows = [row for row in re.split(r"^(?=\[)", text, flags=re.MULTILINE)[1:] if not row.startswith("[families.")]
+    lines = [sum(bool(line) and not line.startswith("#") for line in row.splitlines()) for row in rows]
+    assert len(lines) == len(ROWS.models)
+    assert sum(lines) / len(lines) < 11
+    assert max(lines) <= 16
+
+
 def test_every_row_that_is_loaded_here_says_how_it_sees_images_and_how_texts_reach_it():
     loaded = [model for model in REAL.values() if model.type != "served"]
     assert [model.name for model in loaded if not (model.image_size and model.resolution and model.prompt)] == []
