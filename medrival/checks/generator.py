@@ -38,17 +38,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Library:
-    """The model as the library itself loads it, in float32: what an adapter is held against, one question at a time.
+    """The model as the library itself loads it: what an adapter is held against, one question at a time.
 
     Attributes:
-        module: has a `generate` that decodes greedily.
-        inputs: images and prompt -> inputs of `module`, [1, ...], without padding.
+        load: precision -> the model, which has a `generate` that decodes greedily.
+        inputs: images and prompt -> its inputs, [1, ...], without padding.
         tokenize: reply -> its tokens where it follows a prompt in the model's own template, without the one that closes it.
         end: the token that closes an answer.
         adapted: the parts that hold language model and projector, by the start of their names.
     """
 
-    module: Any
+    load: Callable[[str], Any]
     inputs: Callable[[Sequence[PIL.Image], str], Mapping[str, torch.Tensor]]
     tokenize: Callable[[str], Sequence[int]]
     decode: Callable[[Sequence[int]], str]
@@ -76,8 +76,8 @@ def check_generator(load: Load, library: Library, questions: Sequence[Question])
 
 def check_answers_are_the_librarys(load: Load, library: Library, questions: Sequence[Question]) -> None:
     """Each question alone is answered as by the library's own greedy `generate`, about one image or several."""
-    model = load("float32")
-    expected = [_generated(library, question) for question in questions]
+    model, own = load("float32"), library.load("float32")
+    expected = [_generated(library, own, question) for question in questions]
     promise(len(set(expected)) > 1, "the library answers every question alike: spread the weights of the miniature")
     for question, answer in zip(questions, expected, strict=True):
         (found,) = _answers(model, [question])
@@ -103,9 +103,9 @@ def check_padding_changes_no_likelihood(load: Load, _: Library, questions: Seque
 
 def check_likelihoods_are_the_librarys(load: Load, library: Library, questions: Sequence[Question]) -> None:
     """The log-likelihood of a reply is the sum of the library's log-softmax over the reply's tokens."""
-    model = load("float32")
+    model, own = load("float32"), library.load("float32")
     for question, found in zip(questions, _likelihoods(model, questions), strict=True):
-        expected = [sum(_told(library, question, library.tokenize(reply))) for reply in question.replies]
+        expected = [sum(_told(library, own, question, library.tokenize(reply))) for reply in question.replies]
         promise(_near(found, expected), f"the log-likelihoods of replies are {found}; the library's are {expected}")
 
 
@@ -122,7 +122,7 @@ def check_every_image_counts_in_its_place(load: Load, _: Library, questions: Seq
 
 def check_answers_alone_are_taught(load: Load, library: Library, questions: Sequence[Question]) -> None:
     """Labels are an answer's tokens and the one that closes it, behind the library's own prompt; the loss is their mean."""
-    model = load("float32")
+    model, own = load("float32"), library.load("float32")
     taught = _taught(model, questions)
     losses: list[float] = []
     for row, question in enumerate(questions):
@@ -135,7 +135,7 @@ def check_answers_alone_are_taught(load: Load, library: Library, questions: Sequ
         told = taught["input_ids"][row][seen].tolist()
         promise(told == prompt + answer, "what is taught does not follow the library's own prompt")
         promise(label[seen][-len(answer) :].tolist() == answer, "labels do not lie on the answer")
-        losses += [-value for value in _told(library, question, answer)]
+        losses += [-value for value in _told(library, own, question, answer)]
     with torch.inference_mode():
         found = float(model.module(**taught, use_cache=False).loss)
     expected = sum(losses) / len(losses)
@@ -204,13 +204,19 @@ def check_merged_adapters_say_the_same(load: Load, _: Library, questions: Sequen
     promise(_near(beside, merged), f"merged adapters find replies as likely as {merged}, not as {beside}")
 
 
-def check_bfloat16_speaks(load: Load, _: Library, questions: Sequence[Question]) -> None:
-    """In bfloat16 the model answers, and the loss of what it is taught is within a tenth of that in float32."""
-    exact, short = load("float32"), load("bfloat16")
-    promise(len(_answers(short, questions)) == len(questions), "in bfloat16 some questions have no answer")
-    with torch.inference_mode():
-        losses = [float(model.module(**_taught(model, questions), use_cache=False).loss) for model in (exact, short)]
-    promise(math.isclose(*losses, rel_tol=0.1), f"the loss is {losses[0]:.3f} in float32 and {losses[1]:.3f} in bfloat16")
+def check_bfloat16_is_the_librarys(load: Load, library: Library, questions: Sequence[Question]) -> None:
+    """In bfloat16 each question alone has the library's answer and, bit by bit, its logits; together they go through."""
+    model, own = load("bfloat16"), library.load("bfloat16")
+    for question in questions:
+        (found,), expected = _answers(model, [question]), _generated(library, own, question)
+        promise(found == expected, f"in bfloat16 a question is answered {found!r}; the library says {expected!r}")
+        answer = [*library.tokenize(question.replies[0]), library.end]
+        with torch.inference_mode():
+            logits = model.module(**_taught(model, [question]), use_cache=False).logits
+            same = torch.equal(logits, own(**_continued(library, own, question, answer), use_cache=False).logits)
+        promise(same, "logits in bfloat16 are not the library's")
+    likely = [value for row in _likelihoods(model, questions) for value in row]
+    promise(all(map(math.isfinite, likely)), "in bfloat16 a batch has likelihoods that are no numbers")
 
 
 CHECKS: Sequence[Check] = (
@@ -226,31 +232,39 @@ CHECKS: Sequence[Check] = (
     check_lora_reaches_every_adapter_of_the_generator,
     check_lora_leaves_no_trace_in_the_generator,
     check_merged_adapters_say_the_same,
-    check_bfloat16_speaks,
+    check_bfloat16_is_the_librarys,
 )
 """Every check, for those who would rather run each as a test of its own."""
 
 
 @torch.inference_mode()
-def _generated(library: Library, question: Question) -> str:
-    inputs = library.inputs(question.images, question.prompt)
-    output = library.module.generate(**inputs, max_new_tokens=TOKENS)
+def _generated(library: Library, own: Any, question: Question) -> str:
+    inputs = _continued(library, own, question, ())
+    output = own.generate(**inputs, max_new_tokens=TOKENS)
     return library.decode(output[0, inputs["input_ids"].shape[1] :].tolist()).strip()
 
 
 @torch.inference_mode()
-def _told(library: Library, question: Question, tokens: Sequence[int]) -> list[float]:
+def _told(library: Library, own: Any, question: Question, tokens: Sequence[int]) -> list[float]:
     """The library's log-softmax at each of the tokens, which follow the prompt."""
+    inputs = _continued(library, own, question, tokens)
+    start = inputs["input_ids"].shape[1] - len(tokens)
+    logits = own(**inputs).logits[0].float().log_softmax(dim=-1)
+    return [float(logits[start - 1 + place, token]) for place, token in enumerate(tokens)]
+
+
+def _continued(library: Library, own: Any, question: Question, tokens: Sequence[int]) -> dict[str, torch.Tensor]:
+    """The library's inputs of a question, in the precision of its model, with tokens behind the prompt."""
     inputs = dict(library.inputs(question.images, question.prompt))
-    prompt = inputs["input_ids"]
-    told = torch.tensor([list(tokens)])
+    prompt, told = inputs["input_ids"], torch.tensor([list(tokens)], dtype=torch.long)
     for name, value in inputs.items():
         if value.shape == prompt.shape:  # marks of each token: seen, and no image
             mark = torch.ones_like(told) if name == "attention_mask" else torch.zeros_like(told)
             inputs[name] = torch.cat([value, mark.to(value)], dim=1)
+        elif value.is_floating_point():
+            inputs[name] = value.to(own.dtype)
     inputs["input_ids"] = torch.cat([prompt, told], dim=1)
-    logits = library.module(**inputs).logits[0].float().log_softmax(dim=-1)
-    return [float(logits[prompt.shape[1] - 1 + place, token]) for place, token in enumerate(tokens)]
+    return inputs
 
 
 def _answers(model: Generator, questions: Sequence[Question]) -> list[str]:

@@ -93,6 +93,24 @@ def llava() -> tuple[Any, Any]:
     )
 
 
+def llava_on_a_line() -> tuple[Any, Any]:
+    """Its template begins an answer with a line break, which its tokenizer merges with some letters."""
+    config, processor = llava()
+    vocabulary = byte_fallback(("<unk>", "<s>", "</s>", "<pad>"))
+    known = {word: len(vocabulary) + i for i, word in enumerate(("\n", "\nA", "\ny"))}
+    named = {"pad_token": "<pad>", "extra_special_tokens": ["<image>"]}
+    words = hf.LlamaTokenizer(vocab=vocabulary | known, merges=[("\n", "A"), ("\n", "y")], padding_side="right", **named)
+    processor.tokenizer, processor.image_token_id = words, words.convert_tokens_to_ids("<image>")
+    processor.chat_template = (
+        "{% for m in messages %}{{ m.role.upper() }}:\n{% for c in m.content %}"
+        "{% if c.type == 'image' %}<image>{% else %}{{ c.text }}{% endif %}{% endfor %}</s>{% endfor %}"
+        "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+    )
+    config.image_token_index = config.image_token_id = processor.image_token_id
+    config.text_config.vocab_size = len(words)
+    return config, processor
+
+
 def llava_next() -> tuple[Any, Any]:
     words, grid = llama_words(("<image>",)), [[16, 32], [32, 16], [32, 32]]
     config = hf.LlavaNextConfig(
@@ -221,6 +239,7 @@ def smol(kind: Any) -> tuple[Any, Any]:
 
 FAMILIES = {
     "llava": Family(llava, ("model.language_model", "model.multi_modal_projector"), "</s>"),
+    "llava-on-a-line": Family(llava_on_a_line, ("model.language_model", "model.multi_modal_projector"), "</s>"),
     "llava-next": Family(llava_next, ("model.language_model", "model.multi_modal_projector"), "</s>"),
     "qwen2-vl": Family(qwen2_vl, ("model.language_model", "model.visual.merger"), "<|im_end|>"),
     "qwen2.5-vl": Family(qwen2_5_vl, ("model.language_model", "model.visual.merger"), "<|im_end|>"),

@@ -167,6 +167,16 @@ def test_a_chat_template_made_for_words_alone_is_given_the_images_places(worded,
     assert adapter.answer([shown], [PROMPTS[1]], 8) == [expected]
 
 
+def test_a_line_break_that_the_template_writes_before_an_answer_is_taught_as_the_tokenizer_merges_it(rows, tmp_path):
+    folder = save(FAMILIES["llava-on-a-line"], tmp_path)
+    words = AutoProcessor.from_pretrained(folder).tokenizer
+    labels = generator.transformers(rows.models["pocket-llava"], folder, "cpu", "float32").teach(
+        images(2), PROMPTS[:2], ["A", "B"]
+    )["labels"]
+    taught = [words.convert_ids_to_tokens(row[row != -100]) for row in labels]
+    assert taught == [["\nA", "</s>"], ["\n", "B", "</s>"]]
+
+
 def test_a_model_that_thinks_before_it_answers_tells_no_likelihoods(rows):
     """Behind its prompt stands a thought, of which a reply's likelihood would depend."""
     card = replace(rows.models["pocket-llava"], thinking=100)

@@ -36,9 +36,12 @@ def questions() -> list[Question]:
 def library(folder, family) -> Library:
     """The model without our adapter, asked as the library's documentation has it."""
     processor = AutoProcessor.from_pretrained(folder)
-    module = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
     end = processor.tokenizer.convert_tokens_to_ids(FAMILIES[family].end)
-    module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=end)
+
+    def load(dtype):
+        module = AutoModelForImageTextToText.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=end)
+        return module
 
     def tokenize(reply):
         """What the whole conversation, as the template renders it, has behind the prompt."""
@@ -61,7 +64,7 @@ def library(folder, family) -> Library:
         )
 
     return Library(
-        module,
+        load,
         inputs,
         tokenize=tokenize,
         decode=lambda tokens: processor.tokenizer.decode(tokens, skip_special_tokens=True),
@@ -141,8 +144,9 @@ def forgetful(model: Generator) -> Generator:
 
 
 def loud_in_bfloat16(model: Generator) -> Generator:
+    """Its answers are the same, its logits are not."""
     with torch.no_grad():
-        model.module.lm_head.weight.mul_(3 if model.module.dtype == torch.bfloat16 else 1)
+        model.module.lm_head.weight.mul_(2 if model.module.dtype == torch.bfloat16 else 1)
     return model
 
 
@@ -213,7 +217,8 @@ BREAKS = {
         adapting(lambda names: [*names, UNREAD]),
     ),
     "do not change what is likely": (checks.check_lora_leaves_no_trace_in_the_generator, adapting(lambda _: [UNREAD])),
-    "in bfloat16": (checks.check_bfloat16_speaks, loud_in_bfloat16),
+    "in bfloat16 a question": (checks.check_bfloat16_is_the_librarys, said(lambda answers, _: [f"{a}!" for a in answers])),
+    "logits in bfloat16": (checks.check_bfloat16_is_the_librarys, loud_in_bfloat16),
 }
 
 

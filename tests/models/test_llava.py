@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from transformers import (
     AutoConfig,
+    CLIPImageProcessor,
     CLIPImageProcessorPil,
     GenerationConfig,
     LlavaConfig,
@@ -21,8 +22,8 @@ from medrival.models import generator
 from medrival.models.llava import padded
 from medrival.models.llava_med import huatuogpt_vision
 from tests.models.miniature_generators import FAMILIES, TEXT, ids, llama_words, pictures, qwen_words, save, spread
-from tests.models.test_generator_battery import PROMPTS, questions
-from tests.models.test_llava_med import IMAGE, OWN, VISION, original, pixels, spliced, tokens_told, write
+from tests.models.test_generator_battery import PROMPTS, library, questions
+from tests.models.test_llava_med import IMAGE, OWN, VISION, original, pixels, reloaded, spliced, tokens_told, write
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def test_huatuogpt_answers_as_the_native_model_into_which_images_are_spliced(pub
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_huatuogpt_keeps_what_every_generator_promises(published, load, layout):
+def test_huatuogpt_keeps_what_every_generator_promises(published, load, layout, tmp_path):
     mine = published(layout)
 
     def tokenize(reply):
@@ -120,15 +121,15 @@ def test_huatuogpt_keeps_what_every_generator_promises(published, load, layout):
         before, whole = (mine.words(f"<|assistant|>\n{text}", add_special_tokens=False)["input_ids"] for text in ("", reply))
         return whole[len(before) :]
 
-    library = Library(
-        mine.model,
+    own = Library(
+        reloaded(mine.model, tmp_path),
         lambda images, prompt: tokens_told(mine.words, mine.model.config.image_token_id, images, asked(images, prompt)),
         tokenize=tokenize,
         decode=lambda tokens: mine.words.decode(tokens, skip_special_tokens=True),
         end=mine.words.eos_token_id,
         adapted=("model.language_model", "model.multi_modal_projector"),
     )
-    check_generator(lambda dtype: load(huatuogpt_vision, mine.folder, dtype), library, questions())
+    check_generator(lambda dtype: load(huatuogpt_vision, mine.folder, dtype), own, questions())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -139,21 +140,31 @@ def test_every_weight_of_huatuogpt_finds_its_place(published, load, layout):
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
+def squared(images, processor):
+    """Images in the middle of squares of the mean colour, as LLaVA's `expand2square` has them."""
+    squares = []
+    for image in images:
+        square = Image.new("RGB", (max(image.size),) * 2, tuple(int(255 * part) for part in processor.image_mean))
+        square.paste(image, ((square.width - image.width) // 2, (square.height - image.height) // 2))
+        squares.append(square)
+    return squares
+
+
 def test_llava_1_5_sees_what_pad_to_square_and_clips_processor_make_of_an_image(load, tmp_path):
-    """The pixels of LLaVA's `expand2square` before CLIP's processor, at a size at which a crop would be seen."""
     adapter, shown = load(padded, save(FAMILIES["llava"], tmp_path)), pictures(4)
     found = torch.cat([adapter.teach([[image]], ["What?"], ["yes"])["pixel_values"] for image in shown])
     clip = CLIPImageProcessorPil.from_pretrained(tmp_path)
-    colour = tuple(int(255 * part) for part in clip.image_mean)
-    squares = []
-    for image in shown:
-        square = Image.new("RGB", (max(image.size),) * 2, colour)
-        square.paste(image, ((square.width - image.width) // 2, (square.height - image.height) // 2))
-        squares.append(square)
-    expected = clip(images=squares, return_tensors="pt")["pixel_values"]
-    step = 1 / 255 / min(clip.image_std)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1.01 * step)  # Pillow and torch round a half to different sides
-    assert (found - clip(images=shown, return_tensors="pt")["pixel_values"]).abs().max() > 10 * step
+    step = 1 / 255 / min(clip.image_std)  # Pillow and torch may round to neighbouring ones of 256 values
+    expected, cropped = (clip(images=images, return_tensors="pt")["pixel_values"] for images in (squared(shown, clip), shown))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1.01 * step)
+    assert (found - cropped).abs().max() > 10 * step
+
+
+def test_llava_1_5_keeps_what_every_generator_promises_with_padded_images(load, tmp_path):
+    cropping = library(save(FAMILIES["llava"], tmp_path), "llava")
+    clip = CLIPImageProcessor.from_pretrained(tmp_path)
+    padding = replace(cropping, inputs=lambda images, prompt: cropping.inputs(squared(images, clip), prompt))
+    check_generator(lambda dtype: load(padded, tmp_path, dtype), padding, questions())
 
 
 def test_llava_1_5_and_llava_med_see_the_same_pixels(load, tmp_path):

@@ -14,9 +14,11 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, GenerationCo
 from medrival import fingerprints
 from medrival.checks.generator import Library, check_generator
 from medrival.errors import BrokenLock, BrokenModel, MissingAsset, OutOfMemory
+from medrival.keys import of_features
 from medrival.lock import Lock
 from medrival.models import placement
 from medrival.models.llava_med import llava_med
+from medrival.settings import Settings
 from medrival.weights import resolved, settled
 from tests.models.miniature_generators import TEXT, ids, llama_words, pictures, spread
 from tests.models.test_generator_battery import PROMPTS, questions
@@ -153,6 +155,18 @@ def tokens_told(words, image, images, text):
     }
 
 
+def reloaded(model, folder):
+    """What loads a model of transformers' own in a precision."""
+    model.save_pretrained(folder)
+
+    def load(dtype):
+        module = LlavaForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+        module.generation_config = model.generation_config
+        return module
+
+    return load
+
+
 def test_it_answers_as_the_native_model_into_which_images_are_spliced(native, published, load):
     model, words = native
     adapter, shown = load(published), [[*pictures(2)], *[[image] for image in pictures(4)[1:]]]
@@ -170,11 +184,11 @@ def test_every_weight_finds_its_place(native, published, load):
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_it_keeps_what_every_generator_promises(native, published, load):
+def test_it_keeps_what_every_generator_promises(native, published, load, tmp_path):
     model, words = native
 
     library = Library(
-        model,
+        reloaded(model, tmp_path),
         lambda images, prompt: tokens_told(words, words.unk_token_id, images, instructed(images, prompt)),
         tokenize=lambda text: words(text, add_special_tokens=False)["input_ids"],
         decode=lambda tokens: words.decode(tokens, skip_special_tokens=True),
@@ -206,17 +220,17 @@ def test_an_image_tower_of_its_own_is_found_beside_the_checkpoint_or_in_assets(n
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_one_changed_byte_of_the_image_tower_is_another_model_and_the_lock_refuses_it(rows, divided, new_lab):
+def test_one_changed_byte_of_the_image_tower_is_another_model_and_the_lock_refuses_it(rows, divided):
     folder, tower = divided
     card = replace(rows.models["llava-med-7b"], name="llava-med", weights=str(folder))
-    key, lock = new_lab()._identity(card), Lock(Path("models.lock"), {"llava-med": resolved(card, None).known})
+    key, lock = of_features(card, (), Settings()), Lock(Path("models.lock"), {"llava-med": resolved(card, None).known})
     lock.check("llava-med", resolved(card, None))
     content = bytearray((tower / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (tower / "model.safetensors").write_bytes(content)
     for known in (resolved, fingerprints.weights):  # a run reads files once
         known.cache_clear()
-    assert new_lab()._identity(card) != key
+    assert of_features(card, (), Settings()) != key
     with pytest.raises(BrokenLock, match=rf"llava-med's {TOWER}: its weights are not those"):
         lock.check("llava-med", resolved(card, None))
 
