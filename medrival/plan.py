@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from medrival.cards import TaskCard
 from medrival.case import Case, Pair, cases, pairs
 from medrival.catalog import Catalog, SuiteCard
 from medrival.errors import BrokenCatalog, UnknownName
@@ -22,8 +23,9 @@ def identity(nodeid: str) -> str:
 
 
 def ours(item: pytest.Item) -> bool:
-    """Whether a test is a case or a pair: parametrised by medrival, not merely named like one."""
-    return "outcome" in getattr(item, "fixturenames", ()) or {"general", "medical"} <= set(getattr(item, "fixturenames", ()))
+    """Whether a test is a case, a pair or an audit: parametrised by medrival, not merely named like one."""
+    asked = set(getattr(item, "fixturenames", ()))
+    return bool(asked & {"outcome", "audit"}) or {"general", "medical"} <= asked
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,13 @@ class Plan:
             raise UnknownName(f"the selection holds no case: no regime of it adapts a model of it to a task of it ({chosen})")
         return cls(suite, _by_id(selected), _by_id(pairs(selected)))
 
+    @cached_property
+    def tasks(self) -> Mapping[str, TaskCard]:
+        """The tasks of the cases, by name: each is audited once."""
+        return {case.task.name: case.task for case in self.cases.values()}
+
     def rank(self, identity: str) -> int:
-        """Where a test with this id comes: cases by model, then pairs; what is not ours stays ahead, as it was."""
+        """Where a test with this id comes: tasks, cases by model, then pairs; what is not ours stays ahead, as it was."""
         return self._ranks.get(identity, -1)
 
     def groups(self, workers: int) -> dict[str, str]:
@@ -95,11 +102,11 @@ class Plan:
     def markers(self) -> list[str]:
         """Every mark that may occur."""
         marks = {mark for case in self.cases.values() for mark in self.marks(case)}
-        return sorted(marks | {*MARKS.values(), "diagnosis", "vqa", "rivalry", "general", "medical"})
+        return sorted(marks | {*MARKS.values(), "diagnosis", "vqa", "rivalry", "integrity", "general", "medical"})
 
     @cached_property
     def _ranks(self) -> dict[str, int]:
-        return {identity: rank for rank, identity in enumerate([*self.cases, *self.pairs])}
+        return {identity: rank for rank, identity in enumerate([*self.tasks, *self.cases, *self.pairs])}
 
 
 Named = TypeVar("Named", Case, Pair)

@@ -31,7 +31,7 @@ from medrival.workers import ByModel, limit_threads
 
 KINDS = ("diagnosis", "vqa")
 
-pytest_plugins = ["medrival.fixtures.scorers", "medrival.fixtures.cases", "medrival.fixtures.gate"]
+pytest_plugins = ["medrival.fixtures.scorers", "medrival.fixtures.cases", "medrival.fixtures.audit", "medrival.fixtures.gate"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -106,6 +106,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--update-baseline", action="store_true", help="write this run's report and predictions to the --baseline file")
     add("--report-dir", type=Path, default=Path("reports/latest"), metavar="DIR", help="default: reports/latest")
+    add(
+        "--drop-leaked",
+        action="store_true",
+        help="report each score also without the test samples whose image or patient is in the training split",
+    )
     add("--no-resume", action="store_true", help="measure anew what the store already has")
     add("--store", type=Path, metavar="DIR", help="where outcomes are kept (default: the user's cache folder)")
 
@@ -232,7 +237,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a benchmark its cases: `outcome` those of the kind it is marked with, `general` and `medical` the pairs."""
+    """Give a benchmark its cases: `outcome` those of its kind, `general` and `medical` the pairs, `audit` the tasks."""
     plan = metafunc.config.stash[PLAN]
     if "outcome" in metafunc.fixturenames:
         kinds = {mark.name for mark in metafunc.definition.iter_markers()} & set(KINDS)
@@ -253,6 +258,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             indirect=True,
             scope="session",
         )
+    elif "audit" in metafunc.fixturenames:
+        metafunc.parametrize("audit", list(plan.tasks), ids=list(plan.tasks), indirect=True, scope="session")
 
 
 def _marks(names: Sequence[str]) -> list[pytest.MarkDecorator]:
@@ -261,7 +268,7 @@ def _marks(names: Sequence[str]) -> list[pytest.MarkDecorator]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort cases by model, then those that a gate holds against a rival, pairs last; drop pytest's placeholders for nothing."""
+    """Sort audits, cases by model, those that a gate holds against a rival, pairs; drop pytest's placeholders for nothing."""
     plan, gates = config.stash[PLAN], config.stash[GATES]
     if placeholders := [item for item in items if ours(item) and identity(item.nodeid) == "NOTSET"]:
         config.hook.pytest_deselected(items=placeholders)

@@ -19,8 +19,9 @@ from medrival.reports import figures
 from medrival.reports.environment import environment
 from medrival.reports.files import write
 from medrival.reports.gallery import Images, clip, gallery
+from medrival.reports.integrity import warnings
 from medrival.reports.questions import answers
-from medrival.reports.record import CaseRecord, PairRecord, Run, plain
+from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, plain
 
 HERE = Path(__file__).parent
 FAILED_SAMPLES = 100  # listed; the per-sample files have them all
@@ -54,7 +55,8 @@ def _page(run: Run, images: Images) -> str:
         states=Counter(case.status for case in run.cases),
         answers=answers(run.pairs),
         limit=max((case.notes.get("limit", 0) for case in run.cases), default=0),
-        warnings=_warnings(run.cases),
+        warnings=_warnings(run.cases, run.audits),
+        audits=[record.audit for record in run.audits if record.audit],
         notes=_notes(run.cases),
         unmeasured=_unmeasured(run),
         pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.task, p.general)),
@@ -85,10 +87,13 @@ def _reach(pairs: Iterable[PairRecord]) -> float:
     return max(0.1, math.ceil(10 * max((b for b in bounds if math.isfinite(b)), default=0.1)) / 10)
 
 
-def _warnings(cases: Iterable[CaseRecord]) -> dict[str, list[str]]:
-    """By task, what must be known before its numbers are believed; the other notes stay with their cases."""
-    found: dict[str, dict[str, None]] = {}
+def _warnings(cases: Iterable[CaseRecord], audits: Iterable[AuditRecord]) -> dict[str, list[str]]:
+    """By task, what must be known before its numbers are believed: what its audit warns of, else what its notes say."""
+    audited = {record.task: warnings(record.audit) for record in audits if record.audit}
+    found: dict[str, dict[str, None]] = {task: dict.fromkeys(texts) for task, texts in audited.items() if texts}
     for case in cases:
+        if case.task in audited:
+            continue
         for name, value in case.notes.items():
             if name.endswith("_in_train") and value:
                 things = name.removesuffix("_in_train")
@@ -111,11 +116,17 @@ def _notes(cases: Iterable[CaseRecord]) -> dict[str, dict[str, Any]]:
 
 def _unmeasured(run: Run) -> list[tuple[str, str, list[str]]]:
     """(such as "2 cases failed", reason, ids) of what was not measured: failures first, frequent reasons first."""
-    records: tuple[CaseRecord | PairRecord, ...] = (*run.cases, *run.pairs)
+    records: tuple[CaseRecord | PairRecord | AuditRecord, ...] = (*run.cases, *run.pairs, *run.audits)
     groups: dict[tuple[str, str, str], list[str]] = {}
     for record in records:
         if record.status != "measured":
-            noun = "case" if isinstance(record, CaseRecord) else "pair"
-            groups.setdefault((record.status, noun, record.reason or "no reason given"), []).append(record.id)
+            noun, name = _called(record)
+            groups.setdefault((record.status, noun, record.reason or "no reason given"), []).append(name)
     ordered = sorted(groups.items(), key=lambda group: (group[0][:2], -len(group[1])))
     return [(f"{figures.count(len(ids), noun)} {status}", reason, ids) for (status, noun, reason), ids in ordered]
+
+
+def _called(record: CaseRecord | PairRecord | AuditRecord) -> tuple[str, str]:
+    if isinstance(record, AuditRecord):
+        return "audit", record.task
+    return ("case" if isinstance(record, CaseRecord) else "pair"), record.id

@@ -1,4 +1,4 @@
-"""Metrics and gates as properties of a test case in the file that --junitxml names.
+"""Metrics, audits and gates as properties of a test case in the file that --junitxml names.
 
 pytest writes a test's properties whatever `junit_family` is; only xunit1 has a place for them in its schema.
 """
@@ -10,11 +10,15 @@ from typing import Any
 
 from medrival.case import Comparison, Outcome
 from medrival.gates import Judgement
+from medrival.integrity import Audit
 
 
-def properties(measured: Outcome | Comparison, judged: Iterable[Judgement]) -> list[tuple[str, str]]:
+def properties(measured: Outcome | Comparison | Audit, judged: Iterable[Judgement]) -> list[tuple[str, str]]:
     """Names and values, all texts: a numpy scalar among them would end an xdist session."""
-    found = _of_pair(measured) if isinstance(measured, Comparison) else _of_case(measured)
+    if isinstance(measured, Audit):
+        found: Iterable[tuple[str, Any]] = [("leakage", measured.leakage.share)]
+    else:
+        found = _of_pair(measured) if isinstance(measured, Comparison) else _of_case(measured)
     gates = ((f"gate {judgement.name}", f"{judgement.status}: {judgement.explanation}") for judgement in judged)
     return [*((name, _text(value)) for name, value in found), *gates]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medrival.catalog import Domain
     from medrival.contracts import Prediction, TaskKind
     from medrival.gates import Judgement
+    from medrival.integrity import Audit
     from medrival.reports.published import Published
     from medrival.statistics import Verdict
 
@@ -43,6 +44,8 @@ class CaseRecord:
         classes: class names in the order of a prediction's scores (diagnosis).
         predictions: one a test sample, in test order.
         validation: one a validation sample, on which the decision threshold is chosen (diagnosis).
+        blind: the primary metric without a look at the image, "constant" and "question_only", where the task was audited.
+        unleaked: "n" and "metrics" on the test samples that are not leaked, under --drop-leaked where the task was audited.
     """
 
     id: str
@@ -64,6 +67,8 @@ class CaseRecord:
     classes: tuple[str, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     validation: tuple[Prediction, ...] = ()
+    blind: Mapping[str, float | None] = field(default_factory=dict)
+    unleaked: Mapping[str, Any] | None = None
 
     @property
     def failed(self) -> tuple[Prediction, ...]:
@@ -138,6 +143,22 @@ class PairRecord:
 
 
 @dataclass(frozen=True)
+class AuditRecord:
+    """What became of the audit of one task.
+
+    Attributes:
+        status: "failed" also where the audit found the data to be broken.
+        reason: why it failed or was skipped, for the user; "" where it was measured.
+        audit: what it found; None where it did not come to that.
+    """
+
+    task: str
+    status: Status
+    reason: str = ""
+    audit: Audit | None = None
+
+
+@dataclass(frozen=True)
 class Run:
     """One pytest session: `started` in ISO 8601 UTC, `seconds` of wall time, `argv` pytest's arguments as given."""
 
@@ -151,6 +172,7 @@ class Run:
     report_dir: Path
     gates: tuple[Judgement, ...] = ()
     published: tuple[Published, ...] = ()
+    audits: tuple[AuditRecord, ...] = ()
 
 
 def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
@@ -176,6 +198,7 @@ def document(run: Run, environment: Mapping[str, Any]) -> dict[str, Any]:
             "questions": questions(run.pairs),
             "gates": [vars(judgement) for judgement in run.gates],
             "published": [vars(figure) for figure in run.published],
+            "integrity": [_integrity(record) for record in run.audits],
         }
     )
     return report
@@ -203,6 +226,13 @@ def _case(case: CaseRecord) -> dict[str, Any]:
         "predictions": case.predictions_file,
         "validation": case.validation_file,
     }
+
+
+def _integrity(record: AuditRecord) -> dict[str, Any]:
+    found = asdict(record.audit) if record.audit else {}
+    if record.audit:
+        found["leakage"]["share"] = record.audit.leakage.share
+    return {"task": record.task, "status": record.status, "reason": record.reason, **found}
 
 
 def _pair(pair: PairRecord) -> dict[str, Any]:

@@ -20,10 +20,12 @@ from medrival.catalog import imported
 from medrival.contracts import Sample
 from medrival.errors import GateFailed, MedrivalError
 from medrival.gates import Gates, Judgement
+from medrival.integrity import Audit, audit_from
 from medrival.plan import Plan, identity, ours
 from medrival.reports import published
 from medrival.reports.github import append_summary
-from medrival.reports.record import CaseRecord, PairRecord, Run, Status, corrected
+from medrival.reports.integrity import beside, unaudited
+from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, Status, corrected
 from medrival.reports.summary import summary
 from medrival.store import Store, outcome_from
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 PASSABLE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 NOT_REACHED = "not reached: the run was stopped before"
 COMPARED = pytest.StashKey[Mapping[str, Outcome]]()
-MEASURED = pytest.StashKey[Outcome | Comparison]()
+MEASURED = pytest.StashKey[Outcome | Comparison | Audit]()
 JUDGED = pytest.StashKey[Sequence[Judgement]]()
 
 
@@ -50,6 +52,7 @@ class Recorder:
         self._clock = time.monotonic()
         self._cases: dict[str, CaseRecord] = {}
         self._pairs: dict[str, PairRecord] = {}
+        self._audits: dict[str, AuditRecord] = {}
         self._collected: set[str] = set()
         self._from_before: set[str] = set()
         self._lines: list[str] = []
@@ -100,11 +103,14 @@ class Recorder:
             self._cases[name] = self._case(self._plan.cases[name], status, reason, measured)
         elif name in self._plan.pairs:
             self._pairs[name] = self._pair(self._plan.pairs[name], status, reason, measured)
+        elif name in self._plan.tasks:
+            found = audit_from(measured["audit"]) if "audit" in measured else None
+            self._audits[name] = AuditRecord(name, status, reason, found)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Settle the gates and write the reports; where a gate does not hold or a report cannot be written, the run fails."""
-        idle = not (self._cases or self._pairs or self._gates) or self._config.option.collectonly
+        idle = not (self._cases or self._pairs or self._audits or self._gates) or self._config.option.collectonly
         if idle or hasattr(self._config, "workerinput"):
             return
         from medrival.reports.html import write_html
@@ -118,6 +124,8 @@ class Recorder:
         self._lines = summary(run, verbose=self._config.get_verbosity() > 0)
         if self._from_before:
             self._lines.insert(1, f"  {len(self._from_before)} of them were in the store from an earlier run")
+        if self._config.getoption("--drop-leaked") and (tasks := unaudited(run.cases, run.audits)):
+            self._lines.insert(1, f"  --drop-leaked: not audited in this run: {', '.join(tasks)}; select test_integrity, too")
         try:
             write_json(run)
             write_html(run, self._image)
@@ -175,11 +183,15 @@ class Recorder:
                 self._cases[name] = self._case(self._plan.cases[name], "skipped", NOT_REACHED, {})
             elif name in self._plan.pairs and name not in self._pairs:
                 self._pairs[name] = self._pair(self._plan.pairs[name], "skipped", NOT_REACHED, {})
+            elif name in self._plan.tasks and name not in self._audits:
+                self._audits[name] = AuditRecord(name, "skipped", NOT_REACHED)
 
-    def _portable(self, measured: Outcome | Comparison) -> dict[str, Any]:
+    def _portable(self, measured: Outcome | Comparison | Audit) -> dict[str, Any]:
         """Plain values that xdist can carry; a stored outcome travels as its key alone."""
         if isinstance(measured, Comparison):
             return {"comparison": asdict(measured)}
+        if isinstance(measured, Audit):
+            return {"audit": asdict(measured)}
         if self._store.outcome(measured.key) == measured:
             return {"key": measured.key}
         return {"outcome": asdict(measured)}
@@ -252,10 +264,13 @@ class Recorder:
     def _settled(self) -> tuple[Judgement, ...]:
         records: list[CaseRecord | PairRecord] = [*self._cases.values(), *self._pairs.values()]
         fates = {record.id: (record.status, record.reason) for record in records}
+        fates |= {record.task: (record.status, record.reason) for record in self._audits.values()}
         return self._gates.settle(self._judged, fates) if self._gates else ()
 
     def _run(self, exit_status: int, gates: tuple[Judgement, ...]) -> Run:
-        cases = tuple(self._cases[name] for name in self._plan.cases if name in self._cases)
+        audits = tuple(self._audits[name] for name in self._plan.tasks if name in self._audits)
+        known = [self._cases[name] for name in self._plan.cases if name in self._cases]
+        cases = beside(known, audits, drop_leaked=self._config.getoption("--drop-leaked"))
         return Run(
             started=self._started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - self._clock,
@@ -267,6 +282,7 @@ class Recorder:
             report_dir=self._config.getoption("--report-dir"),
             gates=gates,
             published=published.beside(cases, self._plan.cases),
+            audits=audits,
         )
 
     def _image(self, task: str, sample: str) -> PIL.Image | None:

@@ -10,8 +10,9 @@ from textwrap import shorten, wrap
 from medrival.reports import published
 from medrival.reports.figures import count, duration, estimate, p_value, signed, visible
 from medrival.reports.gates import gate_lines
+from medrival.reports.integrity import audit_lines
 from medrival.reports.questions import Answer, answers, families
-from medrival.reports.record import CaseRecord, PairRecord, Run
+from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run
 
 WIDTH = 80
 REASONS = 6  # groups of reasons shown each for failed and skipped; the report has them all
@@ -29,13 +30,19 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
         f"medrival: {count(states['measured'], 'case')} measured, {states['failed']} failed, "
         f"{states['skipped']} skipped in {duration(run.seconds)}"
     ]
+    if audited := sum(audit.audit is not None for audit in run.audits):
+        lines.append(f"  {count(audited, 'data set')} audited")
     if limit := max((case.notes.get("limit", 0) for case in run.cases), default=0):
         lines.append(f"  limited to {limit:,} samples of each split: a quick look, not a result")
     if verbose:
         lines += [_case(case) for case in run.cases if case.status == "measured"]
         lines += [_pair(pair) for pair in run.pairs if pair.status == "measured"]
-    lines += _rivalry(run.pairs)
+    if run.cases:
+        lines += _rivalry(run.pairs)
+    told = {case.reason for case in run.cases}
     lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
+    lines += _reasons("audit", [audit for audit in run.audits if audit.reason not in told])
+    lines += audit_lines(run.audits, WIDTH)
     if lost := sum(len(case.failed) for case in run.cases):
         lines.append(f"  {count(lost, 'sample')} failed and counted as wrong; the report lists them")
     lines += _unscored(run.cases)
@@ -96,7 +103,10 @@ def _unscored(cases: Iterable[CaseRecord]) -> list[str]:
 
 def _case(case: CaseRecord) -> str:
     result = case.metrics.get(case.primary, {})
-    return f"  {visible(case.id)}  {case.primary} {estimate(result)}  n={result.get('n', len(case.predictions)):,}"
+    line = f"  {visible(case.id)}  {case.primary} {estimate(result)}  n={result.get('n', len(case.predictions)):,}"
+    if case.unleaked is None:
+        return line
+    return f"{line}; without leaked samples {estimate(case.unleaked['metrics'].get(case.primary))}  n={case.unleaked['n']:,}"
 
 
 def _pair(pair: PairRecord) -> str:
@@ -106,8 +116,8 @@ def _pair(pair: PairRecord) -> str:
     return f"  {visible(pair.id)}  {pair.verdict}: {pair.metric} {span}, {about}"
 
 
-def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord]) -> list[str]:
-    """Why cases or pairs were not measured, one entry a reason, the most frequent first."""
+def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord | AuditRecord]) -> list[str]:
+    """Why cases, pairs or audits were not measured, one entry a reason, the most frequent first."""
     reasons = Counter((record.status, record.reason) for record in records if record.status != "measured")
     lines = []
     for (status, reason), n in reasons.most_common(REASONS):

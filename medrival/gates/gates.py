@@ -1,4 +1,4 @@
-"""The gates of a run: which cases and pairs each is about, what it says of them, and what became of the rest."""
+"""The gates of a run: which cases, pairs and tasks each is about, what it says of them, and what became of the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from medrival.errors import BrokenGates, MedrivalError
 from medrival.gates.baseline import Baseline
 from medrival.gates.judgement import Finding, Judgement, failed
 from medrival.gates.reading import Gate, read
-from medrival.gates.rules import Evidence, MetricBound, NoRegression, NotWorseThan, Required, VerdictIn
+from medrival.gates.rules import Evidence, MaxLeakage, MetricBound, NoRegression, NotWorseThan, Required, VerdictIn
+from medrival.integrity import Audit
 from medrival.plan import Plan
 
 NO_GROUND = "medvlmbench_"
@@ -28,7 +29,9 @@ SCORED = ("judge_", "bertscore")
 """Metrics that an option of the run adds to answers; they have intervals, but no paired differences."""
 
 Fate = tuple[str, str]
-"""What became of a case or pair: measured, failed or skipped, and why."""
+"""What became of a case, pair or task: measured, failed or skipped, and why."""
+
+Measured = Outcome | Comparison | Audit
 
 NOT_SELECTED: Fate = ("missing", "it was not selected")
 
@@ -96,10 +99,10 @@ class Gates:
             if self.baseline.cases.get(case, {}).get("status") == "measured":
                 self.baseline.verified(case, self.plan.cases[case].task.kind, metric)
 
-    def judge(self, subject: str, measured: Outcome | Comparison, evaluate: Callable[[Case], Outcome]) -> tuple[Judgement, ...]:
-        """What every gate that is about a case or pair says of what it measured."""
+    def judge(self, subject: str, measured: Measured, evaluate: Callable[[Case], Outcome]) -> tuple[Judgement, ...]:
+        """What every gate that is about a case, pair or task says of what it measured."""
         evidence = Evidence(self.rivals, self.baseline, evaluate)
-        kind = "cases" if isinstance(measured, Outcome) else "pairs"
+        kind = "cases" if isinstance(measured, Outcome) else "tasks" if isinstance(measured, Audit) else "pairs"
         chosen = (gate for gate in self.gates if gate.about == kind and _matches(subject, gate.globs))
         return tuple(self._judgement(gate, subject, self._finding(gate, subject, measured, evidence)) for gate in chosen)
 
@@ -149,13 +152,16 @@ class Gates:
         ids = _ids(gate, self.plan)
         return [glob for glob in gate.globs if not any(_matches(one, [glob]) for one in ids)]
 
-    def _finding(self, gate: Gate, subject: str, measured: Outcome | Comparison, evidence: Evidence) -> Finding:
+    def _finding(self, gate: Gate, subject: str, measured: Measured, evidence: Evidence) -> Finding:
         if self.limit:
             return failed(f"it was measured on at most {self.limit:,} samples of each split: a --limit run never passes")
         try:
             if isinstance(measured, Outcome):
-                assert not isinstance(gate.rule, VerdictIn | Required)
+                assert not isinstance(gate.rule, VerdictIn | MaxLeakage | Required)
                 return gate.rule.judge(gate.name, self.plan.cases[subject], measured, evidence)
+            if isinstance(measured, Audit):
+                assert isinstance(gate.rule, MaxLeakage)
+                return gate.rule.judge(measured)
             assert isinstance(gate.rule, VerdictIn)
             return gate.rule.judge(measured)
         except MedrivalError as error:  # a rival that cannot be measured, a baseline that was deleted
@@ -164,13 +170,14 @@ class Gates:
     def _judgement(self, gate: Gate, subject: str, finding: Finding) -> Judgement:
         return Judgement(
             name=gate.name,
-            case=subject if subject in self.plan.cases else None,
-            pair=subject if subject in self.plan.pairs else None,
+            case=subject if gate.about == "cases" else None,
+            pair=subject if gate.about == "pairs" else None,
             status=finding.status,
             holds=finding.status == "passed" or (gate.lenient and finding.status == "inconclusive"),
             measured=_number(finding.measured),
             required=_number(finding.required),
             explanation=finding.explanation,
+            task=subject if gate.about == "tasks" else None,
         )
 
 
@@ -180,12 +187,13 @@ def _number(value: float | None) -> float | None:
 
 
 def subjects(gate: Gate, plan: Plan) -> list[str]:
-    """The ids of the cases and pairs that a gate is about, in the order they run in."""
+    """The ids of the cases, pairs or tasks that a gate is about, in the order they run in."""
     return [one for one in _ids(gate, plan) if _matches(one, gate.globs)]
 
 
 def _ids(gate: Gate, plan: Plan) -> list[str]:
-    return {"cases": [*plan.cases], "pairs": [*plan.pairs], "required": [*plan.cases, *plan.pairs]}[gate.about]
+    required = [*plan.cases, *plan.pairs]
+    return {"cases": [*plan.cases], "pairs": [*plan.pairs], "tasks": [*plan.tasks], "required": required}[gate.about]
 
 
 def _matches(subject: str, globs: Iterable[str]) -> bool:

@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One gate on one case or pair, or on the run as a whole where neither is named.
+    """One gate on one case, pair or task, or on the run as a whole where none is named.
 
     Attributes:
         name: the gate's.
@@ -46,11 +46,12 @@ class Judgement:
     measured: float | None
     required: float | None
     explanation: str
+    task: str | None = None
 
     @property
     def subject(self) -> str:
-        """The case or pair, or "" for the run."""
-        return self.case or self.pair or ""
+        """The case, pair or task, or "" for the run."""
+        return self.case or self.pair or self.task or ""
 
     @property
     def sentence(self) -> str:

@@ -14,19 +14,29 @@ from medrival.case import Cost
 from medrival.errors import BrokenGates
 from medrival.gates.judgement import Side
 from medrival.gates.margins import Margin
-from medrival.gates.rules import CostBound, MetricBound, NoRegression, NotWorseThan, Required, Rule, SubgroupGap, VerdictIn
+from medrival.gates.rules import (
+    CostBound,
+    MaxLeakage,
+    MetricBound,
+    NoRegression,
+    NotWorseThan,
+    Required,
+    Rule,
+    SubgroupGap,
+    VerdictIn,
+)
 from medrival.statistics import Verdict
 
-About = Literal["cases", "pairs", "required"]
+About = Literal["cases", "pairs", "tasks", "required"]
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A rule that cases or pairs must meet, or the run fails.
+    """A rule that cases, pairs or tasks must meet, or the run fails.
 
     Attributes:
         where: its file and name, for messages.
-        about: what the globs name: cases, pairs, or either, of which all must have been measured ("required").
+        about: what the globs name: cases, pairs, tasks, or cases and pairs that must have been measured ("required").
         globs: over ids.
         lenient: whether an inconclusive judgement lets the run pass.
     """
@@ -184,6 +194,13 @@ def _verdict(table: Table) -> Rule:
     return VerdictIn(tuple(verdict for verdict in known if verdict in words))
 
 
+def _max_leakage(table: Table) -> Rule:
+    share = table.number("max-leakage")
+    if not 0 <= share < 1:
+        raise BrokenGates(f"{table.where}: max-leakage is {share:g}; it must be a share of at least 0 and below 1")
+    return MaxLeakage(share)
+
+
 RULES: Mapping[str, tuple[About, Callable[[Table], Rule], tuple[str, ...]]] = {
     "at-least": ("cases", _at("least"), ("metric", "cost", "inconclusive")),
     "at-most": ("cases", _at("most"), ("metric", "cost", "inconclusive")),
@@ -191,6 +208,7 @@ RULES: Mapping[str, tuple[About, Callable[[Table], Rule], tuple[str, ...]]] = {
     "no-regression-from": ("cases", _no_regression, ("metric", "margin", "confidence", "inconclusive")),
     "subgroup-gap": ("cases", _subgroup_gap, ("inconclusive",)),
     "verdict": ("pairs", _verdict, ("inconclusive",)),
+    "max-leakage": ("tasks", _max_leakage, ()),
     "required": ("required", lambda _: Required(), ()),
 }
 """By the key that names a rule: what it is about, how it is read, and which keys go with it."""

@@ -29,6 +29,7 @@ from medrival.gates.judgement import (
     spread,
 )
 from medrival.gates.margins import Margin, Other, beside
+from medrival.integrity import Audit
 from medrival.statistics import Verdict, samples_needed
 
 
@@ -198,11 +199,27 @@ class VerdictIn:
 
 
 @dataclass(frozen=True)
+class MaxLeakage:
+    """At most a share of a data set's test samples are on training images or of training patients."""
+
+    bound: float
+
+    def judge(self, audit: Audit) -> Finding:
+        """Whether the share keeps the bound; it is counted, not estimated, and has no interval."""
+        leaks = audit.leakage
+        status = against(leaks.share, leaks.share, self.bound, "most")
+        found = f"{len(leaks.leaked):,} of {leaks.test_samples:,} test samples are leaked, a share of "
+        demand = f"which {'is' if status == 'passed' else 'must be'} at most {amount(self.bound)}"
+        share = f"{leaks.share:.{decimals(self.bound, leaks.share)}f}"
+        return Finding(status, f"{found}{share}, {demand}", leaks.share, self.bound)
+
+
+@dataclass(frozen=True)
 class Required:
     """All cases and pairs of these names were measured, as a whole."""
 
 
-Rule = MetricBound | CostBound | NotWorseThan | NoRegression | SubgroupGap | VerdictIn | Required
+Rule = MetricBound | CostBound | NotWorseThan | NoRegression | SubgroupGap | VerdictIn | MaxLeakage | Required
 
 
 def _samples_for_a_verdict(comparison: Comparison) -> int | None:

@@ -1,0 +1,38 @@
+"""How often each class, form, letter or answer is the right one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from medrival.contracts import Sample
+from medrival.tasks.answers import YES_NO, normalise
+
+OPEN_ANSWERS = 10
+"""Of open answers the most frequent are told."""
+
+
+def balance(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
+    """Counts by what is counted, the most frequent first: "class"; or "form", "yes or no", "letter", "open answer"."""
+    counters: dict[str, Counter[str]] = {}
+    for sample in samples:
+        for what, value in _traits(sample):
+            counters.setdefault(what, Counter())[value] += 1
+    return {
+        what: dict(counted.most_common(OPEN_ANSWERS if what == "open answer" else None)) for what, counted in counters.items()
+    }
+
+
+def _traits(sample: Sample) -> Iterator[tuple[str, str]]:
+    if sample.form in ("label", "findings"):
+        for name in sample.truth.split("|") if sample.form == "findings" else [sample.truth]:
+            yield "class", name
+        return
+    truth = normalise(str(sample.truth))
+    yield "form", sample.form
+    if sample.form == "closed" and truth in YES_NO:
+        yield "yes or no", truth
+    elif sample.form == "choice" and sample.truth in sample.options:
+        yield "letter", sample.reply
+    elif sample.form == "open":
+        yield "open answer", truth

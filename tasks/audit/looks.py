@@ -1,0 +1,85 @@
+"""How an image looks, in bits that survive another compression, another size and a thin border cut off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from scipy.fft import dct
+
+from medrival.batches import Progress
+from medrival.contracts import Image
+from medrival.errors import UnreadableImage
+
+Hashes = NDArray[np.uint64]
+
+SIDE = 64
+FREQUENCIES = 16
+BITS = FREQUENCIES**2 - 1
+CROPS = (0.0, 0.015, 0.03)
+"""Shares of the width and height that are cut off each side before a hash is taken; the first is the whole image's."""
+PLAIN = 3.0
+"""Grey levels of 255: an image whose thumbnail varies less (standard deviation) has no looks."""
+AHEAD = 1024
+
+_COSINES = dct(np.eye(SIDE), axis=0, norm="ortho")[:FREQUENCIES]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How some images look.
+
+    Attributes:
+        hashes: [images, crops, 4], of those that have looks; `rows` is which these are.
+        unreadable: why, by row.
+    """
+
+    hashes: Hashes
+    rows: NDArray[np.intp]
+    unreadable: dict[int, str]
+
+
+def looks(images: Sequence[Image], progress: Progress, label: str) -> Looks:
+    """Decode each image once, a few at a time and side by side; of each a few bytes are kept."""
+    found: list[Hashes | str | None] = []
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as readers:
+        for start in progress(range(0, len(images), AHEAD), label):
+            found += readers.map(_look, images[start : start + AHEAD])
+    rows = [row for row, one in enumerate(found) if isinstance(one, np.ndarray)]
+    hashes = np.array([found[row] for row in rows], dtype=np.uint64).reshape(-1, len(CROPS), 4)
+    unreadable = {row: one for row, one in enumerate(found) if isinstance(one, str)}
+    return Looks(hashes, np.array(rows, dtype=np.intp), unreadable)
+
+
+def perceptual_hashes(image: PILImage.Image) -> Hashes | None:
+    """[crops, 4]: for each crop 255 bits, or None for an image that is too plain.
+
+    A bit says whether one of the 16 x 16 lowest frequencies (DCT-II of a grey thumbnail of 64 x 64 pixels, without the mean)
+    is above their median: the pHash of Zauner 2010, "Implementation and benchmarking of perceptual image hash functions",
+    with 255 bits instead of 64, which do not tell one chest radiograph from another (docs/integrity.md).
+    """
+    grey = image.convert("L")
+    thumbnails = [_thumbnail(grey, crop) for crop in CROPS]
+    if min(float(thumbnail.std()) for thumbnail in thumbnails) < PLAIN:
+        return None
+    frequencies = np.array([(_COSINES @ thumbnail @ _COSINES.T).ravel()[1:] for thumbnail in thumbnails])
+    bits = frequencies > np.median(frequencies, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(np.uint64)
+
+
+def _thumbnail(grey: PILImage.Image, crop: float) -> NDArray[np.float64]:
+    across, down = crop * grey.width, crop * grey.height
+    box = (across, down, grey.width - across, grey.height - down)
+    return np.asarray(grey.resize((SIDE, SIDE), PILImage.Resampling.BOX, box=box), dtype=np.float64)
+
+
+def _look(image: Image) -> Hashes | str | None:
+    try:
+        return perceptual_hashes(image.open())
+    except UnreadableImage as error:
+        return str(error)

@@ -1,0 +1,105 @@
+"""What stands in a data set more than once: images, patients, questions with their answers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+
+from medrival.contracts import TaskKind
+from medrival.integrity import Duplicates, Leakage, Lookalikes
+from medrival.tasks.audit.looks import BITS, Hashes
+from medrival.tasks.audit.neighbours import WITHIN, nearest
+from medrival.tasks.audit.splits import Split
+
+Splits = Mapping[str, Split]
+
+ACROSS = (("test", "train"), ("test", "validation"), ("validation", "train"))
+EXAMPLES = 10
+
+Alike = Mapping[str, tuple[str, int]]
+"""By an image's digest, that of the image which looks most like it, and the distance of the two."""
+
+
+def lookalikes(splits: Splits, hashes: Mapping[str, Hashes]) -> dict[str, Alike]:
+    """By split, or by two of them such as "test-train": the images that look like another one and are no exact copy of it."""
+    found: dict[str, Alike] = {}
+    for name, split in splits.items():
+        found[name] = _alike([one for one in split.images if one in hashes], None, hashes)
+    for one, other in ACROSS:
+        copies = splits[other].images
+        own = [digest for digest in splits[one].images if digest in hashes and digest not in copies]
+        found[f"{one}-{other}"] = _alike(own, [digest for digest in copies if digest in hashes], hashes)
+    return found
+
+
+def duplicates(kind: TaskKind, splits: Splits, alike: Mapping[str, Alike]) -> Duplicates:
+    """How many images there are more than once, exactly or nearly."""
+    exact = {name: _of_several(kind, split) for name, split in splits.items()}
+    exact |= {f"{one}-{other}": len(splits[one].images.keys() & splits[other].images.keys()) for one, other in ACROSS}
+    pairs: dict[frozenset[str], Lookalikes] = {}
+    for name, images in alike.items():
+        one, _, other = name.partition("-")
+        for digest, (nearest_one, distance) in images.items():
+            samples = splits[one].first[digest], splits[other or one].first[nearest_one]
+            pairs.setdefault(frozenset((digest, nearest_one)), Lookalikes(samples, distance))
+    examples = sorted(pairs.values(), key=lambda pair: (pair.distance, pair.samples))[:EXAMPLES]
+    near = {name: len(images) for name, images in alike.items()}
+    return Duplicates(exact, near, WITHIN, BITS, tuple(examples))
+
+
+def leakage(splits: Splits, alike: Alike) -> Leakage:
+    """What of the test split the training split gives away.
+
+    Args:
+        alike: the test images that look like a training image.
+    """
+    train, test = splits["train"], splits["test"]
+    on_images = {sample.id for sample, digests in test if not digests.isdisjoint(train.images)}
+    of_groups = {sample.id for sample in test.samples if sample.group in train.groups}
+    leaked = tuple(sample.id for sample in test.samples if sample.id in on_images or sample.id in of_groups)
+    return Leakage(
+        test_samples=len(test.samples),
+        on_training_images=len(on_images),
+        of_training_groups=len(of_groups),
+        like_training_images=sum(sample.id not in on_images and not digests.isdisjoint(alike) for sample, digests in test),
+        leaked=leaked,
+    )
+
+
+def repeats(splits: Splits) -> dict[str, dict[str, int]]:
+    """Samples whose question and answer stand elsewhere, too, about the same image and about others alone."""
+    found = {name: _repeated_within(split) for name, split in splits.items()}
+    train, test = splits["train"].said, splits["test"]
+    same = sum(digests in train.get(words, ()) for words, digests in zip(test.words, test.shown, strict=True))
+    known = sum(words in train for words in test.words)
+    return found | {"test-train": {"same image": same, "other image": known - same}}
+
+
+def _repeated_within(split: Split) -> dict[str, int]:
+    distinct = sum(len(images) for images in split.said.values())
+    return {"same image": len(split.samples) - distinct, "other image": distinct - len(split.said)}
+
+
+def _alike(own: list[str], others: list[str] | None, hashes: Mapping[str, Hashes]) -> Alike:
+    known = own if others is None else others
+    places, distances = nearest(_stacked(own, hashes), None if others is None else _stacked(others, hashes))
+    return {
+        digest: (known[place], distance)
+        for digest, place, distance in zip(own, places.tolist(), distances.tolist(), strict=True)
+        if place >= 0
+    }
+
+
+def _stacked(digests: list[str], hashes: Mapping[str, Hashes]) -> Hashes:
+    return np.stack([hashes[digest] for digest in digests]) if digests else np.empty((0, 1, 4), np.uint64)
+
+
+def _of_several(kind: TaskKind, split: Split) -> int:
+    """Images that several patients have, or of a diagnosis several samples: of an image there may be many questions."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for sample, digests in split:
+        for digest in digests:
+            owners[digest].add(sample.id if kind == "diagnosis" else sample.group)
+    return sum(len(samples) > 1 for samples in owners.values())
