@@ -40,7 +40,8 @@ def placed(card: ModelCard, folder: Path, device: str, dtype: str) -> dict[str, 
     rooms = free(device)
     if not rooms or size(stored, dtype) <= next(iter(rooms.values())):
         return {}
-    return {"device_map": "auto", "max_memory": {gpu: int(room) for gpu, room in rooms.items()}}
+    # In order: layers go to the first first, and accelerate expects the first layers on the GPU of the lowest index.
+    return {"device_map": "auto", "max_memory": {gpu: int(rooms[gpu]) for gpu in sorted(rooms, key=int)}}
 
 
 def refuse_too_large(card: ModelCard, stored: Shapes, device: str, dtype: str, *, divides: bool = False) -> None:

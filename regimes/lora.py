@@ -43,6 +43,8 @@ def insert(module: torch.nn.Module, layers: Sequence[str], budget: Mapping[str, 
         torch.manual_seed(seed)
         tuner = LoraModel(module, {"default": config}, "default")
     parameters = {name: p for name, p in module.named_parameters() if "lora_" in name}
+    for name in layers:
+        module.get_submodule(name).register_forward_pre_hook(_brought)
     for parameter in parameters.values():
         parameter.data = parameter.data.float()  # small steps are lost in bfloat16; peft casts what flows through
     return Adapters(parameters, tuner.unload)
@@ -142,6 +144,11 @@ def answer_loss(module: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> 
         kept = {"logits_to_keep": labels.shape[1]}
     value: torch.Tensor = module(**{**inputs, "labels": labels}, **kept, use_cache=False).loss
     return value
+
+
+def _brought(layer: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Over several GPUs accelerate brings inputs to the layer itself, which its adapter now surrounds and comes before."""
+    return tuple(value.to(layer.weight.device) for value in inputs)
 
 
 def _labels(samples: Sequence[Sample], task: Task) -> torch.Tensor:
