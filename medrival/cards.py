@@ -32,7 +32,7 @@ class ModelCard:
         adapter: "module:function" that loads it.
         weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name"; the endpoint's name of a served model.
         revision: a hub revision, where it is pinned.
-        family: models of one family are compared with each other.
+        family: models of one family are compared with each other; `[families.NAME]` in the same file says what they share.
         partner: the model of the other kind that this one is held against; either of the two may name it.
         budget: name of the budget that regimes give it; both of a pair have the same.
         saw: modalities seen in pretraining; None where that is not known.
