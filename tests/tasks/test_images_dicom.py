@@ -99,6 +99,24 @@ def test_a_stated_window_is_that_of_pydicom_the_first_of_several(saved, window, 
     assert len(np.unique(grey(file))) > 1
 
 
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(("centre", "width"), [(20, 11), (20.5, 10), (7, 2)])
+def test_a_narrow_window_is_right_to_half_a_value(saved, function, centre, width):
+    ramp = np.arange(54, dtype=np.uint16).reshape(6, 9)
+    file = saved(dicom(ramp, WindowCenter=centre, WindowWidth=width, VOILUTFunction=function))
+    oracle = apply_voi_lut(ramp, pydicom.dcmread(file.path))
+    assert np.abs(grey(file) - scaled(oracle, 0, 4095)).max() <= 1
+
+
+def test_float_pixels_are_scaled_from_their_own_range(saved):
+    values = STORED.astype(np.float32) / 7
+    made = dicom(values, bits=32)
+    made.FloatPixelData = made.PixelData
+    for key in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        delattr(made, key)
+    assert (grey(saved(made)) == scaled(values, values.min(), values.max())).all()
+
+
 def test_signed_values_keep_their_sign(saved):
     values = (STORED.astype(np.int16) - 2000).clip(-1024, 2000)
     file = saved(dicom(values, bits=16, WindowCenter=0, WindowWidth=1000))
