@@ -75,7 +75,7 @@ def _card(name: str, folder: Path, rows: Catalog, assets: Path | None) -> ModelC
     if not folder.is_dir():
         raise BrokenModel(f"candidate {folder}: there is no such directory")
     base = _base(folder, rows, assets) if (folder / "adapter_config.json").is_file() else None
-    loading = _architectures()["peft"] | {"type": base.type, "lora": base.lora} if base else _loading(folder)
+    loading = _taken(base) if base else _loading(folder)
     return ModelCard(
         name, kind="medical", family=name, weights=str(folder), base=base, source="the user's checkpoint", **loading
     )
@@ -104,6 +104,11 @@ def _base(folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
         )
     loading = _loading(place)
     return ModelCard(place.name, kind="general", family=place.name, weights=str(place), revision=revision, **loading)
+
+
+def _taken(base: ModelCard) -> dict[str, Any]:
+    """The keys of an adapter directory's row: how it is loaded, and what it has of its base model."""
+    return {**_architectures()["peft"], "type": base.type, "lora": base.lora, "thinking": base.thinking}
 
 
 def _loading(folder: Path) -> dict[str, Any]:

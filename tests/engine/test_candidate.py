@@ -175,6 +175,11 @@ def test_the_base_of_an_adapter_is_a_directory_a_rows_weights_or_one_in_assets(r
         entered(rows, [named], Claims(), None)
 
 
+def test_an_adapter_on_a_model_that_thinks_may_think_as_long(rows, adapter, tmp_path):
+    (card,) = entered(rows, [with_base(adapter, tmp_path / "row", "XiaomiMiMo/MiMo-VL-7B-RL")], Claims(), None)
+    assert card.thinking == rows.models["mimo-vl-7b-rl"].thinking > 0
+
+
 def test_the_revision_that_an_adapter_was_trained_on_is_that_of_its_base_model_whatever_the_row_says(rows, adapter, tmp_path):
     named = with_base(adapter, tmp_path / "named", "openai/clip-vit-base-patch32")
     config = json.loads((named / "adapter_config.json").read_text())
