@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Form, Image, Loader, Sample, Task
@@ -21,7 +21,7 @@ from medrival.tasks.splits import Assigned, Manifest
 
 NAMES = {"training": "train", "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
 """Other names of the splits."""
-KEYS = frozenset({"classes", "prompt", "only", "split", "splits", "shares", "folds", "manifest"})
+KEYS = frozenset({"classes", "prompt", "only", "split", "splits", "shares", "folds", "manifest", "files", "revision"})
 """What the row of any data set may say."""
 
 
@@ -52,24 +52,34 @@ class Example:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-Read = Callable[[TaskCard, Files], Iterable[Example]]
+class Source(Protocol):
+    """Where a data set is read from."""
+
+    @property
+    def revision(self) -> str:
+        """The hub's commit, or "" where that is not known."""
 
 
-def dataset(*keys: str) -> Callable[[Read], Loader]:
+Read = Callable[[TaskCard, Any], Iterable[Example]]
+
+
+def dataset(*keys: str, source: Callable[[TaskCard, Path | None, Path], Source] = Files.of) -> Callable[[Read], Loader]:
     """Make a loader of a function that yields a data set's examples.
 
     The row may say of any data set:
 
     - `classes`: the classes of a diagnosis in label order, as a list, or as a table that says how the prompt calls each.
     - `prompt`: of each class, with {} in the class's place.
-    - `only`: which examples: by form, skill or attribute, such as `only = { form = "closed" }`.
+    - `only`: which examples: by form, skill, truth or attribute, such as `only = { form = "closed" }`.
     - `splits`: what a split is used as, such as `splits = { validation = "test" }`; one that is not used is "".
     - `split = "made"`: cut anew, whatever the data set says; `shares`: of each class's groups, for test and validation.
     - `folds = { of = 5, fold = 0, seed = 42 }`: one fold of the examples is the test.
     - `manifest`: a file with the split, relative to the row's.
+    - `files` and `revision`: of a repository of the hub, what is read of it, as globs, and the commit that is asked for.
 
     Args:
         keys: what else the row may say to this loader.
+        source: what it reads from; its files by default.
     """
 
     def made(read: Read) -> Loader:
@@ -79,14 +89,15 @@ def dataset(*keys: str) -> Callable[[Read], Loader]:
                 raise BrokenCatalog(
                     f"task {card.name!r} has an unknown key {strange[0]!r}; it may have {', '.join(sorted(KEYS | set(keys)))}"
                 )
-            return assembled(card, read(card, Files.of(card, assets)), cache)
+            found = source(card, assets, cache)
+            return assembled(card, read(card, found), cache, found.revision)
 
         return load
 
     return made
 
 
-def assembled(card: TaskCard, examples: Iterable[Example], cache: Path) -> Task:
+def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision: str = "") -> Task:
     """The task that a row and its data set's examples make; a split that was made is written into the cache.
 
     Raises:
@@ -97,20 +108,23 @@ def assembled(card: TaskCard, examples: Iterable[Example], cache: Path) -> Task:
     _refuse_twice(card, chosen)
     classes = _classes(card, chosen)
     _read_digests(chosen)
-    samples = [_sample(example) for example in chosen]
+    samples = [_sample(card, example) for example in chosen]
     split_of, rule = _split(card, chosen, samples)
     parts = [tuple(sample for sample in samples if split_of.get(sample.id) == name) for name in splits.SPLITS]
-    if not parts[2]:
+    train, validation, test = parts
+    if not test:
         raise BrokenData(f"{card.name}: the test split is empty: none of {len(samples)} samples is for it")
     manifest = Manifest(card.name, rule, split_of)
-    notes: dict[str, Any] = {"split": rule, "split_sha256": manifest.sha256}
+    notes: dict[str, Any] = {"split": rule, "split_sha256": manifest.sha256} | ({"revision": revision} if revision else {})
     if rule != OFFICIAL and "manifest" not in card.options:
         manifest.write(cache / "splits" / f"{card.name}-{manifest.sha256[:12]}.json")
     prompts = tuple(_prompt(card).replace("{}", words) for words in classes.values())
     return Task(
         card.name,
         card.kind,
-        *parts,
+        train,
+        validation,
+        test,
         fingerprint=fingerprint(parts, *classes, *prompts),
         classes=tuple(classes),
         prompts=prompts,
@@ -122,7 +136,7 @@ OFFICIAL = "official"
 
 
 def _wanted(card: TaskCard, example: Example) -> bool:
-    known = {**example.attributes, "form": example.form, "skill": example.skill}
+    known = {**example.attributes, "form": example.form, "skill": example.skill, "truth": example.truth}
     asked = card.options.get("only", {})
     if not isinstance(asked, dict):
         raise BrokenCatalog(f'task {card.name!r}: only is {asked!r}; it must be a table, such as {{ form = "closed" }}')
@@ -154,6 +168,20 @@ def _classes(card: TaskCard, examples: Sequence[Example]) -> dict[str, str]:
     return said
 
 
+def class_names(card: TaskCard) -> list[str]:
+    """The classes in label order, for data that calls them by number or by column.
+
+    Raises:
+        BrokenCatalog: the row does not name them.
+    """
+    said = card.options.get("classes")
+    if not isinstance(said, list | dict) or not all(isinstance(name, str) for name in said):
+        raise BrokenCatalog(
+            f"task {card.name!r}: classes is {said!r}; its data has no names for them, so the row must name them"
+        )
+    return list(said)
+
+
 def _prompt(card: TaskCard) -> str:
     template = card.options.get("prompt", "")
     if card.kind == "diagnosis" and (not isinstance(template, str) or "{}" not in template):
@@ -168,11 +196,14 @@ def _read_digests(examples: Sequence[Example]) -> None:
             pass
 
 
-def _sample(example: Example) -> Sample:
+def _sample(card: TaskCard, example: Example) -> Sample:
     first, *more = example.images
     # A closed question beyond yes and no, whose words are not listed, is asked like an open one.
     form = "open" if example.form == "closed" and not example.options else example.form
-    prompt = ask(form, example.question, example.options, listed=example.listed) if example.question else ""
+    try:
+        prompt = ask(form, example.question, example.options, listed=example.listed) if example.question else ""
+    except ValueError as error:
+        raise BrokenData(f"{card.name}: sample {example.id!r}: {error}") from error
     return Sample(
         id=example.id,
         image=first,

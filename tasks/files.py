@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from medrival.catalog import TaskCard
-from medrival.errors import MissingAsset
-from medrival.tasks.images import ImageFile, inside
+from medrival.contracts import Image
+from medrival.errors import BrokenData, MissingAsset
+from medrival.tasks.images import ImageFile, ZipMember, inside
+from medrival.tasks.places import advice, local, missing, on_hub, revision, snapshot
 from medrival.tasks.tables import Record, rows
 
 
@@ -19,31 +24,31 @@ class Files:
     Attributes:
         card: the task's row; messages begin with its name.
         root: the folder below which they are.
+        cache: the folder for what is unpacked of them.
         named: the file that the row names, relative to it, or "".
+        revision: the hub's commit they are of, or "" where that is not known.
     """
 
     card: TaskCard
     root: Path
+    cache: Path
     named: str = ""
+    revision: str = ""
 
     @classmethod
-    def of(cls, card: TaskCard, assets: Path | None) -> Files:
-        """Look beside the catalog file, then in ASSETS/datasets, then in ASSETS.
+    def of(cls, card: TaskCard, assets: Path | None, cache: Path) -> Files:
+        """Look beside the catalog file, in ASSETS/datasets, in ASSETS, in the hub's cache, and on the hub.
 
         Raises:
             MissingAsset: they are in none of these; with what to do.
+            BrokenData: they are of another revision than the row names.
         """
-        place = where(card)
-        if not place:
-            raise MissingAsset(f"{card.name}: its row does not say where its files are: it lacks 'place'")
-        places = [Path(card.folder) / Path(place).expanduser()]
-        places += [assets / "datasets" / place, assets / place] if assets else []
-        for found in places:
-            if found.is_dir():
-                return cls(card, found)
-            if found.is_file():
-                return cls(card, found.parent, found.name)
-        raise MissingAsset(f"{card.name}: not found: {' or '.join(map(str, places))}; {advice(card, assets)}")
+        found = local(card, assets) or (snapshot(card) if on_hub(card) else None)
+        if found is None:
+            raise missing(card, assets)
+        if found.is_file():
+            return cls(card, found.parent, cache, found.name)
+        return cls(card, found, cache, revision=revision(found))
 
     def path(self, name: str) -> Path:
         """A file or folder that must be there.
@@ -52,9 +57,9 @@ class Files:
             MissingAsset: it is not.
             BrokenData: its name points out of the data set's folder.
         """
-        path = inside(self.root, name)
+        path = self._inside(name)
         if not path.exists():
-            raise MissingAsset(f"{self.card.name}: not found: {path}; {advice(self.card, None)}")
+            raise MissingAsset(f"{self.card.name}: not found: {path}; {advice(self.card)}")
         return path
 
     def table(self, name: str = "") -> Iterator[Record]:
@@ -73,23 +78,48 @@ class Files:
         Raises:
             BrokenData: its name points out of the data set's folder.
         """
-        return ImageFile(inside(self.root, name), self.root)
+        return ImageFile(self._inside(name), self.root)
+
+    def packed(self, archive: str, member: str) -> Image:
+        """An image in a zip archive, or where the archive was unpacked: beside it, under the name that it has in there.
+
+        Raises:
+            MissingAsset: there is no archive, and it was not unpacked.
+            BrokenData: the name points out of the data set's folder.
+        """
+        if (self.root / member.partition("/")[0]).is_dir():
+            return self.image(member)
+        return ZipMember(self.path(archive), self.root, member)
+
+    def packed_tables(self, archive: str, pattern: str) -> Iterator[Record]:
+        """The rows of all tables that a glob finds in a zip archive, or where it was unpacked, in the order of their names.
+
+        Raises:
+            MissingAsset: there is no archive, and it was not unpacked.
+            BrokenData: no table has such a name, or one of them is not readable.
+        """
+        unpacked = self.names(pattern)
+        for name in unpacked:
+            yield from self.table(name)
+        if unpacked:
+            return
+        path = self.path(archive)
+        try:
+            with zipfile.ZipFile(path) as opened:
+                found = sorted(name for name in opened.namelist() if fnmatchcase(name, pattern))
+                for name in found:
+                    yield from rows(zipfile.Path(opened, name), f"{path}:{name}")
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise BrokenData(f"{self.card.name}: archive {path} cannot be read: {error}") from error
+        if not found:
+            raise BrokenData(f"{self.card.name}: {path} has no table {pattern}")
 
     def names(self, pattern: str) -> list[str]:
         """The files that a glob finds, relative to the folder, sorted; none that are hidden."""
         found = (path.relative_to(self.root) for path in self.root.glob(pattern) if path.is_file())
         return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
 
-
-def where(card: TaskCard) -> str:
-    """The place that the row names: by its own key, or behind the word that says how its data lies."""
-    return card.place or (card.data.partition(":")[2] if card.loader != card.data else "")
-
-
-def advice(card: TaskCard, assets: Path | None) -> str:
-    """What to do where data is missing."""
-    there = f"{assets or 'DIR'}/datasets/{where(card)}"
-    licence = f" ({card.licence})" if card.licence else ""
-    source = f"get it from {card.access}{licence}, " if card.access else f"get the data{licence}, "
-    given = "" if assets else " and pass --assets DIR"
-    return f"{source}put it into {there}{given}; docs/data.md shows the layout"
+    def _inside(self, name: str) -> Path:
+        """As `inside`; in the hub's cache, files are links to its blobs beside the snapshot, which count as inside."""
+        base = self.root.parents[1] if self.root.parent.name == "snapshots" else self.root
+        return inside(base, str(self.root.relative_to(base) / name))

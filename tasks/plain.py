@@ -1,4 +1,4 @@
-"""Data sets that need no Python: a folder of class folders, and any table of images with labels or with questions."""
+"""Data sets that need no Python: folders of class folders, tables of images with labels or questions, data sets of the hub."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from medrival.errors import BrokenCatalog, BrokenData
 from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import NAMES, Example, dataset
 from medrival.tasks.files import Files
+from medrival.tasks.hub import Repository
 from medrival.tasks.splits import SPLITS
 from medrival.tasks.tables import Record
 
@@ -58,6 +59,19 @@ def table(card: TaskCard, files: Files) -> Iterator[Example]:
     return examples(card, files.table(), lambda record, column: files.image(record.text(column)))
 
 
+@dataset(*COLUMNS, *GROUPS, "config", "streaming", source=Repository.of)
+def hub(card: TaskCard, repository: Repository) -> Iterator[Example]:
+    """A data set of the hub with a column of images, and one of labels, or of questions and answers.
+
+    The row's `config` names one of several tables of it; `streaming = true` keeps nothing of it on the disk.
+
+    Raises:
+        MissingAsset: it is in no folder and no cache, and the hub did not give it.
+        BrokenData: a column is missing or holds what it should not.
+    """
+    return examples(card, repository.records(), Record.image)
+
+
 def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record, str], Image]) -> Iterator[Example]:
     """An example of each record, by the columns that the row names.
 
@@ -69,15 +83,22 @@ def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record,
         yield Example(
             id=record.text(column["id"]) if "id" in card.options else f"{number:06d}",
             images=(image(record, column["image"]),),
-            split=record.text(column["split"], default="") if "split" in record.values or "split" in card.options else "",
+            split=_split(card, record, column["split"]),
             group=record.text(column["patient"]) if "patient" in card.options else "",
             attributes={name: _subgroup(record, name, column[name]) for name in GROUPS if name in card.options},
             **(_question(card, record, column) if card.kind == "vqa" else {"truth": record.text(column["label"])}),
         )
 
 
+def _split(card: TaskCard, record: Record, column: str) -> str:
+    given = "split" in card.options and column != "made"
+    return record.text(column if given else "split", default="") if given or "split" in record.values else ""
+
+
 def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[str, Any]:
     answer, options = record.text(column["answer"]), _options(card, record, column["options"])
+    if len(options) == 1 or len(options) > len(ascii_uppercase):
+        raise BrokenData(f'{record.where}: column "{column["options"]}" has {len(options)} options; a choice needs 2 to 26')
     form, options, truth = formed(answer, options)
     return {"question": record.text(column["question"]), "truth": truth, "form": form, "options": options}
 

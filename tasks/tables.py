@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
+from medrival.contracts import Image
 from medrival.errors import BrokenData
+from medrival.tasks.images.encoded import Encoded
+
+Place = Path | zipfile.Path
+"""A file, or a member of an archive."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,12 @@ class Record:
         """
         value = self._filled(column, default)
         try:
-            return float(value)
-        except (TypeError, ValueError):
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
             raise self.wrong(column, "a number") from None
+        if not isfinite(number):
+            raise self.wrong(column, "a number")
+        return number
 
     def whole(self, column: str) -> int:
         """A column's whole number.
@@ -77,6 +87,25 @@ class Record:
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
             raise self.wrong(column, "a list of texts")
         return tuple(" ".join(one.split()) for one in found)
+
+    def option(self, column: str, options: Sequence[str]) -> str:
+        """The option whose letter stands in a column.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        return options[ascii_uppercase.index(self.text(column, one_of=ascii_uppercase[: len(options)]))]
+
+    def image(self, column: str) -> Image:
+        """A column's image.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        value = self.get(column)
+        if not isinstance(value, Encoded):
+            raise self.wrong(column, "an image")
+        return value
 
     def get(self, column: str) -> Any:
         """A column's value as it stands.
@@ -102,7 +131,7 @@ class Record:
         return default
 
 
-def rows(path: Path, shown: str) -> Iterator[Record]:
+def rows(path: Place, shown: str) -> Iterator[Record]:
     """The rows of a table file, one at a time.
 
     Args:
@@ -126,8 +155,8 @@ def rows(path: Path, shown: str) -> Iterator[Record]:
 Numbered = Iterable[tuple[str, Any]]
 
 
-def _separated(delimiter: str) -> Callable[[Path], Numbered]:
-    def read(path: Path) -> Numbered:
+def _separated(delimiter: str) -> Callable[[Place], Numbered]:
+    def read(path: Place) -> Numbered:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = csv.DictReader(stream, delimiter=delimiter, strict=True)
             for values in lines:
@@ -138,7 +167,7 @@ def _separated(delimiter: str) -> Callable[[Path], Numbered]:
     return read
 
 
-def _json(path: Path) -> Numbered:
+def _json(path: Place) -> Numbered:
     content = json.loads(path.read_bytes())
     if not isinstance(content, list):
         raise ValueError(f"expected a list of objects, found {type(content).__name__}")
@@ -146,14 +175,14 @@ def _json(path: Path) -> Numbered:
         yield f"row {number}", values
 
 
-def _json_lines(path: Path) -> Numbered:
+def _json_lines(path: Place) -> Numbered:
     with path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():
                 yield f"line {number}", json.loads(line)
 
 
-def _parquet(path: Path) -> Numbered:
+def _parquet(path: Place) -> Numbered:
     from pyarrow.parquet import ParquetFile
 
     number = 0
@@ -163,7 +192,7 @@ def _parquet(path: Path) -> Numbered:
             number += 1
 
 
-READERS: Mapping[str, Callable[[Path], Numbered]] = {
+READERS: Mapping[str, Callable[[Place], Numbered]] = {
     ".csv": _separated(","),
     ".tsv": _separated("\t"),
     ".json": _json,

@@ -1,0 +1,200 @@
+"""Data sets of the hub by the `datasets` library: their splits and rows, with images that are read when they are looked at.
+
+The library runs no code that lies in a data set (4.0 and later). What it keeps is memory-mapped, so that a table of images
+costs no memory; what does not fit on the disk is streamed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from medrival.catalog import TaskCard
+from medrival.contracts import Image
+from medrival.errors import BrokenData, MissingAsset, first_line
+from medrival.tasks.images import Cell, ImageFile
+from medrival.tasks.places import advice, local, revision, where
+from medrival.tasks.tables import Record
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetBuilder, IterableDataset
+
+NEAR = 64
+"""Rows of a stream that are kept, for readers that are a batch apart."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A data set of the hub.
+
+    Attributes:
+        card: the task's row. Its `config` names one of several tables, its `files` say what is read, by split.
+        place: the folder that mirrors it, or ORG/NAME of what the library has in its cache or gets from the hub.
+        revision: the commit, or "" where that is not known.
+    """
+
+    card: TaskCard
+    place: str
+    revision: str = ""
+
+    @classmethod
+    def of(cls, card: TaskCard, assets: Path | None, _: Path) -> Repository:
+        """Look for a mirror where `Files` are looked for.
+
+        Raises:
+            MissingAsset: the row does not say where.
+            BrokenData: the mirror is of another revision than the row names.
+        """
+        folder = local(card, assets)
+        return cls(card, str(folder), revision(folder)) if folder else cls(card, where(card), card.options.get("revision", ""))
+
+    def records(self) -> Iterator[Record]:
+        """The rows of all splits: texts, numbers, the names of labels, images; and the split, unless a column has that name.
+
+        Raises:
+            MissingAsset: there is no mirror, it is in no cache, and the hub did not give it; with what to do.
+            BrokenData: the mirror is no data set that the library reads, or its sizes are not those that it states.
+        """
+        try:
+            builder = self._builder()
+            streamed = self.card.options.get("streaming", False) or _too_large(builder)
+            if not streamed:
+                builder.download_and_prepare()
+            tables = builder.as_streaming_dataset() if streamed else builder.as_dataset()
+        except Exception as error:  # the library raises errors of several others
+            raise self._failure(error) from error
+        for split, table in tables.items():
+            read = _streamed if streamed else _kept
+            yield from read(table, f"{where(self.card)} {split}", str(split))
+
+    def _builder(self) -> DatasetBuilder:
+        from datasets import load_dataset_builder
+
+        name, files = self.card.options.get("config"), self.card.options.get("files")
+        commit = self.revision or None if self.place == where(self.card) else None
+        return load_dataset_builder(self.place, name, data_files=files, revision=commit)
+
+    def _failure(self, error: Exception) -> BrokenData | MissingAsset:
+        if self.place != where(self.card):
+            return BrokenData(f"{self.card.name}: {self.place} is no readable data set: {first_line(error)}")
+        return MissingAsset(f"{self.card.name}: {self.place} is not on this machine ({first_line(error)}); {advice(self.card)}")
+
+
+class Stream:
+    """The rows of a table that is not kept on disk: read in order, and from the start again for one that has passed.
+
+    Safe to share between threads; another process begins at the start.
+    """
+
+    def __init__(self, table: IterableDataset) -> None:
+        self._table, self._lock = table, Lock()
+        self._restart()
+
+    def __getitem__(self, row: int) -> Mapping[str, Any]:
+        """One row.
+
+        Raises:
+            IndexError: there are not so many.
+        """
+        with self._lock:
+            if row < self._next and row not in self._near:
+                self._restart()
+            while self._next <= row:
+                self._advance()
+            return self._near[row]
+
+    def __reduce__(self) -> tuple[type[Stream], tuple[IterableDataset]]:
+        return Stream, (self._table,)
+
+    def _restart(self) -> None:
+        self._next, self._rows = 0, iter(self._table)
+        self._near: OrderedDict[int, Mapping[str, Any]] = OrderedDict()
+
+    def _advance(self) -> None:
+        try:
+            self._near[self._next] = next(self._rows)
+        except StopIteration:
+            raise IndexError(f"there is no row {self._next}") from None
+        self._next += 1
+        if len(self._near) > NEAR:
+            self._near.popitem(last=False)
+
+
+def _kept(table: Dataset, shown: str, split: str) -> Iterator[Record]:
+    """The rows of a table on disk; of its images nothing but where they are is read."""
+    table, pictured = _encoded(table)
+    images = {column: _images(table.select_columns([column]), column, shown) for column in pictured}
+    said = table.remove_columns(pictured)
+    for row in range(len(table)):
+        values = {"split": split, **_named(said[row], table), **{column: images[column][row] for column in pictured}}
+        yield Record(f"{shown}: row {row}", values)
+
+
+def _images(table: Dataset, column: str, shown: str) -> list[Image | None]:
+    """The images of a column: of its bytes, or of files that it names; None where a cell is empty."""
+    import pyarrow as arrow
+    import pyarrow.compute as compute
+
+    cells = table.data.column(column)
+    there, paths = cells.is_valid().to_pylist(), [None] * len(table)
+    if arrow.types.is_struct(cells.type):
+        held = compute.struct_field(cells, "bytes").is_valid()
+        paths = compute.if_else(held, None, compute.struct_field(cells, "path")).to_pylist()
+    return [
+        None if not full else ImageFile(Path(path), Path(path).parent) if path else Cell(table, row, column, shown)
+        for row, (full, path) in enumerate(zip(there, paths, strict=True))
+    ]
+
+
+def _streamed(table: IterableDataset, shown: str, split: str) -> Iterator[Record]:
+    """The rows of a table as they pass; an image is hashed while it is at hand and read again when it is looked at."""
+    table, pictured = _encoded(table)
+    stream, row = Stream(table), 0
+    while True:
+        try:
+            found = stream[row]
+        except IndexError:
+            return
+        cells = {column: None if found[column] is None else Cell(stream, row, column, shown) for column in pictured}
+        for cell in cells.values():
+            _ = cell and cell.digest
+        said = {column: value for column, value in found.items() if column not in cells}
+        yield Record(f"{shown}: row {row}", {"split": split, **_named(said, table), **cells})
+        row += 1
+
+
+def _encoded(table: Any) -> tuple[Any, list[str]]:
+    """The table with images as they are encoded, and the columns that hold them."""
+    from datasets import Image as Picture
+    from datasets import Value
+
+    pictured = []
+    for column, feature in (table.features or {}).items():
+        if isinstance(feature, Picture):
+            table = table.cast_column(column, Picture(decode=False))
+        if isinstance(feature, Picture) or feature == Value("binary") or (isinstance(feature, dict) and "bytes" in feature):
+            pictured.append(column)
+    return table, pictured
+
+
+def _named(values: Mapping[str, Any], table: Dataset | IterableDataset) -> Mapping[str, Any]:
+    """The row with the names of its labels in the place of their numbers; a number below 0 is none."""
+    from datasets import ClassLabel
+
+    labels = {column: of for column, of in (table.features or {}).items() if isinstance(of, ClassLabel) and column in values}
+    numbers = {column: values[column] for column in labels}
+    named = {column: labels[column].int2str(one) for column, one in numbers.items() if one is not None and one >= 0}
+    return {**values, **dict.fromkeys(labels), **named}
+
+
+def _too_large(builder: DatasetBuilder) -> bool:
+    """Whether what the library would download and keep exceeds the free disk, by the sizes that the data set states."""
+    if Path(builder.cache_dir).exists():
+        return False
+    needed = (builder.info.download_size or 0) + (builder.info.dataset_size or 0)
+    return needed > shutil.disk_usage(builder._cache_dir_root).free

@@ -1,0 +1,110 @@
+"""Where a data set's files are: beside its row, in --assets, in the hub's cache, or on the hub; and how to get them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from medrival.catalog import TaskCard
+from medrival.errors import BrokenData, MissingAsset, first_line
+
+
+def where(card: TaskCard) -> str:
+    """The place that the row names: by its own key, or behind the word that says how its data lies."""
+    return card.place or (card.data.partition(":")[2] if card.loader != card.data else "")
+
+
+def on_hub(card: TaskCard) -> bool:
+    """Whether the hub hands it out: the row says `hub:ORG/NAME`, or which `files` of ORG/NAME are read."""
+    return card.data.startswith("hub:") or "files" in card.options
+
+
+def mirrored(card: TaskCard, assets: Path | str) -> Path:
+    """Where --assets has a data set."""
+    return Path(assets) / "datasets" / where(card)
+
+
+def patterns(card: TaskCard) -> list[str] | None:
+    """The files of its repository that are read, as globs; None for all: a list, or of each split one glob or several."""
+    said = card.options.get("files")
+    if not isinstance(said, dict):
+        return said
+    return [glob for globs in said.values() for glob in ([globs] if isinstance(globs, str) else globs)]
+
+
+def local(card: TaskCard, assets: Path | None) -> Path | None:
+    """Its folder, or the one file that is all of it: beside the catalog file, in ASSETS/datasets, or in ASSETS.
+
+    Raises:
+        MissingAsset: the row does not say where.
+        BrokenData: what lies there is of another revision than the row names.
+    """
+    if not where(card):
+        raise MissingAsset(f"{card.name}: its row does not say where its files are: it lacks 'place'")
+    found = next((place for place in _places(card, assets) if place.exists()), None)
+    asked = str(card.options.get("revision", ""))
+    if found and asked and (there := revision(found)) not in ("", asked):
+        raise BrokenData(
+            f"{card.name}: {found} is of revision {there[:12]}, and {asked[:12]} is asked for; fetch it once more: "
+            f"python -m medrival fetch --tasks {card.name} --assets {assets or 'DIR'}"
+        )
+    return found
+
+
+def snapshot(card: TaskCard) -> Path:
+    """The repository's files that the row reads: in the hub's cache, brought there from the hub where they are not.
+
+    Raises:
+        MissingAsset: the hub did not give them; with what to do.
+    """
+    from huggingface_hub import snapshot_download
+
+    read, wanted = card.options.get("revision"), patterns(card)
+    get = partial(snapshot_download, where(card), repo_type="dataset", revision=read, allow_patterns=wanted)
+    with suppress(FileNotFoundError):  # not in the cache
+        folder = Path(get(local_files_only=True))
+        if _complete(folder, wanted):
+            return folder
+    try:
+        return Path(get())
+    except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
+        why = f"{where(card)} is not on this machine ({first_line(error)})"
+        raise MissingAsset(f"{card.name}: {why}; {advice(card)}") from error
+
+
+def missing(card: TaskCard, assets: Path | None) -> MissingAsset:
+    """The error for a data set that is in none of its places."""
+    return MissingAsset(f"{card.name}: not found: {' or '.join(map(str, _places(card, assets)))}; {advice(card, assets)}")
+
+
+def advice(card: TaskCard, assets: Path | None = None) -> str:
+    """What to do where data is missing."""
+    there, licence = mirrored(card, assets or "DIR"), f" ({card.licence})" if card.licence else ""
+    given = "" if assets else " and pass --assets DIR"
+    if on_hub(card):
+        return (
+            f"get it with: python -m medrival fetch --tasks {card.name} --assets {assets or 'DIR'}{licence}{given}, or allow "
+            f"access to the hub; where it is gated, ask at https://huggingface.co/datasets/{where(card)} and set HF_TOKEN"
+        )
+    source = f"get it from {card.access}{licence}, " if card.access else f"get the data{licence}, "
+    return f"{source}put it into {there}{given}; docs/data.md shows the layout"
+
+
+def revision(folder: Path) -> str:
+    """The commit that the hub's client noted: in the name of its cache's folders, or beside the files it put into a folder."""
+    if folder.parent.name == "snapshots":
+        return folder.name
+    notes = (folder / ".cache" / "huggingface" / "download").rglob("*.metadata")
+    commits = {note.read_text(encoding="utf-8").partition("\n")[0] for note in notes}
+    return commits.pop() if len(commits) == 1 else ""
+
+
+def _places(card: TaskCard, assets: Path | None) -> list[Path]:
+    beside = Path(card.folder) / Path(where(card)).expanduser()
+    return [beside, mirrored(card, assets), assets / where(card)] if assets else [beside]
+
+
+def _complete(folder: Path, wanted: Sequence[str] | None) -> bool:
+    return wanted is not None and all(any(folder.glob(glob)) for glob in wanted)
