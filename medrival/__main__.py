@@ -21,7 +21,6 @@ from medrival.predictions import Columns
 from medrival.store import DEFAULT_LIMIT_BYTES, Store
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "tasks": ("name", "kind", "modality", "data"),
     "regimes": ("name", "adapts", "source"),
     "suites": ("name", "models", "tasks", "regimes", "margin"),
 }
@@ -33,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     for axis in catalog.BUILT_IN:
         verb = verbs.add_parser(axis, help=f"list the {axis}")
-        if axis == "models":
+        if axis in ("models", "tasks"):
             verb.add_argument("name", nargs="?", metavar="NAME", help="a name or glob: everything that a row says")
+        if axis == "models":
             verb.add_argument("--assets", type=Path, metavar="DIR", help="folder with models, whose parameters are counted")
         verb.add_argument("--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows")
     prune = verbs.add_parser("prune", help="delete what the store used longest ago")
@@ -160,6 +160,13 @@ def _models(options: argparse.Namespace) -> list[str]:
     return [line for model in chosen for line in tables.whole(model, models)]
 
 
+def _tasks(options: argparse.Namespace) -> list[str]:
+    known = catalog.load(options.catalog)
+    if options.name is None:
+        return tables.tasks(known.tasks.values())
+    return [line for card in known.select("tasks", [options.name]) for line in tables.task(card)]
+
+
 def _table(options: argparse.Namespace) -> list[str]:
     columns, known = COLUMNS[options.verb], catalog.load(options.catalog).axes[options.verb]
     rows = [columns, *([_cell(getattr(row, column)) for column in columns] for row in known.values())]
@@ -176,6 +183,7 @@ DOES: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {
     "prune": _pruned,
     "score": _scored,
     "skills": _trained,
+    "tasks": _tasks,
 }
 """What a verb does where it does not list an axis by its columns."""
 

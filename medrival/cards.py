@@ -98,7 +98,8 @@ class TaskCard:
     Attributes:
         data: "module:function" that loads it; or `folder:PLACE`, `table:PLACE/FILE`, `hub:ORG/NAME` for what needs no Python.
         place: where its files are: a directory, the name ORG/NAME of a hub data set, or a name that --assets has it under.
-        access: how to come by it where the hub does not hand it out.
+        access: the page where to get it, or where to ask for it.
+        gated: whether its owner grants access on request.
         sizes: published numbers of samples, by split: "train", "validation", "test".
         published: the data set's name among the published figures (reports/published.csv), where it is one of theirs.
     """
@@ -109,6 +110,7 @@ class TaskCard:
     data: str
     place: str = ""
     access: str = ""
+    gated: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
     licence: str = ""
     source: str = ""

@@ -1,4 +1,4 @@
-"""The model axis to read: a line or two a model, or one row claim by claim."""
+"""The axes of models and tasks to read: a line or two each, or one row claim by claim."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields
 from textwrap import wrap
 from typing import Any
 
-from medrival.cards import ModelCard, partners
+from medrival.cards import ModelCard, TaskCard, partners
 from medrival.contracts import ModelType
 from medrival.memory import NF4_BITS
 
@@ -22,6 +22,11 @@ LEGEND = (
     "(M), of memory to answer with.",
     "Below a row: its weights, the pixels it sees, what its pretraining saw, as far as known. All of a row, with sources: "
     "python -m medrival models NAME",
+)
+TASK_HEADER = ("name", "kind", "modality", "train", "validation", "test", "licence")
+TASK_LEGEND = (
+    "train, validation, test: published numbers of samples; what is not there is cut, or not known. DIR is that of --assets.",
+    "All of a row: python -m medrival tasks NAME. The layouts of the files: docs/data.md",
 )
 OURS = ("type", "adapter", "family", "budget", "lora", "published", "thinking")
 """What a row chooses and does not claim."""
@@ -53,12 +58,32 @@ def memory(parameters: float, bits: float) -> float:
 
 def overview(models: Collection[ModelCard]) -> list[str]:
     """A table of models in their order; below a model its weights, what it sees and what its pretraining saw."""
-    rows = [HEADER, *(_cells(model, models) for model in models)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
-    header, *lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    below = [_folded(f"    {_told(model)}", indent=4) for model in models]
-    legend = [line for text in LEGEND for line in _folded(text, indent=0)]
-    return [header, *(line for row, told in zip(lines, below, strict=True) for line in (row, *told)), "", *legend]
+    rows = [(_cells(model, models), _told(model)) for model in models]
+    return [*_columns(HEADER, rows), "", *(line for text in LEGEND for line in _folded(text, indent=0))]
+
+
+def tasks(cards: Collection[TaskCard]) -> list[str]:
+    """A table of tasks in their order; below a task where its data is looked for and where to get it."""
+    rows = [(_of_task(card), _where(card)) for card in cards]
+    return [*_columns(TASK_HEADER, rows), "", *(line for text in TASK_LEGEND for line in _folded(text, indent=0))]
+
+
+def task(card: TaskCard) -> list[str]:
+    """Everything that a task's row says."""
+    said = {field.name: getattr(card, field.name) for field in fields(card) if field.name not in ("name", "folder", "options")}
+    shown = {key: _text(value) for key, value in {**said, **card.options}.items() if value not in ("", False, {})}
+    width = max(map(len, shown))
+    lines = [line for key, text in shown.items() for line in _folded(f"  {key:<{width}}  {text}", indent=width + 4)]
+    return [card.name, *lines]
+
+
+def _columns(header: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> list[str]:
+    """Cells in columns, and below each line of them what else is to be said."""
+    cells = [header, *(line for line, _ in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    first, *others = ["  ".join(one.ljust(width) for one, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    below = [_folded(f"    {told}", indent=4) if told else [] for _, told in rows]
+    return [first, *(line for row, told in zip(others, below, strict=True) for line in (row, *told))]
 
 
 def whole(model: ModelCard, models: Collection[ModelCard]) -> list[str]:
@@ -79,6 +104,16 @@ def _cells(model: ModelCard, models: Collection[ModelCard]) -> Sequence[str]:
     need = [memory(model.parameters, bits) for bits in (BF16_BITS, NF4_BITS)]
     figures = [_figure(model.parameters, 1e3), *(_figure(gib, 2**10) for gib in need)]
     return (model.name, model.kind, model.type, rivals, *figures, model.licence or "?")
+
+
+def _of_task(card: TaskCard) -> Sequence[str]:
+    sizes = [f"{card.sizes[split]:,}" if split in card.sizes else "-" for split in ("train", "validation", "test")]
+    return (card.name, card.kind, card.modality, *sizes, card.licence or "?")
+
+
+def _where(card: TaskCard) -> str:
+    place = f"in DIR/datasets/{card.place}" if card.place else ""
+    return "; ".join(filter(None, [place, f"gated: ask at {card.access}" if card.gated else card.access]))
 
 
 def _figure(value: float, smaller: float) -> str:
@@ -114,8 +149,10 @@ def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
 
 
 def _text(claim: Any) -> str:
-    if isinstance(claim, tuple):
+    if isinstance(claim, tuple | list):
         return ", ".join(claim)
+    if isinstance(claim, dict):
+        return ", ".join(f"{key} = {_text(value)}" for key, value in claim.items())
     return "yes" if claim is True else " ".join(str(claim).split())
 
 
