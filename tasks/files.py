@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Image
@@ -72,6 +72,17 @@ class Files:
         path = self.path(name or self.named)
         return rows(path, str(path))
 
+    def tables(self, named: Mapping[str, str]) -> Iterator[tuple[str, str, Record]]:
+        """The rows of one table a split: an id, the split, and the row.
+
+        Raises:
+            MissingAsset: a table is not there.
+            BrokenData: it is no readable table.
+        """
+        for split, name in named.items():
+            for number, record in enumerate(self.table(name)):
+                yield f"{split}-{number}", split, record
+
     def image(self, name: str) -> ImageFile:
         """An image, which need not be there: what is missing is a failed sample.
 
@@ -113,6 +124,23 @@ class Files:
             raise BrokenData(f"{self.card.name}: archive {path} cannot be read: {error}") from error
         if not found:
             raise BrokenData(f"{self.card.name}: {path} has no table {pattern}")
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of a text file, without the empty ones.
+
+        Raises:
+            MissingAsset: it is not there.
+            BrokenData: it is no text.
+        """
+        path = self.path(name)
+        try:
+            return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise BrokenData(f"{path}: not a readable list: {error}") from error
+
+    def by_name(self, pattern: str) -> dict[str, str]:
+        """The files that a glob finds, by their name without the folders, for data sets that spread theirs over several."""
+        return {PurePosixPath(name).name: name for name in self.names(pattern)}
 
     def names(self, pattern: str) -> list[str]:
         """The files that a glob finds, relative to the folder, sorted; none that are hidden."""

@@ -127,8 +127,13 @@ def _options(card: TaskCard, record: Record, column: str) -> tuple[str, ...]:
 
 
 def _subgroup(record: Record, name: str, column: str) -> str:
+    return age(record, column) if name == "age" else record.text(column, default="unknown")
+
+
+def age(record: Record, column: str) -> str:
+    """A column's age in years as a subgroup, or "unknown" where nothing stands there."""
     said = record.text(column, default="unknown")
-    return age_band(record.number(column)) if name == "age" and said != "unknown" else said
+    return said if said == "unknown" else age_band(record.number(column))
 
 
 def age_band(years: float) -> str:

@@ -76,6 +76,17 @@ class Record:
             raise self.wrong(column, "a whole number")
         return int(number)
 
+    def coded(self, column: str, meanings: Mapping[int, str]) -> str:
+        """What the number in a column stands for.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        number = self.number(column)
+        if number not in meanings:
+            raise self.wrong(column, f"one of {', '.join(map(str, meanings))}")
+        return meanings[int(number)]
+
     def texts(self, column: str) -> tuple[str, ...]:
         """A column's list of texts; a table of texts gives its values.
 
