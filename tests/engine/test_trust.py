@@ -9,6 +9,8 @@ import pytest
 
 from medrival import catalog
 from medrival.errors import BrokenModel
+from medrival.keys import of_features
+from medrival.settings import Settings
 from medrival.weights import locate
 
 CODE = """
@@ -63,6 +65,6 @@ def test_trust_is_one_models_and_its_bases(rows):
     assert trusting["mine"].base.trusted
 
 
-def test_an_outcome_of_a_trusted_model_is_another(rows, new_lab):
+def test_an_outcome_of_a_trusted_model_is_another(rows):
     plain, trusted = (known.models["pocket-clip"] for known in (rows, rows.trusting(["pocket-clip"])))
-    assert new_lab()._identity(plain) != new_lab()._identity(trusted)
+    assert of_features(plain, (), Settings()) != of_features(trusted, (), Settings())
