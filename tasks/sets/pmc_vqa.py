@@ -1,0 +1,51 @@
+"""PMC-VQA as the hub has it (RadGenome/PMC-VQA): two versions with two test sets, by the row's `tables`.
+
+Zhang et al. 2023, PMC-VQA: visual instruction tuning for medical visual question answering. Expected:
+
+    RadGenome/PMC-VQA/train.csv, test_clean.csv and images.zip     version 1, or unpacked: images/*.jpg
+    RadGenome/PMC-VQA/train_2.csv, test_2.csv and images_2.zip     version 2, or unpacked: figures/*.jpg
+
+A choice begins with its letter ("A: left lung"), which is cut off: the prompt writes letters of its own. The letter of the
+answer is in "Answer_label" (version 1, whose "Answer" is the text) or in "Answer" (version 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medrival.catalog import TaskCard
+from medrival.tasks.dataset import Example, dataset
+from medrival.tasks.files import Files
+from medrival.tasks.tables import Record
+
+TABLES = {"train": "train_2.csv", "test": "test_2.csv"}
+
+
+@dataset("tables")
+def questions(card: TaskCard, files: Files) -> Iterator[Example]:
+    """PMC-VQA's questions, each of four choices, in the split of its tables.
+
+    Raises:
+        MissingAsset: a file is not there.
+        BrokenData: naming the row and column.
+    """
+    for name, split, row in files.tables(card.options.get("tables", TABLES)):
+        choices = tuple(_choice(row, letter) for letter in "ABCD")
+        letter, archive, folder = (
+            ("Answer_label", "images.zip", "images") if "Answer_label" in row.values else ("Answer", "images_2.zip", "figures")
+        )
+        yield Example(
+            id=name,
+            images=(files.packed(archive, f"{folder}/{row.text('Figure_path')}"),),
+            group=row.text("Figure_path"),
+            truth=row.option(letter, choices),
+            split=split,
+            question=row.text("Question"),
+            form="choice",
+            options=choices,
+        )
+
+
+def _choice(row: Record, letter: str) -> str:
+    said = row.text(f"Choice {letter}", default="")
+    return said.removeprefix(f"{letter}:").strip()

@@ -1,0 +1,49 @@
+"""SLAKE as the hub has it (BoKelvin/SLAKE), in English and Chinese.
+
+Liu et al. 2021, SLAKE: a semantically-labeled knowledge-enhanced dataset for medical visual question answering. Expected:
+
+    BoKelvin/SLAKE/train.json, validation.json, test.json     one object a question
+    BoKelvin/SLAKE/imgs.zip                                   or unpacked: imgs/xmlab102/source.jpg
+
+Its closed questions go beyond yes and no (416 of 1,061 English test questions are closed), and are then compared as words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medrival.catalog import TaskCard
+from medrival.tasks.answers import YES_NO, normalise
+from medrival.tasks.dataset import Example, dataset
+from medrival.tasks.files import Files
+
+LANGUAGES = {"en": "English", "zh": "Chinese"}
+
+
+@dataset()
+def questions(_: TaskCard, files: Files) -> Iterator[Example]:
+    """SLAKE's questions in the official split.
+
+    Raises:
+        MissingAsset: a file is not there.
+        BrokenData: naming the row and column.
+    """
+    tables = {split: f"{split}.json" for split in ("train", "validation", "test")}
+    for name, split, row in files.tables(tables):
+        answer, closed = row.text("answer"), row.text("answer_type", one_of=("CLOSED", "OPEN")) == "CLOSED"
+        options = ("yes", "no") if closed and normalise(answer) in YES_NO else ()
+        yield Example(
+            id=name,
+            images=(files.packed("imgs.zip", f"imgs/{row.text('img_name')}"),),
+            group=row.text("img_name"),
+            truth=normalise(answer) if options else answer,
+            split=split,
+            question=row.text("question"),
+            form="closed" if closed else "open",
+            options=options,
+            attributes={
+                "language": LANGUAGES[row.text("q_lang", one_of=LANGUAGES)],
+                "modality": row.text("modality"),
+                "topic": row.text("content_type"),
+            },
+        )
