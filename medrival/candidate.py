@@ -73,7 +73,8 @@ def _name(folder: Path, taken: Container[str]) -> str:
 
 def _card(name: str, folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
     if not folder.is_dir():
-        raise BrokenModel(f"candidate {folder}: there is no such directory")
+        found = "it is a file; name the directory that it lies in" if folder.exists() else "there is no such directory"
+        raise BrokenModel(f"candidate {folder}: {found}")
     base = _base(folder, rows, assets) if (folder / "adapter_config.json").is_file() else None
     loading = _taken(base) if base else _loading(folder)
     return ModelCard(

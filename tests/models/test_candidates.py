@@ -1,0 +1,150 @@
+"""Candidates of every kind that a directory can be, entered and loaded as a run does it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForImageTextToText
+
+from medrival import catalog
+from medrival.candidate import Claims, entered
+from medrival.checks.generator import check_answers_are_the_librarys, check_likelihoods_are_the_librarys
+from medrival.errors import BrokenModel
+from medrival.weights import locate, settled
+from tests.models.miniature_dual_encoders import FAMILIES as DUAL_ENCODERS
+from tests.models.miniature_dual_encoders import TEXTS, mixed_images
+from tests.models.miniature_generators import FAMILIES as GENERATORS
+from tests.models.miniature_generators import save
+from tests.models.test_generator_battery import library, questions
+from tests.models.test_llava_med import native, published  # noqa: F401 - fixtures
+
+
+def candidate(rows, folder: Path, assets: Path | None = None, dtype: str = "float32"):
+    """The directory as a run enters and loads it."""
+    (card,) = entered(rows, [folder], Claims(), assets)
+    return catalog.imported(card.adapter)(settled(card, assets), locate(card, assets), "cpu", dtype)
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory) -> Path:
+    return save(GENERATORS["qwen2.5-vl"], tmp_path_factory.mktemp("assets") / "models" / "org" / "qwen")
+
+
+@pytest.fixture(scope="module")
+def tuned(qwen, tmp_path_factory) -> Path:
+    """A LoRA of the language model as peft saves it, with weights that do something."""
+    torch.manual_seed(0)
+    base = AutoModelForImageTextToText.from_pretrained(qwen, dtype=torch.float32)
+    config = LoraConfig(r=2, target_modules=r".*language_model.*\.(q|v)_proj", init_lora_weights=False)
+    folder = tmp_path_factory.mktemp("runs") / "tuned"
+    get_peft_model(base, config).save_pretrained(folder)
+    return folder
+
+
+def based_on(adapter: Path, folder: Path, base: str) -> Path:
+    """A copy of an adapter that names another base model."""
+    shutil.copytree(adapter, folder)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
+    return folder
+
+
+def peft_library(qwen, tuned):
+    own = library(qwen, "qwen2.5-vl")
+    return replace(own, load=lambda dtype: PeftModel.from_pretrained(own.load(dtype), tuned).eval())
+
+
+def test_a_whole_generator_answers_as_its_library(rows, qwen):
+    check_answers_are_the_librarys(lambda _: candidate(rows, qwen), library(qwen, "qwen2.5-vl"), questions())
+
+
+@pytest.mark.parametrize("check", [check_answers_are_the_librarys, check_likelihoods_are_the_librarys])
+@pytest.mark.parametrize("named", ["directory", "in assets", "row in assets"])
+def test_an_adapter_of_a_generator_answers_as_peft_does(rows, qwen, tuned, tmp_path, named, check):
+    if named != "directory":
+        tuned = based_on(tuned, tmp_path / "tuned", "org/qwen")
+    if named == "row in assets":
+        row = replace(rows.models["pocket-llava"], name="qwen", weights="org/qwen")
+        rows = replace(rows, models={**rows.models, "qwen": row})
+    assets = None if named == "directory" else qwen.parents[2]
+    check(lambda _: candidate(rows, tuned, assets), peft_library(qwen, tuned), questions())
+
+
+def test_a_merged_generator_answers_as_the_adapter_that_went_into_it(rows, qwen, tuned, tmp_path):
+    own = peft_library(qwen, tuned)
+    folder = shutil.copytree(qwen, tmp_path / "merged")
+    own.load("float32").merge_and_unload().save_pretrained(folder)
+    check_answers_are_the_librarys(lambda _: candidate(rows, folder), own, questions())
+    images = [question.images for question in questions()]
+    merged, base = (candidate(rows, one).answer(images, ["What?"] * len(images), 8) for one in (folder, qwen))
+    assert merged != base
+
+
+@pytest.mark.parametrize("family", ["CLIP", "SigLIP", "SigLIP 2", "open_clip", "BiomedCLIP", "BLIP", "BLIP-2"])
+def test_a_dual_encoder_is_loaded_by_the_adapter_of_its_family(rows, tmp_path, family):
+    adapter, saves = DUAL_ENCODERS[family]
+    folder = tmp_path / "org" / "mine"
+    saves(folder)
+    (card,) = entered(rows, [folder], Claims(), None)
+    assert (card.type, card.adapter) == ("dual-encoder", adapter)
+    model = candidate(rows, folder)
+    with torch.inference_mode():
+        seen, read = model.image_features(model.prepare(mixed_images())), model.text_features(TEXTS)
+    assert seen.shape == (len(mixed_images()), model.queries * read.shape[1])
+    assert bool(torch.isfinite(seen).all() and torch.isfinite(read).all())
+
+
+def test_llava_meds_own_layout_is_a_generator(rows, published):  # noqa: F811 - the fixture
+    (question, *_) = questions()
+    assert candidate(rows, published).answer([question.images[:1]], [question.prompt], 8) != [""]
+
+
+def test_an_adapter_over_an_open_clip_model_is_merged_into_it(rows, tmp_path):
+    base = tmp_path / "org" / "base"
+    DUAL_ENCODERS["open_clip"][1](base)
+    torch.manual_seed(0)
+    plain = candidate(rows, base)
+    own = get_peft_model(candidate(rows, base).module, LoraConfig(r=2, target_modules=["c_fc"], init_lora_weights=False))
+    own.save_pretrained(tmp_path / "made")
+    with pytest.raises(BrokenModel, match="does not say what model it changes"):
+        candidate(rows, tmp_path / "made")
+    model = candidate(rows, based_on(tmp_path / "made", tmp_path / "tuned", str(base)))
+    pixels = plain.prepare(mixed_images())
+    with torch.inference_mode():
+        expected = own.eval().encode_image(pixels)
+        torch.testing.assert_close(model.image_features(pixels), expected, atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(plain.image_features(pixels), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"config.json": {"architectures": ["LlavaQwen2ForCausalLM"]}}, "nothing here loads a LlavaQwen2ForCausalLM"),
+        ({}, "it has no config.json, open_clip_config.json or adapter_config.json"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_by_name(rows, tmp_path, content, complaint):
+    for name, settings in content.items():
+        (tmp_path / name).write_text(json.dumps(settings))
+    with pytest.raises(BrokenModel, match=complaint):
+        candidate(rows, tmp_path)
+
+
+def test_a_file_is_refused_as_one(rows, tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(BrokenModel, match=r"model.safetensors: it is a file; name the directory that it lies in"):
+        candidate(rows, tmp_path / "model.safetensors")
+
+
+def test_a_generator_is_measured_against_its_rival(study, rows, tmp_path):
+    folder = shutil.copytree(locate(rows.models["pocket-llava"], None), tmp_path / "mine")
+    arguments = ("--candidate", str(folder), "--candidate-kind", "general", "--rival", "pocket-medllava", "--models", "mine")
+    done = study(*arguments, "--tasks", "phantom-chest-vqa", "--regimes", "zero-shot", "--limit", "8")
+    assert done.status == 0, done.output
+    assert "candidate mine: general generator" in done.output
+    assert {case["status"] for case in done.report["cases"]} == {"measured"}
+    assert [pair["id"] for pair in done.report["pairs"]]
