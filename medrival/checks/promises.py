@@ -23,6 +23,9 @@ def promise(kept: bool, sentence: str) -> None:
 @contextmanager
 def trained_adapters(module: torch.nn.Module, layers: Sequence[str]) -> Iterator[Adapters]:
     """Adapters as training leaves them: LoRA begins with second factors of zero, which would hide the first ones."""
+    known = {name for name, _ in module.named_modules()}
+    for name in layers:
+        promise(name in known, f"LoRA found other layers than `lora` names: {name} is none")
     adapters = insert(module, layers, {"rank": 2, "alpha": 4}, seed=0)
     numbers = torch.Generator().manual_seed(0)
     for name, parameter in adapters.parameters.items():
