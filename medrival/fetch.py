@@ -77,7 +77,7 @@ def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bo
     try:
         about = HfApi().model_info(name, revision=model.revision or None, files_metadata=True)
         known = {file.rfilename: file for file in about.siblings or ()}
-        wanted = {path: known[path] for path in only or files_read(model, known)}
+        wanted = {path: known[path] for path in files_read(model, known, only)}
         if not dry_run:
             snapshot_download(name, revision=about.sha, local_dir=folder, allow_patterns=list(wanted))
     except GatedRepoError as error:

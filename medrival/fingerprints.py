@@ -55,7 +55,10 @@ def sources(places: Iterable[str] = ()) -> set[Path]:
 
 @cache
 def weights(folder: Path, only: tuple[str, ...] = ()) -> str:
-    """Sha256 over every file of a model directory, or over `only` some, names and contents; read once a process."""
+    """Sha256 over every file of a model directory, or `only` over those like some globs; read once a process.
+
+    Names count as contents do.
+    """
     digest = hashlib.sha256()
     for path in files_of(folder, only):
         digest.update(str(path.relative_to(folder)).encode())
@@ -67,7 +70,7 @@ def weights(folder: Path, only: tuple[str, ...] = ()) -> str:
 def files_of(folder: Path, only: Collection[str] = ()) -> list[Path]:
     """The files of a model directory, without what is written for people and what the hub's client notes for itself."""
     if only:
-        return [folder / name for name in sorted(only)]
+        return sorted({path for pattern in only for path in folder.glob(pattern) if path.is_file()})
     found = (path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(path for path in found if path.is_file() and path.suffix != ".md")
 

@@ -17,13 +17,10 @@ from urllib.parse import quote
 from medrival import fingerprints
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingAsset, first_line
-from medrival.models.files import Part, inner, kinds, parts
+from medrival.models.files import TEXTS, Part, inner, kinds, parts
 
 MARKS = ("config.json", "open_clip_config.json", "adapter_config.json", "pytorch_model.bin", "*.pth")
 """A directory with one of these is a model's; the last two are layouts of authors that wrote no configuration."""
-
-TEXTS = ("*.json", "*.jinja", "*.txt", "*.model")
-"""What is read of a repository besides weights."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def settled(card: ModelCard, assets: Path | None) -> ModelCard:
 
 @cache
 def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> Path:
-    """The local directory that holds the model, or `only` some files of it, looked for once a process.
+    """The local directory that holds the model, or `only` files of it that are like some globs, looked for once a process.
 
     Order: `package:`, an existing directory (relative to the catalog file), `ASSETS/models/ORG/NAME`, the hub's cache, the hub.
 
@@ -92,8 +89,8 @@ def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> 
     folder = _local(card, assets)
     if folder is None:
         return _from_hub(card, assets, only)
-    if lacking := [name for name in only if not (folder / name).is_file()]:
-        raise MissingAsset(f"{card.name}: {folder} lacks {', '.join(lacking)}")
+    if only and not fingerprints.files_of(folder, only):
+        raise MissingAsset(f"{card.name}: {folder} has no {' or '.join(only)}")
     if not only and not any(path.is_file() for mark in MARKS for path in folder.glob(mark)):
         raise BrokenModel(
             f"{card.name}: {folder} is no model directory: it has no config.json, open_clip_config.json or adapter_config.json"
@@ -155,8 +152,13 @@ def mirrored(card: ModelCard, assets: Path | str) -> Path:
     return Path(assets) / "models" / place(card.weights)
 
 
-def files_read(card: ModelCard, names: Iterable[str]) -> list[str]:
-    """The files of a repository that are read: configuration, tokenizer, weights; its Python files where it is trusted."""
+def files_read(card: ModelCard, names: Iterable[str], only: Sequence[str] = ()) -> list[str]:
+    """The files of a repository that are read: configuration, tokenizer, weights; its Python files where it is trusted.
+
+    Or `only` those at its top that are like some globs.
+    """
+    if only:
+        return _like([name for name in names if "/" not in name], *only)
     folders: dict[str, list[str]] = {}
     for name in names:
         folders.setdefault(name.rpartition("/")[0], []).append(name)
@@ -197,8 +199,9 @@ def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Pa
     try:
         if folder := _cached(card, only):
             return folder
-        wanted = only or files_read(card, HfApi().list_repo_files(name, revision=revision))
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
+        names = HfApi().list_repo_files(name, revision=revision)
+        wanted = files_read(card, names, only)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except HFValidationError:
         raise MissingAsset(f"{card.name}: {card.weights} is neither a directory nor the name of a hub model") from None
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
@@ -210,7 +213,7 @@ def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Pa
         ) from error
 
 
-def _cached(card: ModelCard, only: Sequence[str]) -> Path | None:
+def _cached(card: ModelCard, only: tuple[str, ...]) -> Path | None:
     """The directory in the hub's cache, where it has all that is read."""
     from huggingface_hub import snapshot_download
 
@@ -219,7 +222,7 @@ def _cached(card: ModelCard, only: Sequence[str]) -> Path | None:
     read = partial(snapshot_download, local_files_only=True, allow_patterns=known, ignore_patterns=others)
     with suppress(FileNotFoundError):  # not in the cache, or not all of it
         folder = Path(read(place(card.weights), revision=card.revision or None))
-        if all((folder / name).is_file() for name in only) if only else _complete(card, folder):
+        if fingerprints.files_of(folder, only) if only else _complete(card, folder):
             return folder
     return None
 

@@ -15,6 +15,10 @@ from typing import Any
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel
 
+TEXTS = ("*.json", "*.jinja", "*.txt", "*.model")
+"""What is read of a repository besides weights: configuration and tokenizer."""
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
+
 KINDS: Mapping[str, Sequence[str]] = {
     "medrival.models.open_clip:*": (
         *("open_clip_*.safetensors", "open_clip_*.bin"),
@@ -40,7 +44,7 @@ class Part:
     Attributes:
         role: what it is to the model.
         name: as the model's configuration has it.
-        files: which of its files are read; none for all that are read of a model.
+        files: globs of the files that are read; none for all that are read of a model.
     """
 
     role: str
@@ -60,8 +64,8 @@ def inner(adapter: str) -> Sequence[str]:
 
 def parts(adapter: str, folder: Path) -> tuple[Part, ...]:
     """What an adapter reads of other places than a model's directory."""
-    found = [told(folder) for pattern, told in PARTS.items() if fnmatchcase(adapter, pattern)]
-    return tuple(part for part in found if part and not _inside(folder, part.name))
+    found = [part for pattern, told in PARTS.items() if fnmatchcase(adapter, pattern) for part in told(folder)]
+    return tuple(part for part in found if not _inside(folder, part.name))
 
 
 def place(card: ModelCard, folder: Path, name: str) -> Path:
@@ -77,20 +81,31 @@ def place(card: ModelCard, folder: Path, name: str) -> Path:
     return Path(card.places[name])
 
 
-def _text_tower(folder: Path) -> Part | None:
-    """Of an open_clip model: the configuration of a tower of transformers; its weights are in open_clip's own file."""
-    name = _setting(folder / "open_clip_config.json", "model_cfg", "text_cfg", "hf_model_name")
-    return Part("text tower", name, ("config.json",)) if name and not (folder / "config.json").is_file() else None
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a directory has a vocabulary: without one, transformers makes up a tokenizer that knows no word."""
+    return any(True for pattern in VOCABULARIES for _ in folder.glob(pattern))
 
 
-def _image_tower(folder: Path) -> Part | None:
+def _text_side(folder: Path) -> list[Part]:
+    """Of an open_clip model: configuration and tokenizer of a text tower of transformers; its weights are open_clip's own."""
+    text = folder / "open_clip_config.json"
+    tower, words = (_setting(text, "model_cfg", "text_cfg", key) for key in ("hf_model_name", "hf_tokenizer_name"))
+    found = {}
+    if tower and not (folder / "config.json").is_file():
+        found[tower] = Part("text tower", tower, ("config.json",))
+    if words and not has_tokenizer(folder):
+        found[words] = Part("tokenizer", words, TEXTS)
+    return list(found.values())
+
+
+def _image_tower(folder: Path) -> list[Part]:
     """Of a model in LLaVA's own layout: a tower that is not among its weights."""
     name = _setting(folder / "config.json", "mm_vision_tower")
-    return Part("image tower", name) if name and not _stores_tower(folder) else None
+    return [Part("image tower", name)] if name and not _stores_tower(folder) else []
 
 
-PARTS: Mapping[str, Callable[[Path], Part | None]] = {
-    "medrival.models.open_clip:*": _text_tower,
+PARTS: Mapping[str, Callable[[Path], list[Part]]] = {
+    "medrival.models.open_clip:*": _text_side,
     "medrival.models.llava_med:*": _image_tower,
 }
 """What of other places adapters read, by globs of adapters."""

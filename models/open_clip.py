@@ -17,7 +17,7 @@ from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import needs_trust, precision
 from medrival.models.dual_encoder import lora_layers
-from medrival.models.files import place
+from medrival.models.files import has_tokenizer, place
 from medrival.models.placement import refuse_too_large, shapes
 
 WEIGHTS = (
@@ -35,17 +35,15 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
             tokenizer needs code and the user does not trust the model, or the precision is "4bit".
         OutOfMemory: the weights do not fit.
     """
-    from open_clip import create_model, get_tokenizer
+    from open_clip import create_model
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    name, kind, text = f"local-dir:{folder}", precision(card, dtype), _text_config(card, folder)
+    kind, text = precision(card, dtype), _text_config(card, folder)
     tower = _text_tower(card, folder, text)
     try:
         refuse_too_large(card, shapes(_weight_file(folder)), device, dtype)
-        module = create_model(name, require_pretrained=True, **tower)
-        # Said in any case: the checkpoint's own configuration could say that its code is trusted.
-        options = {"trust_remote_code": card.trusted} if text.get("hf_tokenizer_name") else {}
-        tokenizer = get_tokenizer(name, **options)
+        module = create_model(f"local-dir:{folder}", require_pretrained=True, **tower)
+        tokenizer = _tokenizer(card, folder, text)
     except pickle.UnpicklingError as error:
         raise BrokenModel(f"{card.name}: weights in {folder} hold more than weights, which could run code") from error
     except (OSError, SafetensorError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -81,6 +79,21 @@ def _text_config(card: ModelCard, folder: Path) -> dict[str, Any]:
         return dict(settings["model_cfg"]["text_cfg"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokenModel(f"{card.name}: {folder} has no usable open_clip_config.json: {first_line(error)}") from error
+
+
+def _tokenizer(card: ModelCard, folder: Path, text: Mapping[str, Any]) -> Any:
+    """As open_clip's `get_tokenizer` makes it for a directory; it would look in no other for that of transformers."""
+    from open_clip import get_tokenizer
+    from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer
+
+    name = text.get("hf_tokenizer_name")
+    if not name:
+        return get_tokenizer(f"local-dir:{folder}")
+    where = folder if has_tokenizer(folder) else place(card, folder, name)
+    # Said in any case: the checkpoint's own configuration could say that its code is trusted.
+    options = {**text.get("tokenizer_kwargs", {}), "trust_remote_code": card.trusted and where == folder}
+    length = text.get("context_length", DEFAULT_CONTEXT_LENGTH)
+    return HFTokenizer(str(where), length, tokenizer_mode=text.get("tokenizer_mode"), **options)
 
 
 def _text_tower(card: ModelCard, folder: Path, text: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,11 @@ def test_of_folders_those_that_the_adapter_reads_are_fetched(clip):
     assert files_read(clip, names) == own
 
 
+def test_of_a_repository_that_a_part_is_read_of_that_part_is_fetched(clip):
+    names = ["config.json", "vocab.txt", "model.safetensors", "onnx/config.json"]
+    assert files_read(clip, names, ("*.json", "*.txt")) == ["config.json", "vocab.txt"]
+
+
 def test_code_is_fetched_only_for_a_model_that_is_trusted(clip):
     assert files_read(replace(clip, trusted=True), ["a.py", "config.json"]) == ["a.py", "config.json"]
 

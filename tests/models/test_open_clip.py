@@ -13,7 +13,7 @@ import torch
 from medrival.errors import BrokenModel, MissingAsset, OutOfMemory
 from medrival.models import placement
 from medrival.models.open_clip import open_clip
-from medrival.weights import resolved, settled
+from medrival.weights import locate, resolved, settled
 from tests.models.miniature_dual_encoders import TEXTS, mixed_images, save_biomed_clip, save_open_clip
 
 
@@ -92,6 +92,27 @@ def test_a_text_tower_is_found_beside_the_model_or_in_assets(load, saved, tmp_pa
         expected = load(saved / "biomed").text_features(TEXTS)
         for found in (load(folder), load(elsewhere, assets=tmp_path)):
             torch.testing.assert_close(found.text_features(TEXTS), expected)
+
+
+def test_a_tokenizer_that_the_directory_lacks_is_read_from_the_repository_that_is_named_and_never_made_up(
+    card, load, saved, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    folder = copytree(saved / "biomed", tmp_path / "models" / "org" / "name")
+    words = tmp_path / "models" / "org" / "bert"
+    words.mkdir()
+    for file in (*folder.glob("tokenizer*"), folder / "vocab.txt"):
+        file.rename(words / file.name)
+    (words / "model.safetensors").write_text("not read")
+    model = card(folder)
+    found = resolved(model, None).beside["org/bert"]
+    assert found.bytes == sum(file.stat().st_size for file in words.iterdir() if file.name != "model.safetensors")
+    with torch.inference_mode():
+        torch.testing.assert_close(load(folder).text_features(TEXTS), load(saved / "biomed").text_features(TEXTS))
+    shutil.rmtree(words)
+    locate.cache_clear()
+    with pytest.raises(MissingAsset, match=r"mini: .*name names org/bert as its tokenizer: .*put its files into"):
+        load(folder)
 
 
 def test_of_a_text_tower_the_configuration_alone_is_part_of_what_the_model_is(card, saved, tmp_path):
