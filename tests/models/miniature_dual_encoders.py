@@ -50,13 +50,15 @@ def bert_tokenizer(folder: Path, extra: Sequence[str] = ()):
     return BertTokenizer(str(vocabulary))
 
 
+LETTERS = {letter: i for i, letter in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *map(chr, range(33, 127))])}
+
+
 def letter_tokenizer():
     """SigLIP 2's class with a vocabulary of single characters; as its own, it marks the end of a text."""
     from tokenizers.processors import TemplateProcessing
     from transformers import Siglip2Tokenizer
 
-    letters = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *map(chr, range(33, 127))]
-    words = Siglip2Tokenizer(vocab={letter: i for i, letter in enumerate(letters)}, merges=[], padding_side="right")
+    words = Siglip2Tokenizer(vocab=LETTERS, merges=[], padding_side="right")
     words.backend_tokenizer.post_processor = TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
     return words
 
@@ -113,6 +115,16 @@ def save_siglip2(folder: Path) -> None:
     config = Siglip2Config(text_config=siglip_text(words), vision_config={**SMALL, "num_patches": 16, "patch_size": 8})
     random_weights(Siglip2Model(config)).save_pretrained(folder)
     Siglip2Processor(Siglip2ImageProcessor(patch_size=8, max_num_patches=16), words).save_pretrained(folder)
+
+
+def save_siglip2_of_fixed_size(folder: Path) -> None:
+    """SigLIP's network with Gemma's tokenizer, as transformers' convert_siglip_to_hf.py makes it of google's checkpoints."""
+    from transformers import GemmaTokenizer, SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+
+    marks = {"add_bos_token": False, "add_eos_token": True, "do_lower_case": True}
+    words = GemmaTokenizer(vocab=LETTERS, padding_side="right", model_input_names=["input_ids"], **marks)
+    random_weights(SiglipModel(SiglipConfig(text_config=siglip_text(words), vision_config=VISION))).save_pretrained(folder)
+    SiglipProcessor(SiglipImageProcessor(size=SQUARE), words).save_pretrained(folder)
 
 
 def save_open_clip(folder: Path, vision: dict | None = None, text: dict | None = None, *, pickled: bool = False) -> None:
@@ -239,6 +251,7 @@ FAMILIES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "CLIP": ("medrival.models.dual_encoder:transformers", save_clip),
     "SigLIP": ("medrival.models.dual_encoder:transformers", save_siglip),
     "SigLIP 2": ("medrival.models.dual_encoder:transformers", save_siglip2),
+    "SigLIP 2 of fixed size": ("medrival.models.dual_encoder:transformers", save_siglip2_of_fixed_size),
     "open_clip": ("medrival.models.open_clip:open_clip", save_open_clip),
     "BiomedCLIP": ("medrival.models.open_clip:open_clip", save_biomed_clip),
     "BLIP": ("medrival.models.blip:blip", save_blip),

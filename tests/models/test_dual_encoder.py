@@ -17,7 +17,7 @@ from medrival.regimes.lora import insert
 from medrival.regimes.training import train
 from medrival.weights import locate
 from tests.models.miniature_dual_encoders import TEXTS as MIXED_TEXTS
-from tests.models.miniature_dual_encoders import mixed_images, save_siglip, save_siglip2
+from tests.models.miniature_dual_encoders import mixed_images, save_siglip, save_siglip2, save_siglip2_of_fixed_size
 
 TEXTS = ["a chest radiograph showing clear lungs", "a red square", "x"]
 
@@ -130,8 +130,8 @@ def test_siglip_texts_are_padded_to_full_length_and_the_padding_is_attended_to_a
         assert model.image_features(model.prepare(images((40, 50)))).shape == (1, 32)
 
 
-@pytest.mark.parametrize("save", [save_siglip, save_siglip2])
-def test_siglip_of_either_kind_equals_the_librarys_own_forward_of_lower_cased_texts(rows, tmp_path, save):
+@pytest.mark.parametrize("save", [save_siglip, save_siglip2, save_siglip2_of_fixed_size])
+def test_siglip_of_every_kind_equals_the_librarys_own_forward_of_lower_cased_texts(rows, tmp_path, save):
     save(tmp_path)
     model, own, processor = load(rows, tmp_path), AutoModel.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)
     words = processor.tokenizer([text.lower() for text in MIXED_TEXTS], padding="max_length", max_length=64, truncation=True)

@@ -9,7 +9,7 @@ import torch
 from medrival import catalog
 from medrival.checks.dual_encoder import CHECKS, check_dual_encoder, check_lora_comes_out_without_a_trace
 from medrival.contracts import DualEncoder
-from tests.models.miniature_dual_encoders import FAMILIES, TEXTS, mixed_images
+from tests.models.miniature_dual_encoders import FAMILIES, LETTERS, TEXTS, mixed_images
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,15 @@ def loaders(rows, tmp_path_factory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_keeps_every_promise(loaders, family, check):
     check(loaders(family), mixed_images(), TEXTS)
+
+
+def test_siglip_2_of_fixed_size_reads_lower_cased_texts_with_their_end_and_64_places(loaders):
+    model, read = loaders("SigLIP 2 of fixed size")("float32"), []
+    model.module.text_model.register_forward_pre_hook(lambda *called: read.append(called[-1]), with_kwargs=True)
+    model.text_features(["A b"])
+    a, space, b, end, padding = (LETTERS[letter] for letter in ("a", "▁", "b", "<eos>", "<pad>"))
+    assert read[0]["input_ids"].tolist() == [[a, space, b, end, *[padding] * 60]]
+    assert read[0]["attention_mask"] is None
 
 
 def remembering(model: DualEncoder) -> DualEncoder:
