@@ -86,7 +86,7 @@ def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record,
             split=_split(card, record, column["split"]),
             group=record.text(column["patient"]) if "patient" in card.options else "",
             attributes={name: _subgroup(record, name, column[name]) for name in GROUPS if name in card.options},
-            **(_question(card, record, column) if card.kind == "vqa" else {"truth": record.text(column["label"])}),
+            **(_question(card, record, column) if card.kind == "vqa" else {"truth": _label(record, column["label"])}),
         )
 
 
@@ -124,6 +124,12 @@ def _options(card: TaskCard, record: Record, column: str) -> tuple[str, ...]:
         said = tuple(record.text(str(one), default="") for one in columns)
         return tuple(one for one in said if one)
     return record.texts(column) if columns or column in record.values else ()
+
+
+def _label(record: Record, column: str) -> str:
+    """A label's text or number; of one that is true or false, that word."""
+    value = record.get(column)
+    return str(value).lower() if isinstance(value, bool) else record.text(column)
 
 
 def _subgroup(record: Record, name: str, column: str) -> str:

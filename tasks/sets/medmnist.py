@@ -1,0 +1,59 @@
+"""MedMNIST's twelve 2D sets, of every size (`pneumoniamnist`, ...).
+
+Yang et al. 2023, MedMNIST v2; 64, 128 and 224 pixels: MedMNIST+, 2024. Expected:
+
+    medmnist/pneumoniamnist_224.npz    train_images, train_labels, val_images, val_labels, test_images, test_labels
+    medmnist/pneumoniamnist.npz        the same of 28 pixels
+
+Images are [samples, size, size(, 3)] uint8, labels [samples, 1] numbers of classes, or [samples, classes] of 0 and 1 in
+ChestMNIST. What the numbers mean, `classes` in a row, is from the package's INFO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from medrival.catalog import TaskCard
+from medrival.contracts import Form
+from medrival.errors import BrokenCatalog, BrokenData
+from medrival.tasks.arrays import numbers
+from medrival.tasks.dataset import Example, class_names, dataset
+from medrival.tasks.files import Files
+from medrival.tasks.images import slices
+
+SIZES = (28, 64, 128, 224)
+
+
+@dataset("file", "size")
+def images(card: TaskCard, files: Files) -> Iterator[Example]:
+    """The images of the row's `file`, of its `size` (224 pixels), in the official split.
+
+    Raises:
+        MissingAsset: the file is not there.
+        BrokenData: it lacks an array, or its labels are not those of its images and classes.
+        BrokenCatalog: the row says another size, or does not name the classes.
+    """
+    size = card.options.get("size", 224)
+    if size not in SIZES:
+        raise BrokenCatalog(f"task {card.name!r}: size is {size!r}; it must be one of {', '.join(map(str, SIZES))}")
+    npz = files.path(f"{card.options.get('file', card.name)}{'' if size == 28 else f'_{size}'}.npz")
+    for split in ("train", "val", "test"):
+        shown, truths = slices(npz, f"{split}_images", files.cache), _truths(npz, f"{split}_labels", class_names(card))
+        if len(shown) != len(truths):
+            raise BrokenData(f"{npz}: {len(shown)} {split}_images have {len(truths)} {split}_labels")
+        for image, (form, truth) in zip(shown, truths, strict=True):
+            yield Example(f"{split}-{image.index:06d}", (image,), truth, split, form=form)
+
+
+def _truths(npz: Path, key: str, classes: list[str]) -> list[tuple[Form, str]]:
+    labels = numbers(npz, key)
+    if labels.ndim != 2 or labels.shape[1] not in (1, len(classes)):
+        raise BrokenData(f'{npz}: array "{key}" has the shape {labels.shape}; expected samples x 1 or samples x {len(classes)}')
+    several = labels.shape[1] > 1
+    allowed = range(2 if several else len(classes))
+    if strange := sorted(set(labels.ravel().tolist()) - set(allowed)):
+        raise BrokenData(f'{npz}: array "{key}" holds {strange[0]}; expected 0 to {allowed[-1]}')
+    if several:
+        return [("findings", "|".join(name for name, there in zip(classes, row, strict=True) if there)) for row in labels]
+    return [("label", classes[number]) for number in labels[:, 0].astype(int).tolist()]
