@@ -50,7 +50,7 @@ def _fetched(model: ModelCard, assets: Path, dry_run: bool) -> str:
     told = [] if there else [_repository(model, folder, (), dry_run)]
     for part in parts(model.adapter, folder):
         other = companion(model, part, folder.parent.parent)
-        if not there or not local(other):
+        if not local(other) or (on_hub(other) and not there):  # what a fetch was killed at lies there, too
             told.append(_repository(other, mirrored(other, assets), part.files, dry_run))
     return "; ".join([f"in {there}", *(told or ["nothing to fetch"])] if there else told)
 
