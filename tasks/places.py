@@ -65,13 +65,16 @@ def snapshot(card: TaskCard) -> Path:
     get = partial(snapshot_download, where(card), repo_type="dataset", revision=read, allow_patterns=wanted)
     with suppress(FileNotFoundError):  # not in the cache
         folder = Path(get(local_files_only=True))
-        if _complete(folder, wanted):
+        if wanted and not _lacking(folder, wanted):
             return folder
     try:
-        return Path(get())
+        folder = Path(get())
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
         why = f"{where(card)} is not on this machine ({first_line(error)})"
         raise MissingAsset(f"{card.name}: {why}; {advice(card)}") from error
+    if lacking := _lacking(folder, wanted or ()):
+        raise MissingAsset(f"{card.name}: {where(card)} has no {', '.join(lacking)} in {folder}; {advice(card)}")
+    return folder
 
 
 def missing(card: TaskCard, assets: Path | None) -> MissingAsset:
@@ -106,5 +109,5 @@ def _places(card: TaskCard, assets: Path | None) -> list[Path]:
     return [beside, mirrored(card, assets), assets / where(card)] if assets else [beside]
 
 
-def _complete(folder: Path, wanted: Sequence[str] | None) -> bool:
-    return wanted is not None and all(any(folder.glob(glob)) for glob in wanted)
+def _lacking(folder: Path, wanted: Sequence[str]) -> list[str]:
+    return [glob for glob in wanted if not any(folder.glob(glob))]

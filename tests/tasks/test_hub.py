@@ -1,0 +1,232 @@
+"""Any data set of the hub by a row: from a mirror, the library's cache or the hub; kept or streamed; images read in place."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image as PILImage
+
+from medrival.catalog import TaskCard
+from medrival.errors import BrokenData, MissingAsset
+from medrival.tasks import plain
+from medrival.tasks.files import Files
+
+pytestmark = pytest.mark.usefixtures("library")
+
+
+def picture(shade):
+    stream = BytesIO()
+    PILImage.new("L", (4, 4), shade).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def card(tmp_path, kind="diagnosis", **options):
+    given = {"prompt": "a {}"} | options if kind == "diagnosis" else options
+    return TaskCard("mine", kind, "ultrasound", "hub:someone/lumps", folder=str(tmp_path), options=given)
+
+
+def mirror(tmp_path):
+    folder = tmp_path / "assets" / "datasets" / "someone" / "lumps"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def load(tmp_path):
+    return lambda **row: plain.hub(card(tmp_path, **row), tmp_path / "assets", tmp_path)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Images and labels in parquet, as `datasets` uploads them: 20 rows to learn from and 6 to test on."""
+    from datasets import ClassLabel, Dataset, Features, Image
+
+    features = Features({"image": Image(), "label": ClassLabel(names=["benign", "malignant"])})
+    for split, count, first in (("train", 20, 0), ("test", 6, 100)):
+        rows = {
+            "image": [{"bytes": picture(first + i), "path": None} for i in range(count)],
+            "label": [i % 2 for i in range(count)],
+        }
+        path = mirror(tmp_path) / "data" / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(exist_ok=True)
+        Dataset.from_dict(rows, features=features).to_parquet(path)
+    return mirror(tmp_path)
+
+
+def shades(samples):
+    return [sample.image.open().getpixel((0, 0))[0] for sample in samples]
+
+
+def test_a_mirrored_data_set_is_a_task_by_a_five_line_row(labelled, load):
+    task = load()
+    assert task.classes == ("benign", "malignant")
+    assert [sample.truth for sample in task.test] == ["benign", "malignant"] * 3
+    assert shades(task.test) == [*range(100, 106)]
+    assert len(task.train) + len(task.validation) == 20
+    assert task.notes["split"].startswith("official")
+
+
+def test_an_image_is_read_where_it_lies_by_threads_and_by_other_processes(labelled, load):
+    task = load()
+    sent = pickle.dumps([sample.image for sample in task.test])
+    assert picture(103) not in sent
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(lambda image: image.open().getpixel((0, 0))[0], pickle.loads(sent) * 5))  # noqa: S301 - our own
+    assert seen == [*range(100, 106)] * 5
+
+
+def test_a_streamed_data_set_is_the_same_task(labelled, load):
+    kept, streamed = load(), load(streaming=True)
+    assert streamed.fingerprint == kept.fingerprint
+    assert [sample.id for sample in streamed.test] == [sample.id for sample in kept.test]
+    assert shades(streamed.test) == [*range(100, 106)]
+    assert shades(reversed(streamed.test)) == [*range(105, 99, -1)]
+    assert shades(pickle.loads(pickle.dumps(streamed)).test) == [*range(100, 106)]  # noqa: S301 - our own
+
+
+def test_streaming_leaves_nothing_in_the_library(labelled, load, library):
+    load(streaming=True)
+    assert not list(library.rglob("*.arrow"))
+    load()
+    assert list(library.rglob("*.arrow"))
+
+
+def test_what_exceeds_the_disk_is_streamed_by_itself(labelled, load, library):
+    (labelled / "README.md").write_text(f"---\ndataset_info:\n  dataset_size: {10**18}\n---\n")
+    assert shades(load().test) == [*range(100, 106)]
+    assert not list(library.rglob("*.arrow"))
+
+
+def test_rows_far_apart_in_a_stream_are_found_again(tmp_path, load):
+    values = {"image": [picture(i) for i in range(200)], "label": ["a", "b"] * 100, "split": ["train", "test"] * 100}
+    parquet.write_table(arrow.table(values), mirror(tmp_path) / "train.parquet")
+    test = load(streaming=True).test
+    assert shades([test[90], test[3], test[99], test[0]]) == [181, 7, 199, 1]
+
+
+def test_images_may_be_plain_bytes_or_structs_of_them(tmp_path, load):
+    for number, cells in enumerate(([picture(i) for i in range(20)], [{"bytes": picture(i), "path": "x"} for i in range(20)])):
+        folder = mirror(tmp_path)
+        parquet.write_table(arrow.table({"scan": cells, "label": ["a", "b"] * 10}), folder / "train.parquet")
+        assert len(load(image="scan", shares={"test": 0.5}).test) == 10, number
+
+
+def test_a_folder_of_image_files_is_read_in_place(tmp_path, load):
+    for i in range(20):
+        path = mirror(tmp_path) / ("test" if i < 6 else "train") / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(i))
+    task = load()
+    assert task.classes == ("a", "b")
+    assert sorted(shades(task.test)) == [*range(6)]
+
+
+def test_one_of_several_tables_is_chosen_by_its_name(tmp_path, load):
+    listed = []
+    for name, first in (("small", 0), ("large", 100)):
+        values = {"image": [picture(first + i) for i in range(10)], "label": ["a", "b"] * 5}
+        parquet.write_table(arrow.table(values), mirror(tmp_path) / f"{name}.parquet")
+        listed.append(f"- config_name: {name}\n  data_files:\n  - split: test\n    path: {name}.parquet\n")
+    (mirror(tmp_path) / "README.md").write_text(f"---\nconfigs:\n{''.join(listed)}---\n")
+    assert shades(load(config="large").test) == [*range(100, 110)]
+    with pytest.raises(BrokenData, match=r"mine: .*someone/lumps is no readable data set"):
+        load()
+
+
+def test_questions_of_a_table_know_their_forms(tmp_path, load):
+    asked = {"image": [picture(i) for i in range(3)], "question": ["Mass?", "Where?", "Which?"], "answer": ["Yes", "left", "B"]}
+    options = {"options": [[], [], ["CT", "MR"]]}
+    parquet.write_table(arrow.table(asked | options), mirror(tmp_path) / "test.parquet")
+    assert [(s.form, s.truth) for s in load(kind="vqa").test] == [("closed", "yes"), ("open", "left"), ("choice", "MR")]
+
+
+def test_code_that_lies_in_a_data_set_never_runs(tmp_path, load):
+    ran = tmp_path / "ran"
+    (mirror(tmp_path) / "lumps.py").write_text(f"open({str(ran)!r}, 'w').close()\nraise SystemExit\n")
+    with pytest.raises(BrokenData, match="is no readable data set"):
+        load()
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"label": "dx"}, r'someone/lumps train: row 0: column "dx" is missing; there are split, label, image'),
+        ({"image": "label"}, r"train: row 0: column \"label\" is 'benign'; expected an image"),
+        ({"splits": {"test": "holdout"}}, "is of an unknown split"),
+    ],
+)
+def test_a_wrong_row_is_told_what_is_wrong(labelled, load, row, says):
+    with pytest.raises(BrokenData, match=says):
+        load(**row)
+
+
+def test_a_row_without_an_image_is_named(tmp_path, load):
+    values = {"image": [picture(0), None], "label": ["a", "b"]}
+    parquet.write_table(arrow.table(values), mirror(tmp_path) / "test.parquet")
+    for streaming in (False, True):
+        with pytest.raises(BrokenData, match='row 1: column "image" is None; expected an image'):
+            load(streaming=streaming)
+
+
+def test_a_damaged_table_is_refused(labelled, load):
+    path = labelled / "data" / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BrokenData, match="is no readable data set"):
+        load()
+
+
+def test_sizes_that_a_data_set_states_are_held_to(labelled, load):
+    stated = "".join(
+        f"  - name: {split}\n    num_bytes: 1\n    num_examples: {n}\n" for split, n in (("train", 20), ("test", 7))
+    )
+    (labelled / "README.md").write_text(f"---\ndataset_info:\n  splits:\n{stated}---\n")
+    with pytest.raises(BrokenData, match="is no readable data set"):
+        load()
+
+
+def test_what_the_library_has_kept_is_found_without_a_mirror(labelled, load, tmp_path, library):
+    before = load()
+    # As the library names what it has kept of a repository, by organisation, name, table, version and commit.
+    (kept,) = {path.parent for path in library.rglob("*.arrow")}
+    kept.parent.parent.parent.rename(library / "someone___lumps")
+    labelled.rename(tmp_path / "elsewhere")
+    assert load().fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize("read", [plain.hub, Files.of])
+def test_without_a_hub_the_user_learns_how_to_get_it(read, tmp_path):
+    mine = replace(card(tmp_path), licence="CC0 1.0")
+    with pytest.raises(MissingAsset) as caught:
+        read(mine, tmp_path / "assets", tmp_path)
+    for part in (
+        "mine: someone/lumps is not on this machine",
+        "python -m medrival fetch --tasks mine --assets DIR (CC0 1.0)",
+        "https://huggingface.co/datasets/someone/lumps",
+    ):
+        assert part in str(caught.value)
+
+
+def test_files_in_the_hubs_cache_are_found_and_their_commit_is_known(tmp_path, library):
+    blobs = library / "hub" / "datasets--someone--lumps" / "blobs"
+    snapshot = blobs.parent / "snapshots" / ("c" * 40)
+    (blobs.parent / "refs").mkdir(parents=True)
+    (blobs.parent / "refs" / "main").write_text("c" * 40)
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    (blobs / "1").write_bytes(picture(9))
+    (snapshot / "9.png").symlink_to(Path("..") / ".." / "blobs" / "1")
+    files = Files.of(card(tmp_path, files=["*.png"]), None, tmp_path)
+    assert files.revision == "c" * 40
+    assert files.image("9.png").open().size == (4, 4)
+    with pytest.raises(BrokenData, match="points outside"):
+        files.image("../../../secret.png")
+    with pytest.raises(MissingAsset, match=r"someone/lumps has no imgs\.zip in .*; get it with"):
+        Files.of(card(tmp_path, files=["*.png", "imgs.zip"]), None, tmp_path)
