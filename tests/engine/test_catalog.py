@@ -27,7 +27,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_every_built_in_row_is_read_and_names_code_that_exists():
     rows = catalog.load()
-    places = [task.data for task in rows.tasks.values()]  # of models: tests/models/test_catalog.py
+    places = [task.loader for task in rows.tasks.values()]  # of models: tests/models/test_catalog.py
     places += [place for regime in rows.regimes.values() for place in (*regime.diagnosis.values(), *regime.vqa.values())]
     assert {"pocket-clip", "pocket-medllava"} <= set(rows.models)
     assert all(callable(catalog.imported(place)) for place in places)
