@@ -24,6 +24,8 @@ PLACE = "<image>"
 def padded(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
     """LLaVA-1.5 in transformers' layout, with images padded to squares: the hub's own processor cuts the middle square out.
 
+    A LLaVA whose processor cuts nothing out, such as one with SigLIP's, sees what that processor shows it.
+
     Raises:
         BrokenModel: the directory does not load.
         OutOfMemory: the weights do not fit.
@@ -32,7 +34,8 @@ def padded(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
 
     module = load_module(card, AutoModelForImageTextToText, folder, device, dtype)
     processor = load_processor(card, folder)
-    processor.image_processor = LlavaImageProcessor.from_dict({**processor.image_processor.to_dict(), "do_pad": True})
+    if getattr(processor.image_processor, "do_center_crop", False):
+        processor.image_processor = LlavaImageProcessor.from_dict({**processor.image_processor.to_dict(), "do_pad": True})
     return speaking(card, module, processor)
 
 

@@ -33,6 +33,11 @@ def directory(folder: Path, file: str = "config.json", **content) -> Path:
         ("config.json", {"architectures": ["SiglipModel"]}, ("dual-encoder", "medrival.models.dual_encoder:transformers")),
         ("config.json", {"architectures": ["BlipForImageTextRetrieval"]}, ("dual-encoder", "medrival.models.blip:blip")),
         ("open_clip_config.json", {"model_cfg": {}}, ("dual-encoder", "medrival.models.open_clip:open_clip")),
+        (
+            "config.json",
+            {"architectures": ["LlavaForConditionalGeneration"]},
+            ("generator", "medrival.models.llava:padded"),
+        ),
         ("config.json", {"model_type": "llava_mistral"}, ("generator", "medrival.models.llava_med:llava_med")),
         (
             "config.json",

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 from transformers import (
     AutoConfig,
+    AutoProcessor,
     CLIPImageProcessor,
     CLIPImageProcessorPil,
     GenerationConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    SiglipImageProcessor,
 )
 
 from medrival.checks.generator import Library, check_generator
@@ -165,6 +167,18 @@ def test_llava_1_5_keeps_what_every_generator_promises_with_padded_images(load, 
     clip = CLIPImageProcessor.from_pretrained(tmp_path)
     padding = replace(cropping, inputs=lambda images, prompt: cropping.inputs(squared(images, clip), prompt))
     check_generator(lambda dtype: load(padded, tmp_path, dtype), padding, questions())
+
+
+def test_a_llava_whose_processor_cuts_nothing_out_sees_what_that_shows(load, tmp_path):
+    folder = save(FAMILIES["llava"], tmp_path)
+    side = CLIPImageProcessor.from_pretrained(folder).crop_size["height"]
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.image_processor = SiglipImageProcessor(size={"height": side, "width": side})
+    processor.save_pretrained(folder)
+    images = [[image] for image in pictures(4)]
+    found = load(padded, folder).teach(images, ["What?"] * 4, ["yes"] * 4)["pixel_values"]
+    expected = processor.image_processor([image for (image,) in images], return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_llava_1_5_and_llava_med_see_the_same_pixels(load, tmp_path):
