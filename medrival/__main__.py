@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--medxpertqa", type=Path, required=True, metavar="FILE", help="MM/test.jsonl, or .json or .parquet")
     train.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file for pytest's --skills")
     _add_score(verbs.add_parser("score", help="score a file of predictions, without a model"))
-    _add_fetch(verbs.add_parser("fetch", help="put what models need into a folder for --assets"))
+    _add_fetch(verbs.add_parser("fetch", help="put models and data sets into a folder for --assets"))
     options = parser.parse_args(arguments)
     try:
         if options.verb == "fetch":
@@ -64,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_fetch(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
-    add("--suite", default="pocket", metavar="NAME", help="whose models (default: pocket)")
+    add("--suite", default="", metavar="NAME", help="whose models and tasks (default: pocket, where none is named)")
     add("--models", default="", metavar="NAMES", help="comma-separated names or globs instead of the suite's models")
-    add("--assets", type=Path, required=True, metavar="DIR", help="where to: DIR/models/ORG/NAME")
+    add("--tasks", default="", metavar="NAMES", help="the same of its tasks")
+    add("--assets", type=Path, required=True, metavar="DIR", help="where to: DIR/models/ORG/NAME, DIR/datasets/ORG/NAME")
     add("--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows")
     add("--trust-remote-code", action="append", default=[], metavar="MODEL", help="fetch this model's Python files, too")
     add("--dry-run", action="store_true", help="say what would be fetched, and fetch nothing")
@@ -76,9 +77,11 @@ def _fetched(options: argparse.Namespace) -> bool:
     from medrival.fetch import fetch
 
     known = catalog.load(options.catalog).trusting(options.trust_remote_code)
-    (suite,) = known.select("suites", [options.suite])[:1]
-    models = known.select("models", _names(options.models) or suite.models)
-    return fetch(models, options.assets, partial(print, flush=True), dry_run=options.dry_run)
+    (suite,) = known.select("suites", [options.suite or "pocket"])[:1]
+    whole = options.suite or not (options.models or options.tasks)
+    models = known.select("models", _names(options.models) or (suite.models if whole else ()))
+    tasks = known.select("tasks", _names(options.tasks) or (suite.tasks if whole else ()))
+    return fetch([*models, *tasks], options.assets, partial(print, flush=True), dry_run=options.dry_run)
 
 
 def _add_score(verb: argparse.ArgumentParser) -> None:

@@ -1,41 +1,37 @@
-"""Fetching what models need into DIR/models/ORG/NAME, where --assets DIR finds it on a machine without network."""
+"""Fetching models into DIR/models/ORG/NAME and data sets into DIR/datasets/ORG/NAME, where --assets DIR finds them offline."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from medrival.catalog import ModelCard
-from medrival.errors import MedrivalError, MissingAsset, first_line
+from medrival.catalog import ModelCard, TaskCard
+from medrival.errors import MedrivalError, MissingAsset
 from medrival.models.files import kinds, parts
-from medrival.weights import access, companion, files_read, local, mirrored, on_hub, packaged, place
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
-
-    Files = Mapping[str, RepoSibling]
+from medrival.repositories import mirror
+from medrival.tasks import places
+from medrival.weights import companion, files_read, local, mirrored, on_hub, packaged, place
 
 
-def fetch(models: Iterable[ModelCard], assets: Path, say: Callable[[str], object], *, dry_run: bool = False) -> bool:
-    """Fetch the files that are read of each model, with one line a model; whether all of them are there now.
+def fetch(cards: Iterable[ModelCard | TaskCard], assets: Path, say: Callable[[str], object], *, dry_run: bool = False) -> bool:
+    """Fetch the files that are read of each model and data set, with a line each; whether all of them are there now.
 
     A file that is there is not fetched again, a connection that breaks is taken up where it broke, and every file is held to
-    the hash that the hub states: one that differs is deleted. A model that cannot be had does not stop the others.
+    the hash that the hub states: one that differs is deleted. What cannot be had does not stop the others.
     """
     failures = 0
-    for model in models:
+    for card in cards:
         try:
-            say(f"{model.name}: {_fetched(model, assets, dry_run)}")
+            told = _model(card, assets, dry_run) if isinstance(card, ModelCard) else _data(card, assets, dry_run)
+            say(f"{card.name}: {told}")
         except MedrivalError as error:
             failures += 1
-            say(f"{model.name}: FAILED: {error}")
+            say(f"{card.name}: FAILED: {error}")
     return not failures
 
 
-def _fetched(model: ModelCard, assets: Path, dry_run: bool) -> str:
+def _model(model: ModelCard, assets: Path, dry_run: bool) -> str:
     """What was, or would be, fetched from the hub: the model, and what its adapter reads of others.
 
     Raises:
@@ -65,58 +61,41 @@ def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bo
     """Fetch one repository's files that are read, or `only` some, and say so; in a dry run, say what would be fetched.
 
     Raises:
-        MissingAsset: as `_fetched`.
+        MissingAsset: as `_model`.
     """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError
-
     name = place(model.weights)
     if not on_hub(model):
         notes = f" ({' '.join(model.notes.split())})" if model.notes else ""
         raise MissingAsset(f"{model.weights} is no model of the hub; its files go into {folder} by hand{notes}")
-    try:
-        about = HfApi().model_info(name, revision=model.revision or None, files_metadata=True)
-        known = {file.rfilename: file for file in about.siblings or ()}
-        wanted = {path: known[path] for path in files_read(model, known, only)}
-        if not dry_run:
-            snapshot_download(name, revision=about.sha, local_dir=folder, allow_patterns=list(wanted))
-    except GatedRepoError as error:
-        raise MissingAsset(f"{name} was refused{access(replace(model, gated=True))}") from error
-    except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
-        raise MissingAsset(f"{name} cannot be fetched: {first_line(error)}{access(model)}") from error
-    if not (only or any(Path(path).match(pattern) for path in wanted for pattern in kinds(model.adapter))):
+
+    def read(known: Iterable[str]) -> list[str]:
+        wanted = files_read(model, known, only)
+        if only or any(Path(path).match(pattern) for path in wanted for pattern in kinds(model.adapter)):
+            return wanted
         raise MissingAsset(f"{name} has no weights that are read here: none is like {' or '.join(kinds(model.adapter))}")
-    if not dry_run:
-        _verify(name, folder, wanted)
-    return f"{name} -> {folder}: {_told(wanted)}, revision {str(about.sha)[:12]}{access(model) if dry_run else ''}"
+
+    return mirror(name, "model", folder, read, revision=model.revision, gated=model.gated, dry_run=dry_run)
 
 
-def _told(files: Files) -> str:
-    """Such as "6 files, 813.2 MB"."""
-    sizes = [file.size for file in files.values()]
-    known = [size for size in sizes if size is not None]
-    return f"{len(sizes)} files" + (f", {sum(known) / 1e6:,.1f} MB" if len(known) == len(sizes) else ", of unknown size")
-
-
-def _verify(name: str, folder: Path, files: Files) -> None:
-    """Hold every file to the hub's hash; the client itself looks at sizes alone.
+def _data(task: TaskCard, assets: Path, dry_run: bool) -> str:
+    """What was, or would be, fetched from the hub of a data set.
 
     Raises:
-        MissingAsset: naming the files that differ, which are deleted.
+        MissingAsset: it is not to be had, or is put there by hand; with how.
     """
-    wrong = [path for path, file in files.items() if not _as_stated(folder / path, file)]
-    for path in wrong:
-        (folder / path).unlink()
-        (folder / ".cache" / "huggingface" / "download" / f"{path}.metadata").unlink(missing_ok=True)
-    if wrong:
-        raise MissingAsset(f"{name}: {', '.join(wrong)}: not what the hub's hash says, and deleted; fetch once more")
+    if not places.where(task):
+        return "drawn when it is asked for; nothing to fetch"
+    if not places.on_hub(task):
+        if there := places.local(task, assets):
+            return f"in {there}; nothing to fetch"
+        raise MissingAsset(places.advice(task, assets))
+    name, patterns = places.where(task), places.patterns(task)
 
+    def read(known: Iterable[str]) -> list[str]:
+        names = list(known)
+        if lacking := [pattern for pattern in patterns or () if not fnmatch.filter(names, pattern)]:
+            raise MissingAsset(f"{name} has no {', '.join(lacking)}")
+        return [one for one in names if patterns is None or any(fnmatch.fnmatchcase(one, pattern) for pattern in patterns)]
 
-def _as_stated(path: Path, file: RepoSibling) -> bool:
-    """Large files are known by their sha256, others by git's hash of a blob; where the hub states none, a file is as it is."""
-    if file.lfs is not None:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == file.lfs.sha256
-    content = path.read_bytes()
-    blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
-    return file.blob_id in (None, blob.hexdigest())
+    asked = str(task.options.get("revision", ""))
+    return mirror(name, "dataset", places.mirrored(task, assets), read, revision=asked, dry_run=dry_run)

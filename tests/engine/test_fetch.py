@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from medrival.models.files import TOWER
+from medrival.tasks.places import revision
 from medrival.weights import locate, resolved
 
 COMMIT = "c" * 40
@@ -73,14 +74,14 @@ def hub() -> Iterator[Hub]:
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/[^/]+|/tree/[^/]+)?", path):
+            if found := re.fullmatch(r"/api/(?:models|datasets)/([^/]+/[^/]+)(/revision/[^/]+|/tree/[^/]+)?", path):
                 name, what = found.groups()
                 if name not in served.repositories:
                     return self.reply(404, b"", {"X-Error-Code": "RepoNotFound"})
                 files = [{"type": "file", **served.about(name, file)} for file in served.repositories[name]]
                 content = files if (what or "").startswith("/tree") else served.info(name)
                 return self.reply(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
-            if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+            if found := re.fullmatch(r"/(?:datasets/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
                 return self.file(*found.groups())
             return self.reply(404, b"", {})
 
@@ -144,7 +145,8 @@ def start(hub, tmp_path) -> Callable[..., subprocess.Popen]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_") and "proxy" not in name.lower()}
         environment = {**kept, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")}
         names = ",".join(re.findall(r"\[models\.(.+)\]", rows))
-        command = [sys.executable, "-m", "medrival", "fetch", "--catalog", "my.toml", "--models", names, "--assets", "DIR"]
+        chosen = ["--models", names] if names else []
+        command = [sys.executable, "-m", "medrival", "fetch", "--catalog", "my.toml", *chosen, "--assets", "DIR"]
         return subprocess.Popen(
             [*command, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -249,6 +251,36 @@ def test_a_dry_run_lists_sizes_and_what_is_gated_and_writes_nothing(fetch, tmp_p
     assert lines["asked"] == "served by an endpoint; nothing to fetch"
     assert lines["mine"].endswith("here; nothing to fetch")
     assert not (tmp_path / "DIR").exists()
+
+
+def test_a_data_set_is_mirrored_where_assets_expects_it_with_the_files_that_are_read(hub, fetch, tmp_path):
+    files = {"README.md": b"about", "test.csv": b"image,question,answer", "a/imgs.zip": b"zip", "a/more.zip": b"not read"}
+    hub.repositories |= {"someone/asked": files, "someone/secret": files}
+    hub.gated.add("someone/secret")
+    data = 'kind = "vqa"\nmodality = "x"\n'
+    chosen = f'{data}data = "medrival.tasks.sets.slake:questions"\n'
+    rows = (
+        f'[tasks.whole]\n{data}data = "hub:someone/asked"\n'
+        f'[tasks.part]\n{chosen}place = "someone/asked"\nfiles = ["*.csv", "a/imgs.zip"]\n'
+        f'[tasks.lacking]\n{chosen}place = "someone/asked"\nfiles = ["*.parquet"]\n'
+        f'[tasks.secret]\n{data}data = "hub:someone/secret"\n'
+        f'[tasks.by-hand]\n{data}data = "folder:mine"\naccess = "https://example.org"\n'
+    )
+    folder = tmp_path / "DIR" / "datasets" / "someone" / "asked"
+    status, said = fetch(rows, "--tasks", "part,lacking,secret,by-hand,phantom-chest")
+    lines = dict(line.split(": ", 1) for line in said.splitlines())
+    assert status == 1
+    assert f"someone/asked -> DIR/datasets/someone/asked: 2 files, 0.0 MB, revision {COMMIT[:12]}" in lines["part"]
+    assert {path.name for path in folder.rglob("*.*") if ".cache" not in path.parts} == {"test.csv", "imgs.zip"}
+    assert "FAILED: someone/asked has no *.parquet" in lines["lacking"]
+    assert "ask for access at https://huggingface.co/datasets/someone/secret, then set HF_TOKEN" in lines["secret"]
+    assert "get it from https://example.org, put it into DIR/datasets/mine" in lines["by-hand"]
+    assert lines["phantom-chest"] == "drawn when it is asked for; nothing to fetch"
+
+    assert fetch(rows, "--tasks", "whole")[0] == 0
+    assert hub.asked["someone/asked/test.csv"] == 1
+    assert (folder / "a" / "more.zip").read_bytes() == b"not read"
+    assert revision(folder) == COMMIT
 
 
 def test_the_configuration_of_an_open_clip_text_tower_is_fetched_beside_it(hub, fetch, tmp_path):
