@@ -37,7 +37,8 @@ def mirror(
     url = quote(name if kind == "model" else f"datasets/{name}")
     ask = f"; it is gated: ask for access at https://huggingface.co/{url}, then set HF_TOKEN"
     try:
-        about = HfApi().repo_info(name, repo_type=kind, revision=revision or None, files_metadata=True)
+        info = HfApi().model_info if kind == "model" else HfApi().dataset_info
+        about = info(name, revision=revision or None, files_metadata=True)
         known = {file.rfilename: file for file in about.siblings or ()}
         wanted = {path: known[path] for path in choose(known)}
         if not dry_run:
