@@ -125,7 +125,7 @@ class Recorder:
         if self._from_before:
             self._lines.insert(1, f"  {len(self._from_before)} of them were in the store from an earlier run")
         if self._config.getoption("--drop-leaked") and (tasks := unaudited(run.cases, run.audits)):
-            self._lines.insert(1, f"  --drop-leaked: not audited in this run: {', '.join(tasks)}; select test_integrity, too")
+            self._lines.insert(-1, f"  --drop-leaked: not audited in this run: {', '.join(tasks)}; select test_integrity, too")
         try:
             write_json(run)
             write_html(run, self._image)
@@ -151,8 +151,10 @@ class Recorder:
 
     def _new_lock(self, run: Run) -> bool:
         """Write the lock file where one was asked for; False where that cannot be."""
-        found = {case.model: case.notes["weights"] for case in run.cases if "weights" in case.notes}
-        return self._updated("lock", lambda path: lock.updated(path, found))
+        models = {case.model: case.notes["weights"] for case in run.cases if "weights" in case.notes}
+        tasks = {case.task: case.notes["fingerprint"] for case in run.cases if "fingerprint" in case.notes}
+        tasks |= {record.task: record.audit.fingerprint for record in run.audits if record.audit}
+        return self._updated("lock", lambda path: lock.updated(path, models, tasks))
 
     def _updated(self, what: str, write: Callable[[Path], object]) -> bool:
         """Write the file that an option names where --update-... asks for it; False where that cannot be."""

@@ -15,6 +15,7 @@ from tests.conftest import SHARED, Study, command
 
 SMALL = ("--limit", "24", "--tasks", "phantom-chest,phantom-fundus", "--models", "pocket-*clip")
 ROOT = Path(__file__).parents[2]
+ANATOMIES = ("chest", "histology", "dermoscopy", "fundus")
 
 
 def collected(study: Study) -> list[str]:
@@ -30,7 +31,7 @@ def test_collecting_imports_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False False False"
-    assert "69 tests collected" in done.stdout
+    assert "77 tests collected" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -44,8 +45,10 @@ def test_collecting_imports_no_torch(tmp_path):
                 "pocket-medclip-phantom-chest-zero-shot",
                 "pocket-medclip-phantom-chest-lora",
                 "pocket-medclip-phantom-chest-lora-seed2",
+                "phantom-chest",
             },
         ),
+        (("-m", "integrity", "--tasks", "phantom-*-vqa"), {f"phantom-{one}-vqa" for one in ANATOMIES}),
         (
             ("-m", "rivalry and ood", "--models", "pocket-*clip"),
             {
@@ -62,7 +65,7 @@ def test_cases_are_selected_by_name_mark_and_option(study, arguments, expected):
 def test_a_kind_of_which_nothing_is_selected_leaves_no_placeholder(study):
     done = study("--collect-only", "-q", "--tasks", "phantom-chest-vqa", "--models", "pocket-llava")
     assert "NOTSET" not in done.output
-    assert len(collected(done)) == 2
+    assert len(collected(done)) == 3
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_a_report_folder_that_cannot_be_written_fails_the_run_and_keeps_the_outc
     done = study(*arguments, "--report-dir", str(tmp_path / "file" / "report"))
     assert done.status == 1
     assert "ERROR" in done.output
-    assert "1 passed" in done.output
+    assert "2 passed" in done.output
     assert len(list((tmp_path / "store").glob("outcomes/*/*.json"))) == 1
     assert study(*arguments).status == 0
 
@@ -273,7 +276,7 @@ LONG = ("--models", "pocket-llava", "--tasks", "phantom-chest-vqa", "--regimes",
 def test_a_person_sees_the_progress_of_a_long_case(tmp_path):
     seen = in_terminal(tmp_path, *LONG)
     assert "pocket-llava-phantom-chest-vqa-lora: epoch 1/4" in seen
-    assert "1 passed" in seen
+    assert "2 passed" in seen
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

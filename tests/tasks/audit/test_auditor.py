@@ -1,0 +1,211 @@
+"""An audit finds what is wrong with a data set by itself, and what a score on it is worth."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from medrival.catalog import imported
+from medrival.contracts import Prediction, Sample, Task
+from medrival.integrity import audit_from
+from medrival.tasks.audit import audit
+from medrival.tasks.metrics import measure
+from tests.conftest import SHARED
+from tests.tasks.audit.made import Picture, asked, questions, scene, silent
+
+
+def audited(task, published=None, limit=None):
+    return audit(task, published or {}, silent, limit)
+
+
+def texts(found, severity):
+    return [finding.text for finding in found.findings if finding.severity == severity]
+
+
+def sick(name, seed, truth, group=""):
+    return Sample(name, Picture(scene(seed)), group or f"g{seed}", truth)
+
+
+def diagnosis(train, test, validation=()):
+    return Task("made", "diagnosis", tuple(train), tuple(validation), tuple(test), fingerprint="f", classes=("well", "sick"))
+
+
+def test_a_clean_task_has_no_findings():
+    train, test = [asked(f"a{i}", i) for i in range(4)], [asked(f"b{i}", 10 + i) for i in range(4)]
+    found = audited(questions(train, test), {"train": 4, "test": 4})
+    assert found.findings == ()
+    assert found.leakage.share == 0
+    assert found.images.distinct == {"train": 4, "validation": 0, "test": 4, "all": 8}
+
+
+def test_training_images_and_patients_in_the_test_are_leaked_and_a_lookalike_is_suspected():
+    smaller = scene(2).resize((60, 60), PILImage.Resampling.LANCZOS)
+    test = [
+        asked("same image", 1, group="other"),
+        asked("same patient", 50, group="g3"),
+        replace(asked("resized", 51), image=Picture(smaller)),
+        asked("clean", 52),
+    ]
+    found = audited(questions([asked(f"a{i}", i) for i in range(5)], test))
+    assert found.leakage.leaked == ("same image", "same patient")
+    assert (found.leakage.on_training_images, found.leakage.of_training_groups) == (1, 1)
+    assert (found.leakage.like_training_images, found.duplicates.near["test-train"]) == (1, 1)
+    assert [pair.samples for pair in found.duplicates.examples] == [("resized", "a2")]
+    assert texts(found, "warning")[0].startswith("2 of 4 test samples (50.0%) are leaked")
+
+
+def test_any_image_of_a_question_about_several_can_leak():
+    test = [asked("b", 9, more_images=(Picture(scene(1)),))]
+    assert audited(questions([asked("a", 1)], test)).leakage.leaked == ("b",)
+
+
+def test_questions_with_their_answers_are_found_again_whatever_their_spelling():
+    train = [asked("a", 1, question="Is there a mass?")]
+    test = [asked("known", 1, question="is there  a MASS"), asked("other answer", 1, "no"), asked("other image", 2)]
+    found = audited(questions(train, test))
+    assert found.repeats["test-train"] == {"same image": 1, "other image": 1}
+    assert "1 of 3 test samples stand in the training split with image, question and answer" in texts(found, "warning")
+
+
+def test_repeats_within_a_split_leave_the_first_out():
+    train = [asked("a", 1), asked("b", 1), asked("c", 2), asked("d", 3, "no")]
+    assert audited(questions(train, [asked("t", 9)])).repeats["train"] == {"same image": 1, "other image": 1}
+
+
+def test_an_image_of_two_patients_is_there_twice_and_many_questions_on_one_image_are_not():
+    train = [asked("a", 1), asked("b", 1, "no"), asked("c", 2), asked("d", 2, group="another")]
+    assert audited(questions(train, [asked("t", 9)])).duplicates.exact["train"] == 1
+    twice = [sick("a", 1, "sick"), sick("b", 1, "sick")]
+    assert audited(diagnosis(twice, [sick("t", 9, "well")])).duplicates.exact["train"] == 1
+
+
+def test_a_count_that_differs_from_the_published_one_is_told_with_both():
+    task = questions([asked("a", 1)], [asked("b", 2)], validation=[asked("c", 3)])
+    assert texts(audited(task, {"train": 2, "test": 1}), "warning") == [], "a validation split was cut from training"
+    assert texts(audited(task, {"train": 2, "validation": 1, "test": 5}), "warning") == [
+        "train has 1 samples, not the 2 that are published",
+        "test has 1 samples, not the 5 that are published",
+    ]
+    assert texts(audited(task, {"test": 5}, limit=1), "warning") == []
+
+
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        (asked("x", 2, ""), "1 samples have an empty answer: 'x'"),
+        (asked("x", 2, 7), "1 samples have a question or an answer that is no text: 'x'"),
+        (asked("x", 2, "C", form="choice", options=("A", "B")), "1 samples have options that miss the answer: 'x'"),
+        (asked("x", 2, "A", form="choice", options=("A", "A")), "1 samples have the same option twice: 'x'"),
+        (asked("a", 2), "1 ids are there more than once: 'a'"),
+    ],
+)
+def test_what_no_model_can_be_scored_on_is_broken(sample, says):
+    found = audited(questions([asked("a", 1)], [asked("b", 3), sample]))
+    assert says in found.broken
+    assert found.constant is None
+
+
+def test_a_class_that_the_task_does_not_have_is_broken():
+    found = audited(diagnosis([sick("a", 1, "sick")], [sick("b", 2, "ill")]))
+    assert found.broken == ("1 samples are of a class that the task does not have: 'b'",)
+
+
+def test_unreadable_images_and_samples_without_a_patient_are_warned_of():
+    test = [replace(asked("b", 2), image=Picture(None, "torn.png")), asked("c", 3, group="")]
+    found = audited(questions([asked("a", 1)], test))
+    assert found.images.unreadable == ("image 'torn.png' cannot be read: the file is empty",)
+    assert texts(found, "warning")[0].startswith("1 samples have no patient or image that they belong to")
+    assert texts(found, "warning")[1].startswith("1 of 3 images cannot be read; the first: image 'torn.png'")
+    assert found.leakage.leaked == ()
+
+
+def test_the_constant_answer_is_chosen_on_training_samples_and_scored_as_a_model_is():
+    train = [asked(f"a{i}", i, "yes" if i < 3 else "no") for i in range(4)]
+    test = [asked(f"b{i}", 10 + i, "no" if i < 3 else "yes") for i in range(4)]
+    found = audited(questions(train, test)).constant
+    said = [Prediction(s.id, s.group, s.truth, answer="yes", form="closed", options=s.options) for s in test]
+    assert found.answers == "closed: always 'yes'"
+    assert found.learnt_on == "the training split"
+    assert found.value == measure("vqa", said).metrics["closed_accuracy"].value == 0.25
+
+
+def test_without_training_samples_the_constant_letter_is_chosen_in_hindsight():
+    options = ("a rib", "a lung", "a heart")
+    test = [asked(f"b{i}", i, options[1 if i < 3 else 2], form="choice", options=options) for i in range(5)]
+    found = audited(questions(test=test))
+    assert found.constant.answers == "choice: always 'B'"
+    assert found.constant.learnt_on == "the test split, in hindsight"
+    assert found.constant.value == 0.6
+    assert found.balance["test"] == {"form": {"choice": 5}, "letter": {"B": 3, "C": 2}}
+
+
+def test_the_constant_of_a_diagnosis_ranks_nothing_and_names_the_most_frequent_class():
+    train = [sick(f"a{i}", i, "sick" if i < 3 else "well") for i in range(4)]
+    test = [sick(f"b{i}", 10 + i, "sick" if i < 1 else "well") for i in range(4)]
+    found = audited(diagnosis(train, test))
+    assert found.constant.metrics == {"auroc": 0.5, "accuracy": 0.25}
+    assert found.question_only is None
+
+
+def telling(n, start, known=True):
+    """Questions whose words tell the answer, or do not."""
+    for i in range(start, start + n):
+        truth = "yes" if i % 2 else "no"
+        organ = ("liver" if i % 2 else "spleen") if known else "liver"
+        yield asked(f"q{i}", i, truth, question=f"Is the {organ} enlarged?")
+
+
+def test_questions_that_tell_their_answer_are_answered_without_the_image():
+    found = audited(questions(telling(12, 0), telling(10, 20)))
+    assert found.question_only.value == 1.0
+    assert found.constant.value == 0.5
+    assert found.question_only.learnt_on == "closed: 12 training questions"
+
+
+def test_a_choice_is_answered_by_the_words_of_its_options():
+    def choices(n, start):
+        for i in range(start, start + n):
+            options = ("all of the above", "a cyst") if i % 2 else ("an abscess", "all of the above")
+            yield asked(f"q{i}", i, "all of the above", form="choice", options=options, question="What is seen?")
+
+    found = audited(questions(choices(12, 0), choices(10, 20)))
+    assert found.question_only.value == 1.0
+    assert found.constant.value == 0.5
+
+
+def test_without_training_questions_none_is_answered_by_a_model_that_saw_its_patient():
+    """All questions of a patient share a word and an answer, which nobody else has: it must not help."""
+    rng = np.random.default_rng(0)
+    answers = [str(rng.choice(["yes", "no"])) for _ in range(30)]
+    test = [
+        asked(f"q{i}-{j}", 100 * i + j, answers[i], question=f"word{i} word{i}?", group=f"p{i}")
+        for i in range(30)
+        for j in range(4)
+    ]
+    found = audited(questions(test=test))
+    assert found.question_only.learnt_on == "closed: the test split, cross-validated by group"
+    assert found.question_only.value <= found.constant.value
+
+
+def test_an_audit_is_the_same_after_a_detour_through_json_and_every_time():
+    task = questions(telling(12, 0), [asked("leaked", 3), *telling(10, 20)])
+    found = audited(task)
+    assert audit_from(json.loads(json.dumps(asdict(found)))) == found
+    assert audited(task) == found
+
+
+@pytest.mark.skipif(not (SHARED / "vqa_rad").is_dir(), reason="needs the real VQA-RAD beside the checkout")
+def test_the_leakage_of_the_real_vqa_rad_is_found(rows, tmp_path):
+    card = rows.tasks["vqa-rad"]
+    found = audited(imported(card.loader)(card, SHARED, tmp_path), card.sizes)
+    assert sum(found.counts.values()) == 2_248
+    assert found.balance["test"]["form"] == {"closed": 272, "open": 179}
+    assert (found.counts["test"], found.leakage.test_samples) == (451, 451)
+    assert (found.images.distinct["all"], found.images.distinct["test"]) == (314, 203)
+    assert found.duplicates.exact["test-train"] == 202
+    assert found.leakage.on_training_images == len(found.leakage.leaked) == 446
+    assert found.repeats["test-train"]["same image"] == 1, "the triplet that the hub's card removed"
+    assert found.images.unreadable == ()
+    assert found.question_only.value > found.constant.value
