@@ -14,11 +14,14 @@ import pytest
 from medrival.catalog import imported, load
 from medrival.errors import BrokenData, MissingAsset, UnreadableImage
 from medrival.tasks.answers import read
+from medrival.tasks.plain import formed
+from medrival.tasks.sets import vqa_rad
 
 sys.path.insert(0, str(Path(__file__).parent))
 from replicas_vqa import write, write_json
 
 ROWS = {name: row for name, row in load().tasks.items() if row.kind == "vqa" and not name.startswith("phantom-")}
+REAL = Path(__file__).parents[4] / "shared" / "data"
 pytestmark = pytest.mark.usefixtures("library")
 
 EXPECTED = {  # train, validation and test samples; forms of the test; truth of the first test sample
@@ -70,6 +73,16 @@ def changed(assets, tmp_path):
 
 def every(loaded):
     return [*loaded.train, *loaded.validation, *loaded.test]
+
+
+@pytest.mark.skipif(not (REAL / "vqa_rad").is_dir(), reason="VQA-RAD is not beside this checkout")
+def test_by_their_answers_251_of_vqa_rads_451_test_questions_are_yes_no_as_the_hubs_layout_counts(tmp_path):
+    """That layout has no type of answer; of the training questions it leaves out 3 repeated ones and one of the test."""
+    loaded = vqa_rad.questions(replace(load().tasks["vqa-rad"], options={}), REAL, tmp_path)
+    said = [[(one.group, one.question, one.truth) for one in part] for part in (loaded.train + loaded.validation, loaded.test)]
+    train, test = map(set, said)
+    assert (len(train - test), len(test)) == (1793, 451)
+    assert Counter(formed(answer)[0] for _, _, answer in test) == {"closed": 251, "open": 200}
 
 
 def test_every_question_set_of_the_catalog_has_a_replica():
