@@ -37,6 +37,7 @@ class Example:
         group: the patient; "" where that is not known, and equal images are a group.
         listed: whether the question itself lists its options already.
         attributes: subgroups such as {"sex": "female"}, and what a row's `only` can choose by.
+        where: file and row of a table, for messages.
     """
 
     id: str
@@ -50,6 +51,12 @@ class Example:
     listed: bool = False
     skill: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    where: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return f"{self.where}: sample {self.id!r}" if self.where else f"sample {self.id!r}"
 
 
 class Source(Protocol):
@@ -162,7 +169,8 @@ def _classes(card: TaskCard, examples: Sequence[Example]) -> dict[str, str]:
     if not isinstance(said, dict) or not all(isinstance(words, str) for words in said.values()):
         raise BrokenCatalog(f"task {card.name!r}: classes is {said!r}; it must be a list of names, or a table of words by name")
     if strange := [truth for truth in found if truth not in said]:
-        raise BrokenData(f"{card.name}: {strange[0]!r} is none of its classes, which are {', '.join(said)}")
+        first = next(example for example in examples if strange[0] in example.truth.split("|"))
+        raise BrokenData(f"{card.name}: {first.shown}: {strange[0]!r} is none of its classes, which are {', '.join(said)}")
     if len(said) < 2:
         raise BrokenData(f"{card.name}: a diagnosis needs two classes or more; there is {', '.join(said) or 'none'}")
     return said
@@ -245,7 +253,7 @@ def _official(card: TaskCard, examples: Sequence[Example]) -> Assigned:
         name = used.get(example.split, NAMES.get(example.split, example.split))
         if name not in (*splits.SPLITS, ""):
             raise BrokenData(
-                f"{card.name}: sample {example.id!r} is of an unknown split {example.split!r}; known are "
+                f"{card.name}: {example.shown} is of an unknown split {example.split!r}; known are "
                 f"{', '.join(splits.SPLITS)}, and the row's `splits` can say what others are"
             )
         if name:

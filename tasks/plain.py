@@ -86,6 +86,7 @@ def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record,
             split=_split(card, record, column["split"]),
             group=record.text(column["patient"]) if "patient" in card.options else "",
             attributes={name: _subgroup(record, name, column[name]) for name in GROUPS if name in card.options},
+            where=record.where,
             **(_question(card, record, column) if card.kind == "vqa" else {"truth": _label(record, column["label"])}),
         )
 

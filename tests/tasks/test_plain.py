@@ -181,7 +181,7 @@ def test_a_published_validation_split_can_be_the_test(labels, tmp_path):
 
 def test_an_unknown_split_is_named(labels, tmp_path):
     table = rows(split=lambda i: "holdout" if i < 4 else "train")
-    with pytest.raises(BrokenData, match="'000000' is of an unknown split 'holdout'"):
+    with pytest.raises(BrokenData, match=r"labels\.csv: line 2: sample '000000' is of an unknown split 'holdout'"):
         plain.table(labels(table), None, tmp_path)
 
 
@@ -189,7 +189,10 @@ def test_an_unknown_split_is_named(labels, tmp_path):
     ("options", "says"),
     [
         ({"label": "dx"}, r'labels\.csv: line 2: column "dx" is missing; there are image, label'),
-        ({"classes": ["well", "ill"]}, "'sick' is none of its classes, which are well, ill"),
+        (
+            {"classes": ["well", "ill"]},
+            r"labels\.csv: line 3: sample '000001': 'sick' is none of its classes, which are well, ill",
+        ),
         ({"classes": "well"}, "classes is 'well'; it must be a list of names"),
         ({"prompt": "an image"}, "it must have {} where the class goes"),
         ({"lable": "dx"}, "has an unknown key 'lable'; it may have"),
