@@ -1,4 +1,4 @@
-"""What an outcome has on record beside its figures: its splits, how the model was run, and how long it could speak."""
+"""What an outcome has on record beside its figures: its data, how the model was run, and how long it could speak."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from medrival.settings import Settings
 from medrival.weights import resolved
 
 
-def splits(task: Task, limit: int | None) -> Mapping[str, int]:
-    """Sizes of the splits that were used, and how many of the test images are also among the training images."""
+def data(task: Task, limit: int | None) -> Mapping[str, int | str]:
+    """Which data it was, the splits that were used, and how many of the test images are also among the training images."""
     seen = {image.digest for sample in task.train for image in sample.images}
     tested = [{image.digest for image in sample.images} for sample in task.test]
     images = {digest for digests in tested for digest in digests}
@@ -24,7 +24,7 @@ def splits(task: Task, limit: int | None) -> Mapping[str, int]:
         "test_images_in_train": len(images & seen),
         "test_samples_on_training_images": sum(not seen.isdisjoint(digests) for digests in tested),
     }
-    return sizes | overlap | ({"limit": limit} if limit else {})
+    return {"fingerprint": task.fingerprint, **sizes, **overlap, **({"limit": limit} if limit else {})}
 
 
 def run(case: Case, model: DualEncoder | Generator | Served, settings: Settings) -> Mapping[str, object]:

@@ -92,11 +92,14 @@ class Lab:
         Raises:
             MissingAsset: the data is not on this machine.
             BrokenData: the data is not what the loader expects, or there is nothing to test on.
+            BrokenLock: it is not the data that the lock file has.
         """
         if card.name not in self._tasks:
             task: Task = imported(card.loader)(card, self.settings.assets, self.store.scratch)
             if not task.test:
                 raise BrokenData(f"{card.name}: its test split is empty")
+            if self.settings.lock:
+                self.settings.lock.check_task(card.name, task.fingerprint)
             self._tasks[card.name] = limited(task, self.settings.limit) if self.settings.limit else task
         return self._tasks[card.name]
 
@@ -166,7 +169,7 @@ class Lab:
             cost=cost,
             notes={
                 **task.notes,
-                **about.splits(task, self.settings.limit),
+                **about.data(task, self.settings.limit),
                 **about.run(case, model, self.settings),
                 **about.answers(case, predictions),
                 **adapted.notes,

@@ -1,4 +1,4 @@
-"""The lock file: which weights each model had when the user last said so."""
+"""The lock file: which weights each model and which samples each task had when the user last said so."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock file's models."""
+    """A lock file.
+
+    Attributes:
+        tasks: the fingerprint of each task's data: samples, their order and split, images.
+    """
 
     path: Path
     models: Mapping[str, Entry]
+    tasks: Mapping[str, str]
 
     @classmethod
     def read(cls, path: Path) -> Lock:
@@ -31,13 +36,14 @@ class Lock:
             BrokenLock: it is missing or damaged.
         """
         try:
-            models = json.loads(path.read_text(encoding="utf-8"))["models"]
-            hashes = [entry["sha256"] for entry in models.values()]
+            locked = json.loads(path.read_text(encoding="utf-8"))
+            models, tasks = locked["models"], locked.get("tasks", {})
+            hashes = [entry["sha256"] for entry in models.values()] + list(tasks.values())
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BrokenLock(f"--lock {path}: no readable lock file ({error}); --update-lock writes one") from error
         if not all(isinstance(one, str) for one in hashes):
             raise BrokenLock(f"--lock {path}: no readable lock file (a sha256 is no text); --update-lock writes one")
-        return cls(path, models)
+        return cls(path, models, tasks)
 
     def check(self, name: str, found: Resolved) -> None:
         """Hold a model to the file.
@@ -57,15 +63,31 @@ class Lock:
                     "restore them, or accept what is here with --update-lock"
                 )
 
+    def check_task(self, name: str, fingerprint: str) -> None:
+        """Hold a task's data to the file.
 
-def updated(path: Path, found: Mapping[str, Entry]) -> None:
-    """Write what was found into a lock file; models of the file that were not looked at stay as they are.
+        Raises:
+            BrokenLock: the task has other data, or the file does not have it.
+        """
+        locked = self.tasks.get(name)
+        if locked is None:
+            raise BrokenLock(f"{name}: {self.path} does not have this task; --update-lock adds it")
+        if locked != fingerprint:
+            raise BrokenLock(
+                f"{name}: its samples, split or images are not those that {self.path} has: fingerprint {fingerprint[:12]}... "
+                f"here, {locked[:12]}... there; restore them, or accept what is here with --update-lock"
+            )
+
+
+def updated(path: Path, models: Mapping[str, Entry], tasks: Mapping[str, str]) -> None:
+    """Write what was found into a lock file; what is in the file and was not looked at stays as it is.
 
     Raises:
         BrokenLock: the file is damaged, or cannot be written.
     """
-    models = {**(Lock.read(path).models if path.exists() else {}), **found}
-    text = json.dumps({"models": models}, indent=1, sort_keys=True) + "\n"
+    before = Lock.read(path) if path.exists() else Lock(path, {}, {})
+    found = {"models": {**before.models, **models}, "tasks": {**before.tasks, **tasks}}
+    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
     try:
         write_atomically(path, lambda stream: stream.write(text.encode()))
     except OSError as error:

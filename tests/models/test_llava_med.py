@@ -223,7 +223,7 @@ def test_an_image_tower_of_its_own_is_found_beside_the_checkpoint_or_in_assets(n
 def test_one_changed_byte_of_the_image_tower_is_another_model_and_the_lock_refuses_it(rows, divided):
     folder, tower = divided
     card = replace(rows.models["llava-med-7b"], name="llava-med", weights=str(folder))
-    key, lock = of_features(card, (), Settings()), Lock(Path("models.lock"), {"llava-med": resolved(card, None).known})
+    key, lock = of_features(card, (), Settings()), Lock(Path("models.lock"), {"llava-med": resolved(card, None).known}, {})
     lock.check("llava-med", resolved(card, None))
     content = bytearray((tower / "model.safetensors").read_bytes())
     content[-1] ^= 1
