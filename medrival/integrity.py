@@ -25,7 +25,7 @@ class Concern:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """The distinct images of a data set; the same bytes are the same image.
 
     Attributes:
@@ -136,7 +136,7 @@ class Audit:
     limit: int | None
     counts: Mapping[str, int]
     published: Mapping[str, int]
-    images: Pictures
+    images: Images
     duplicates: Duplicates
     leakage: Leakage
     repeats: Mapping[str, Mapping[str, int]]
@@ -160,7 +160,7 @@ def audit_from(record: Mapping[str, Any]) -> Audit:
     duplicates = _read(Duplicates, record["duplicates"])
     examples = tuple(_read(Lookalikes, one) for one in record["duplicates"]["examples"])
     parts: dict[str, Any] = {
-        "images": _read(Pictures, record["images"]),
+        "images": _read(Images, record["images"]),
         "duplicates": Duplicates(**{**vars(duplicates), "examples": examples}),
         "leakage": _read(Leakage, record["leakage"]),
         "constant": _read(Blind, record["constant"]) if record["constant"] else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from medrival import integrity
 from medrival.batches import Progress
 from medrival.contracts import Image, Task
-from medrival.integrity import LEAKED_SHARE, Audit, Concern, Duplicates, Leakage, Pictures
+from medrival.integrity import LEAKED_SHARE, Audit, Concern, Duplicates, Images, Leakage
 from medrival.tasks.audit.balance import balance
 from medrival.tasks.audit.blind import constant, question_only
 from medrival.tasks.audit.faults import faults
@@ -36,10 +36,10 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
     digests, seen = list(images), looks(list(images.values()), progress, f"{task.name}: audit")
     alike = lookalikes(parts, {digests[row]: own for row, own in zip(seen.rows.tolist(), seen.hashes, strict=True)})
     distinct = {name: len(part.images) for name, part in parts.items()} | {"all": len(images)}
-    pictures = Pictures(distinct, tuple(seen.unreadable.values()), len(images) - len(seen.rows) - len(seen.unreadable))
+    pictured = Images(distinct, tuple(seen.unreadable.values()), len(images) - len(seen.rows) - len(seen.unreadable))
     counts = {name: len(part.samples) for name, part in parts.items()}
     copies, leaks = duplicates(task.kind, parts, alike), leakage(parts, alike["test-train"])
-    found = [*faults(task), *_miscounted(counts, {} if limit else published), *_unreadable(pictures)]
+    found = [*faults(task), *_miscounted(counts, {} if limit else published), *_unreadable(pictured)]
     sound = not any(concern.severity == "broken" for concern in found)
     repeated = repeats(parts) if task.kind == "vqa" else {}
     found += [*_leaking(leaks, repeated["test-train"]["same image"] if repeated else 0), *_duplicated(copies)]
@@ -49,7 +49,7 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
         limit=limit,
         counts=counts,
         published=dict(published),
-        images=pictures,
+        images=pictured,
         duplicates=copies,
         leakage=leaks,
         repeats=repeated,
@@ -76,10 +76,10 @@ def _miscounted(counts: Mapping[str, int], published: Mapping[str, int]) -> Iter
             yield Concern("warning", f"{split} has {there:,} samples, not the {stated:,} that are published")
 
 
-def _unreadable(pictures: Pictures) -> Iterator[Concern]:
-    if pictures.unreadable:
-        what = f"{len(pictures.unreadable):,} of {pictures.distinct['all']:,} images cannot be read"
-        yield Concern("warning", f"{what}; the first: {pictures.unreadable[0]}")
+def _unreadable(pictured: Images) -> Iterator[Concern]:
+    if pictured.unreadable:
+        what = f"{len(pictured.unreadable):,} of {pictured.distinct['all']:,} images cannot be read"
+        yield Concern("warning", f"{what}; the first: {pictured.unreadable[0]}")
 
 
 def _leaking(leaks: Leakage, known: int) -> Iterator[Concern]:

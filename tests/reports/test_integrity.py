@@ -1,0 +1,109 @@
+"""What the audits found stands beside the scores: in the rows, on the page and in the terminal."""
+
+from dataclasses import replace
+from html import unescape
+
+import pytest
+
+from medrival.integrity import Audit, Blind, Concern, Duplicates, Images, Leakage
+from medrival.reports.html import write_html
+from medrival.reports.integrity import audit_lines, beside, unaudited
+from medrival.reports.record import AuditRecord
+from medrival.reports.summary import summary
+from medrival.tasks.metrics import measure
+
+TASK = "phantom-chest-vqa"
+PAIRS = ("train", "validation", "test", "test-train", "test-validation", "validation-train")
+
+
+def audited(task: str = TASK, leaked: tuple[str, ...] = (), findings: tuple[Concern, ...] = ()) -> AuditRecord:
+    audit = Audit(
+        task=task,
+        fingerprint="f",
+        limit=None,
+        counts={"train": 400, "validation": 100, "test": 240},
+        published={},
+        images=Images({"train": 400, "validation": 100, "test": 240, "all": 740}, (), 0),
+        duplicates=Duplicates(dict.fromkeys(PAIRS, 0), dict.fromkeys(PAIRS, 0), 28, 255, ()),
+        leakage=Leakage(240, len(leaked), 0, 0, leaked),
+        repeats={},
+        balance={},
+        constant=Blind("closed: always 'yes'", "the training split", "closed_accuracy", {"closed_accuracy": 0.512}),
+        question_only=Blind("by the words", "closed: 9 training questions", "closed_accuracy", {"closed_accuracy": 0.634}),
+        findings=findings,
+    )
+    return AuditRecord(task, "measured", audit=audit)
+
+
+WARNED = (
+    Concern("warning", "120 of 240 test samples (50.0%) are leaked"),
+    Concern("warning", "train has 9 samples, not the 10 that are published"),
+    Concern("note", "1 images of train are there more than once"),
+)
+
+
+@pytest.fixture
+def asked(cases):
+    """The cases of one task."""
+    return [case for case in cases if case.task == TASK]
+
+
+def test_cases_of_an_audited_task_have_the_figures_without_the_image_and_others_have_none(cases):
+    found = beside(cases, [audited()], drop_leaked=False)
+    assert [case.id for case in found] == [case.id for case in cases]
+    assert {str(case.blind) for case in found if case.task == TASK} == {"{'constant': 0.512, 'question_only': 0.634}"}
+    assert all(not case.blind and case.unleaked is None for case in found if case.task != TASK)
+
+
+def test_without_leaked_samples_metrics_are_those_of_the_other_predictions(asked):
+    leaked = tuple(prediction.id for prediction in asked[0].predictions[:100])
+    (found,) = beside(asked[:1], [audited(leaked=leaked)], drop_leaked=True)
+    alone = measure("vqa", asked[0].predictions[100:]).metrics["closed_accuracy"]
+    assert found.unleaked["n"] == 140
+    assert found.unleaked["metrics"]["closed_accuracy"]["value"] == alone.value
+    assert found.unleaked["metrics"]["closed_accuracy"]["low"] == alone.low
+    assert found.metrics == asked[0].metrics
+
+
+def test_where_nothing_is_leaked_both_scores_are_the_same_and_where_all_is_there_is_none(asked):
+    (same,) = beside(asked[:1], [audited()], drop_leaked=True)
+    assert same.unleaked == {"n": 240, "metrics": asked[0].metrics}
+    (nothing,) = beside(asked[:1], [audited(leaked=tuple(p.id for p in asked[0].predictions))], drop_leaked=True)
+    assert nothing.unleaked == {"n": 0, "metrics": {}}
+
+
+def test_tasks_that_were_not_audited_are_named_once(cases):
+    tasks = {case.task for case in cases}
+    assert set(unaudited(cases, [audited()])) == tasks - {TASK}
+    assert unaudited(cases, [audited(task) for task in tasks]) == []
+
+
+def test_the_terminal_has_one_finding_a_task_and_none_where_there_is_no_warning():
+    quiet = audited("quiet", findings=(Concern("note", "nothing much"),))
+    (line, *rest) = audit_lines([quiet, audited(findings=WARNED)], 200)
+    assert line == f"  {TASK}: 120 of 240 test samples (50.0%) are leaked; 1 more finding in the report"
+    assert rest == []
+
+
+def test_the_summary_says_what_was_audited_and_why_an_audit_failed(run):
+    failed = AuditRecord("mine", "failed", "mine: 2 ids are there more than once: 'a', 'b'")
+    lines = summary(replace(run, audits=(audited(findings=WARNED), failed)))
+    assert lines[1] == "  1 data set audited"
+    assert "  1 audit failed: mine: 2 ids are there more than once: 'a', 'b'" in lines
+
+
+def test_a_run_of_audits_alone_does_not_speak_of_pairs(run):
+    text = " ".join(summary(replace(run, cases=(), pairs=(), audits=(audited(),))))
+    assert "1 data set audited" in text
+    assert "No general and medical model" not in text
+
+
+def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, tmp_path):
+    hostile = audited(findings=(Concern("warning", "<script>alert(1)</script>"),))
+    cases = beside(run.cases, [hostile], drop_leaked=True)
+    text = write_html(replace(run, cases=cases, audits=(hostile,), report_dir=tmp_path), lambda *_: None).read_text()
+    assert "<script>alert" not in text
+    assert "<script>alert(1)</script>" in unescape(text)
+    assert "without the image: constant 0.512, question 0.634" in text
+    assert "without leaked samples: " in text
+    assert "closed: always &#39;yes&#39;" in text
