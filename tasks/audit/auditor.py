@@ -34,14 +34,15 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
     parts = splits(task)
     images: dict[str, Image] = {digest: image for part in parts.values() for digest, image in part.images.items()}
     digests, seen = list(images), looks(list(images.values()), progress, f"{task.name}: audit")
-    alike = lookalikes(parts, {digests[row]: own for row, own in zip(seen.rows.tolist(), seen.hashes, strict=True)})
+    readable = {name: part.without({digests[row] for row in seen.unreadable}) for name, part in parts.items()}
+    alike = lookalikes(readable, {digests[row]: own for row, own in zip(seen.rows.tolist(), seen.hashes, strict=True)})
     distinct = {name: len(part.images) for name, part in parts.items()} | {"all": len(images)}
     pictured = Images(distinct, tuple(seen.unreadable.values()), len(images) - len(seen.rows) - len(seen.unreadable))
     counts = {name: len(part.samples) for name, part in parts.items()}
-    copies, leaks = duplicates(task.kind, parts, alike), leakage(parts, alike["test-train"])
+    copies, leaks = duplicates(task.kind, readable, alike), leakage(readable, alike["test-train"])
     found = [*faults(task), *_miscounted(counts, {} if limit else published), *_unreadable(pictured)]
     sound = not any(concern.severity == "broken" for concern in found)
-    repeated = repeats(parts) if task.kind == "vqa" else {}
+    repeated = repeats(readable) if task.kind == "vqa" else {}
     found += [*_leaking(leaks, repeated["test-train"]["same image"] if repeated else 0), *_duplicated(copies)]
     return Audit(
         task=task.name,

@@ -23,9 +23,14 @@ def balance(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
     }
 
 
+def classes_of(sample: Sample) -> list[str]:
+    """The class of a diagnosis; of findings those that there are."""
+    return [name for name in sample.truth.split("|") if name] if sample.form == "findings" else [sample.truth]
+
+
 def _traits(sample: Sample) -> Iterator[tuple[str, str]]:
     if sample.form in ("label", "findings"):
-        for name in sample.truth.split("|") if sample.form == "findings" else [sample.truth]:
+        for name in classes_of(sample) or ["none"]:
             yield "class", name
         return
     truth = normalise(str(sample.truth))

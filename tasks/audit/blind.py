@@ -8,6 +8,7 @@ from dataclasses import fields
 
 from medrival.contracts import Prediction, Sample, Task
 from medrival.integrity import Blind
+from medrival.tasks.audit.balance import classes_of
 from medrival.tasks.audit.words import answered
 from medrival.tasks.metrics import primary, values
 from medrival.tasks.metrics.vqa import CLOSED
@@ -45,7 +46,7 @@ def question_only(task: Task) -> Blind | None:
 
 def _same_class(task: Task) -> Blind:
     known = task.train or task.test
-    count = Counter(name for sample in known for name in sample.truth.split("|" if sample.form == "findings" else None) if name)
+    count = Counter(name for sample in known for name in classes_of(sample))
     shares = tuple(count[name] / max(len(known), 1) for name in task.classes)
     predictions = [_prediction(sample, scores=shares) for sample in task.test]
     often = max(task.classes, key=lambda name: count[name], default="")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from medrival.contracts import Sample, Task
 from medrival.integrity import Concern
 from medrival.tasks.answers import normalise
+from medrival.tasks.audit.balance import classes_of
 
 SHOWN = 3
 
@@ -47,7 +48,7 @@ def _ambiguous(sample: Sample, _: Sequence[str]) -> bool:
 def _unknown(sample: Sample, classes: Sequence[str]) -> bool:
     if sample.form == "label":
         return sample.truth not in classes
-    return sample.form == "findings" and not set(filter(None, str(sample.truth).split("|"))) <= set(classes)
+    return sample.form == "findings" and not set(classes_of(sample)) <= set(classes)
 
 
 FAULTS: dict[str, Callable[[Sample, Sequence[str]], bool]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +20,7 @@ class Split:
 
     Attributes:
         name: train, validation or test.
-        shown: the digests of each sample's images.
+        shown: the digests of each sample's images, as far as they can be read.
     """
 
     name: str
@@ -30,10 +30,16 @@ class Split:
     def __iter__(self) -> Iterator[tuple[Sample, frozenset[str]]]:
         return zip(self.samples, self.shown, strict=True)
 
+    def without(self, unreadable: Collection[str]) -> Split:
+        """The same samples without images that cannot be read: two empty files are no duplicates."""
+        return Split(self.name, self.samples, tuple(digests.difference(unreadable) for digests in self.shown))
+
     @cached_property
     def images(self) -> Mapping[str, Image]:
         """The distinct images, by digest."""
-        return {image.digest: image for sample in self.samples for image in sample.images}
+        known = frozenset().union(*self.shown)
+        images = {image.digest: image for sample in self.samples for image in sample.images}
+        return {digest: image for digest, image in images.items() if digest in known}
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -58,8 +64,8 @@ class Split:
     def said(self) -> Mapping[Words, frozenset[frozenset[str]]]:
         """By question and answer, the images they are said of."""
         found: dict[Words, set[frozenset[str]]] = defaultdict(set)
-        for words, digests in zip(self.words, self.shown, strict=True):
-            found[words].add(digests)
+        for sample, words, digests in zip(self.samples, self.words, self.shown, strict=True):
+            found[words].add(digests or frozenset([sample.id]))  # what cannot be read is like nothing else
         return {words: frozenset(images) for words, images in found.items()}
 
 

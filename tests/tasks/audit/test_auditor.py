@@ -28,8 +28,10 @@ def sick(name, seed, truth, group=""):
     return Sample(name, Picture(scene(seed)), group or f"g{seed}", truth)
 
 
-def diagnosis(train, test, validation=()):
-    return Task("made", "diagnosis", tuple(train), tuple(validation), tuple(test), fingerprint="f", classes=("well", "sick"))
+def diagnosis(train, test):
+    classes = tuple(f"looks {truth}" for truth in ("well", "sick"))
+    train, test = ([replace(sample, truth=f"looks {sample.truth}") for sample in part] for part in (train, test))
+    return Task("made", "diagnosis", tuple(train), (), tuple(test), fingerprint="f", classes=classes)
 
 
 def test_a_clean_task_has_no_findings():
@@ -121,6 +123,28 @@ def test_unreadable_images_and_samples_without_a_patient_are_warned_of():
     assert found.leakage.leaked == ()
 
 
+def test_two_images_that_cannot_be_read_are_no_copies_of_each_other():
+    torn = Picture(None, "torn.png")
+    train, test = [replace(asked("a", 1), image=torn)], [replace(asked("b", 2), image=torn)]
+    found = audited(questions(train, [*test, asked("c", 3)]))
+    assert found.leakage.leaked == ()
+    assert found.duplicates.exact["test-train"] == 0
+    assert found.repeats["test-train"]["same image"] == 0
+    assert found.images.distinct["all"] == 2
+
+
+def test_findings_are_counted_each_and_none_is_one_too():
+    def found(name, seed, truth):
+        return Sample(name, Picture(scene(seed)), f"g{seed}", truth, form="findings")
+
+    train = [found("a", 1, "mass|effusion"), found("b", 2, "mass"), found("c", 3, "")]
+    task = Task("made", "diagnosis", tuple(train), (), (found("d", 4, "mass"), found("e", 5, "")), "f", ("effusion", "mass"))
+    audit_of = audited(task)
+    assert audit_of.balance["train"] == {"class": {"mass": 2, "effusion": 1, "none": 1}}
+    assert audit_of.constant.answers == "always 'mass'"
+    assert audit_of.findings == ()
+
+
 def test_the_constant_answer_is_chosen_on_training_samples_and_scored_as_a_model_is():
     train = [asked(f"a{i}", i, "yes" if i < 3 else "no") for i in range(4)]
     test = [asked(f"b{i}", 10 + i, "no" if i < 3 else "yes") for i in range(4)]
@@ -145,6 +169,7 @@ def test_the_constant_of_a_diagnosis_ranks_nothing_and_names_the_most_frequent_c
     train = [sick(f"a{i}", i, "sick" if i < 3 else "well") for i in range(4)]
     test = [sick(f"b{i}", 10 + i, "sick" if i < 1 else "well") for i in range(4)]
     found = audited(diagnosis(train, test))
+    assert found.constant.answers == "always 'looks sick'"
     assert found.constant.metrics == {"auroc": 0.5, "accuracy": 0.25}
     assert found.question_only is None
 
