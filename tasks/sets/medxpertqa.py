@@ -44,5 +44,8 @@ def questions(card: TaskCard, files: Files) -> Iterator[Example]:
             options=options,
             listed=True,
             skill=row.text("question_type", one_of=SKILLS).lower(),
-            attributes={"topic": row.text("medical_task"), "organ": row.text("body_system")},
+            attributes={
+                "topic": row.text("medical_task", default="unknown"),
+                "organ": row.text("body_system", default="unknown"),
+            },
         )

@@ -42,8 +42,8 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
             form="choice",
             options=options,
             attributes={  # one row of "Chest CT Scan.json" calls the column "modality"
-                "modality": row.text("modality_type" if "modality_type" in row.values else "modality"),
-                "topic": row.text("question_type"),
-                "source": row.text("dataset"),
+                "modality": row.text("modality_type" if "modality_type" in row.values else "modality", default="unknown"),
+                "topic": row.text("question_type", default="unknown"),
+                "source": row.text("dataset", default="unknown"),
             },
         )

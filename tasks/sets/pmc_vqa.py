@@ -2,18 +2,21 @@
 
 Zhang et al. 2023, PMC-VQA: visual instruction tuning for medical visual question answering. Expected:
 
-    RadGenome/PMC-VQA/train.csv, test_clean.csv and images.zip     version 1, or unpacked: images/*.jpg
+    RadGenome/PMC-VQA/test_clean.csv and images.zip                version 1, or unpacked: images/*.jpg
     RadGenome/PMC-VQA/train_2.csv, test_2.csv and images_2.zip     version 2, or unpacked: figures/*.jpg
 
 A choice begins with its letter ("A: left lung"), which is cut off: the prompt writes letters of its own. The letter of the
-answer is in "Answer_label" (version 1, whose "Answer" is the text) or in "Answer" (version 2).
+answer is in "Answer_label" (version 1, whose "Answer" is the text) or in "Answer" (version 2). Training questions that
+lack a cell are left out with a warning: they were generated, 150,000 of them. A test question that does is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from warnings import warn
 
 from medrival.catalog import TaskCard
+from medrival.errors import BrokenData, MedrivalWarning
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.tables import Record
@@ -27,23 +30,41 @@ def questions(card: TaskCard, files: Files) -> Iterator[Example]:
 
     Raises:
         MissingAsset: a file is not there.
-        BrokenData: naming the row and column.
+        BrokenData: naming the row and column of a test question.
     """
+    left_out = []
     for name, split, row in files.tables(card.options.get("tables", TABLES)):
-        choices = tuple(_choice(row, letter) for letter in "ABCD")
-        letter, archive, folder = (
-            ("Answer_label", "images.zip", "images") if "Answer_label" in row.values else ("Answer", "images_2.zip", "figures")
+        try:
+            example = _question(name, split, row, files)
+        except BrokenData as error:
+            if split != "train":
+                raise
+            left_out.append(error)
+            continue
+        yield example
+    if left_out:
+        warn(
+            f"{card.name}: {len(left_out)} training questions are left out, such as {left_out[0]}",
+            MedrivalWarning,
+            stacklevel=1,
         )
-        yield Example(
-            id=name,
-            images=(files.packed(archive, f"{folder}/{row.text('Figure_path')}"),),
-            group=row.text("Figure_path"),
-            truth=row.option(letter, choices),
-            split=split,
-            question=row.text("Question"),
-            form="choice",
-            options=choices,
-        )
+
+
+def _question(name: str, split: str, row: Record, files: Files) -> Example:
+    choices = tuple(_choice(row, letter) for letter in "ABCD")
+    letter, archive, folder = (
+        ("Answer_label", "images.zip", "images") if "Answer_label" in row.values else ("Answer", "images_2.zip", "figures")
+    )
+    return Example(
+        id=name,
+        images=(files.packed(archive, f"{folder}/{row.text('Figure_path')}"),),
+        group=row.text("Figure_path"),
+        truth=row.option(letter, choices),
+        split=split,
+        question=row.text("Question"),
+        form="choice",
+        options=choices,
+    )
 
 
 def _choice(row: Record, letter: str) -> str:

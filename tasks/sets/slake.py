@@ -43,7 +43,7 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
             options=options,
             attributes={
                 "language": LANGUAGES[row.text("q_lang", one_of=LANGUAGES)],
-                "modality": row.text("modality"),
-                "topic": row.text("content_type"),
+                "modality": row.text("modality", default="unknown"),
+                "topic": row.text("content_type", default="unknown"),
             },
         )

@@ -86,16 +86,13 @@ def pmc_vqa(folder: Path) -> None:
     """The last of version 1's test questions is about a missing image; letters stand before choices, after a space."""
     choices = [f" {letter}: {text} " for letter, text in zip("ABCD", ("Left lung", "B", "MRI", "A"), strict=True)]
     named = dict(zip((f"Choice {letter}" for letter in "ABCD"), choices, strict=True))
-    for name, count in (("train", 24), ("test_clean", 4)):
-        answers = [("ABCD"[i % 4], ("Left lung", "B", "MRI", "A")[i % 4]) for i in range(count)]
-        figures = [f"PMC{i}_F1.jpg" if name == "train" else f"PMC{100 + i}_F2.jpg" for i in range(count)]
-        table = [
-            {"Figure_path": figure, "Question": " What is shown? ", "Answer": text, **named, "Answer_label": letter}
-            for figure, (letter, text) in zip(figures, answers, strict=True)
-        ]
-        write_csv(folder / f"{name}.csv", table)
-    figures = [f"PMC{i}_F1.jpg" for i in range(24)] + [f"PMC{100 + i}_F2.jpg" for i in range(3)]
-    archive(folder / "images.zip", {f"images/{name}": picture(i, "JPEG") for i, name in enumerate(figures)})
+    answers = ("Left lung", "B", "MRI", "A")
+    table = [
+        {"Figure_path": f"PMC{i}_F2.jpg", "Question": " What is shown? ", "Answer": text, **named, "Answer_label": "ABCD"[i]}
+        for i, text in enumerate(answers)
+    ]
+    write_csv(folder / "test_clean.csv", table)
+    archive(folder / "images.zip", {f"images/PMC{i}_F2.jpg": picture(i, "JPEG") for i in range(3)})
     for split, first, count in (("train", 0, 24), ("test", 24, 8)):
         table = [
             {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medrival.catalog import imported, load
-from medrival.errors import BrokenData, MissingAsset, UnreadableImage
+from medrival.errors import BrokenData, MedrivalWarning, MissingAsset, UnreadableImage
 from medrival.tasks.answers import read
 from medrival.tasks.plain import formed
 from medrival.tasks.sets import vqa_rad
@@ -34,7 +34,7 @@ EXPECTED = {  # train, validation and test samples; forms of the test; truth of 
     "slake-en-open": ((30, 2, 2), {"open": 2}, "CT"),
     "path-vqa": ((30, 6, 9), {"closed": 6, "open": 3}, "in the canals of hering"),
     "path-vqa-yes-no": ((20, 4, 6), {"closed": 6}, "yes"),
-    "pmc-vqa-clean": ((21, 3, 4), {"choice": 4}, "Left lung"),
+    "pmc-vqa-clean": ((0, 0, 4), {"choice": 4}, "Left lung"),
     "pmc-vqa-2": ((21, 3, 8), {"choice": 8}, "Left lung"),
     "omnimedvqa": ((0, 0, 22), {"choice": 22}, "Glaucoma"),
     "omnimedvqa-split": ((6, 1, 15), {"choice": 15}, "Glaucoma"),
@@ -159,7 +159,7 @@ def test_an_open_question_with_several_answers_has_the_first(task):
 
 def test_an_image_that_the_archive_lacks_fails_by_its_name(task):
     missing = task("pmc-vqa-clean").test[3]
-    with pytest.raises(UnreadableImage, match=r"images\.zip:images/PMC103_F2\.jpg"):
+    with pytest.raises(UnreadableImage, match=r"images\.zip:images/PMC3_F2\.jpg"):
         missing.image.open()
 
 
@@ -195,6 +195,23 @@ def test_a_wrong_value_is_named_by_file_row_and_column(changed, column, value, s
 
     with pytest.raises(BrokenData, match=says):
         changed("slake", change)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_generated_question_without_a_letter_is_left_out_of_training_but_not_of_the_test(changed, split):
+    def change(folder):
+        path = folder / f"{split}_2.csv"
+        path.write_text(path.read_text().replace(f",A,{split}", f",,{split}", 1))
+
+    if split == "train":
+        with pytest.warns(
+            MedrivalWarning, match=r'1 training questions are left out, such as .*line 2: column "Answer" is empty'
+        ):
+            loaded = changed("pmc-vqa-2", change)
+        assert len(loaded.train) + len(loaded.validation) == 23
+    else:
+        with pytest.raises(BrokenData, match=r'test_2\.csv: line 2: column "Answer" is empty'):
+            changed("pmc-vqa-2", change)
 
 
 def test_a_letter_beyond_the_choices_is_refused(changed):
