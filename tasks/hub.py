@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from medrival.catalog import TaskCard
 from medrival.contracts import Image
 from medrival.errors import BrokenData, MissingAsset, first_line
-from medrival.tasks.images import Cell, ImageFile
+from medrival.tasks.images import Cell, ImageFile, inside
 from medrival.tasks.places import advice, local, revision, where
 from medrival.tasks.tables import Record
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetBuilder, IterableDataset
+    from datasets import ClassLabel, Dataset, DatasetBuilder, IterableDataset
 
 NEAR = 64
 """Rows of a stream that are kept, for readers that are a batch apart."""
@@ -69,8 +69,8 @@ class Repository:
         except Exception as error:  # the library raises errors of several others
             raise self._failure(error) from error
         for split, table in tables.items():
-            read = _streamed if streamed else _kept
-            yield from read(table, f"{where(self.card)} {split}", str(split))
+            shown = f"{where(self.card)} {split}"
+            yield from _streamed(table, shown, str(split)) if streamed else _kept(table, shown, str(split), self._roots())
 
     def _builder(self) -> DatasetBuilder:
         from datasets import load_dataset_builder
@@ -78,6 +78,14 @@ class Repository:
         name, files = self.card.options.get("config"), self.card.options.get("files")
         commit = self.revision or None if self.place == where(self.card) else None
         return load_dataset_builder(self.place, name, data_files=files, revision=commit)
+
+    def _roots(self) -> tuple[Path, ...]:
+        """Where image files that a table names may lie: in its mirror, or where the libraries keep what they got."""
+        from datasets import config
+        from huggingface_hub import constants
+
+        mirror = () if self.place == where(self.card) else (self.place,)
+        return tuple(map(Path, (*mirror, constants.HF_HUB_CACHE, config.HF_DATASETS_CACHE)))
 
     def _failure(self, error: Exception) -> BrokenData | MissingAsset:
         if self.place != where(self.card):
@@ -91,8 +99,8 @@ class Stream:
     Safe to share between threads; another process begins at the start.
     """
 
-    def __init__(self, table: IterableDataset) -> None:
-        self._table, self._lock = table, Lock()
+    def __init__(self, table: IterableDataset, shown: str) -> None:
+        self._table, self._shown, self._lock = table, shown, Lock()
         self._restart()
 
     def __getitem__(self, row: int) -> Mapping[str, Any]:
@@ -100,6 +108,7 @@ class Stream:
 
         Raises:
             IndexError: there are not so many.
+            BrokenData: it did not come through.
         """
         with self._lock:
             if row < self._next and row not in self._near:
@@ -108,8 +117,8 @@ class Stream:
                 self._advance()
             return self._near[row]
 
-    def __reduce__(self) -> tuple[type[Stream], tuple[IterableDataset]]:
-        return Stream, (self._table,)
+    def __reduce__(self) -> tuple[type[Stream], tuple[IterableDataset, str]]:
+        return Stream, (self._table, self._shown)
 
     def _restart(self) -> None:
         self._next, self._rows = 0, iter(self._table)
@@ -120,41 +129,49 @@ class Stream:
             self._near[self._next] = next(self._rows)
         except StopIteration:
             raise IndexError(f"there is no row {self._next}") from None
+        except Exception as error:  # of the library, the hub client or the decoder of tables
+            row = self._next
+            self._restart()
+            raise BrokenData(f"{self._shown}: row {row} cannot be read: {first_line(error)}") from error
         self._next += 1
         if len(self._near) > NEAR:
             self._near.popitem(last=False)
 
 
-def _kept(table: Dataset, shown: str, split: str) -> Iterator[Record]:
+def _kept(table: Dataset, shown: str, split: str, roots: Sequence[Path]) -> Iterator[Record]:
     """The rows of a table on disk; of its images nothing but where they are is read."""
     table, pictured = _encoded(table)
-    images = {column: _images(table.select_columns([column]), column, shown) for column in pictured}
-    said = table.remove_columns(pictured)
-    for row in range(len(table)):
-        values = {"split": split, **_named(said[row], table), **{column: images[column][row] for column in pictured}}
+    images = {column: _images(table.select_columns([column]), column, shown, roots) for column in pictured}
+    labels = _labels(table)
+    for row, said in enumerate(table.remove_columns(pictured)):
+        values = {"split": split, **_named(said, labels), **{column: images[column][row] for column in pictured}}
         yield Record(f"{shown}: row {row}", values)
 
 
-def _images(table: Dataset, column: str, shown: str) -> list[Image | None]:
+def _images(table: Dataset, column: str, shown: str, roots: Sequence[Path]) -> list[Image | None]:
     """The images of a column: of its bytes, or of files that it names; None where a cell is empty."""
-    import pyarrow as arrow
     import pyarrow.compute as compute
 
     cells = table.data.column(column)
     there, paths = cells.is_valid().to_pylist(), [None] * len(table)
-    if arrow.types.is_struct(cells.type):
+    if "path" in {field.name for field in getattr(cells.type, "fields", ())}:
         held = compute.struct_field(cells, "bytes").is_valid()
         paths = compute.if_else(held, None, compute.struct_field(cells, "path")).to_pylist()
     return [
-        None if not full else ImageFile(Path(path), Path(path).parent) if path else Cell(table, row, column, shown)
+        None if not full else _file(path, roots) if path else Cell(table, row, column, shown)
         for row, (full, path) in enumerate(zip(there, paths, strict=True))
     ]
+
+
+def _file(path: str, roots: Sequence[Path]) -> ImageFile:
+    root = next((root for root in roots if Path(path).is_relative_to(root)), roots[0])
+    return ImageFile(inside(root, path), root)
 
 
 def _streamed(table: IterableDataset, shown: str, split: str) -> Iterator[Record]:
     """The rows of a table as they pass; an image is hashed while it is at hand and read again when it is looked at."""
     table, pictured = _encoded(table)
-    stream, row = Stream(table), 0
+    stream, labels, row = Stream(table, shown), _labels(table), 0
     while True:
         try:
             found = stream[row]
@@ -164,7 +181,7 @@ def _streamed(table: IterableDataset, shown: str, split: str) -> Iterator[Record
         for cell in cells.values():
             _ = cell and cell.digest
         said = {column: value for column, value in found.items() if column not in cells}
-        yield Record(f"{shown}: row {row}", {"split": split, **_named(said, table), **cells})
+        yield Record(f"{shown}: row {row}", {"split": split, **_named(said, labels), **cells})
         row += 1
 
 
@@ -182,11 +199,15 @@ def _encoded(table: Any) -> tuple[Any, list[str]]:
     return table, pictured
 
 
-def _named(values: Mapping[str, Any], table: Dataset | IterableDataset) -> Mapping[str, Any]:
-    """The row with the names of its labels in the place of their numbers; a number below 0 is none."""
+def _labels(table: Dataset | IterableDataset) -> Mapping[str, ClassLabel]:
+    """The columns of numbers that have names."""
     from datasets import ClassLabel
 
-    labels = {column: of for column, of in (table.features or {}).items() if isinstance(of, ClassLabel) and column in values}
+    return {column: feature for column, feature in (table.features or {}).items() if isinstance(feature, ClassLabel)}
+
+
+def _named(values: Mapping[str, Any], labels: Mapping[str, ClassLabel]) -> Mapping[str, Any]:
+    """The row with the names of its labels in the place of their numbers; a number below 0 is none."""
     numbers = {column: values[column] for column in labels}
     named = {column: labels[column].int2str(one) for column, one in numbers.items() if one is not None and one >= 0}
     return {**values, **dict.fromkeys(labels), **named}

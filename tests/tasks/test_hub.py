@@ -112,7 +112,8 @@ def test_rows_far_apart_in_a_stream_are_found_again(tmp_path, load):
 
 
 def test_images_may_be_plain_bytes_or_structs_of_them(tmp_path, load):
-    for number, cells in enumerate(([picture(i) for i in range(20)], [{"bytes": picture(i), "path": "x"} for i in range(20)])):
+    kinds = [picture(i) for i in range(20)], [{"bytes": picture(i), "path": "x"} for i in range(20)]
+    for number, cells in enumerate((*kinds, [{"bytes": picture(i)} for i in range(20)])):
         folder = mirror(tmp_path)
         parquet.write_table(arrow.table({"scan": cells, "label": ["a", "b"] * 10}), folder / "train.parquet")
         assert len(load(image="scan", shares={"test": 0.5}).test) == 10, number
@@ -176,11 +177,21 @@ def test_a_row_without_an_image_is_named(tmp_path, load):
             load(streaming=streaming)
 
 
-def test_a_damaged_table_is_refused(labelled, load):
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_damaged_table_is_refused(labelled, load, streaming):
     path = labelled / "data" / "test-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(BrokenData, match="is no readable data set"):
-        load()
+    with pytest.raises(BrokenData, match=r"is no readable data set|row 0 cannot be read"):
+        load(streaming=streaming)
+
+
+def test_a_table_names_no_file_outside_its_data_set(tmp_path, load):
+    (tmp_path / "secret.png").write_bytes(picture(1))
+    for path in (str(tmp_path / "secret.png"), "../../../../secret.png"):
+        values = {"image": [{"bytes": None, "path": path}], "label": ["a"]}
+        parquet.write_table(arrow.table(values), mirror(tmp_path) / "test.parquet")
+        with pytest.raises(BrokenData, match="points outside its folder"):
+            load()
 
 
 def test_sizes_that_a_data_set_states_are_held_to(labelled, load):
