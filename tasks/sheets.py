@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[int, Any]]]:
     try:
         from openpyxl import load_workbook
 
-        opened = load_workbook(path, read_only=True, data_only=True)
-        for number, cells in enumerate(opened.worksheets[0].iter_rows(values_only=True), start=1):
-            yield number, {column: _folded(value) for column, value in enumerate(cells, start=1)}
-        opened.close()
+        with closing(load_workbook(path, read_only=True, data_only=True)) as opened:
+            for number, cells in enumerate(opened.worksheets[0].iter_rows(values_only=True), start=1):
+                yield number, {column: _folded(value) for column, value in enumerate(cells, start=1)}
     except Exception as error:  # on broken files openpyxl raises anything from KeyError to errors of XML
         raise BrokenData(f"{path}: not a readable spreadsheet: {error}") from error
 

@@ -21,7 +21,7 @@ from medrival.tasks.plain import age
 from medrival.tasks.tables import Record
 
 RELEASE = "CheXpert-v1.0-small"
-SAID = {1: "present", 0: "", -1: ""}
+SAID = {1: "present", 0: "absent", -1: "uncertain"}
 PATIENT = re.compile(r"/(patient\d+)/")
 
 
@@ -58,7 +58,7 @@ def _rows(card: TaskCard, files: Files) -> Iterator[tuple[str, Record]]:
 
 def _shown(row: Record, names: Sequence[str]) -> list[str]:
     """The findings of these that are there."""
-    return [name for name in names if row.get(name) != "" and row.coded(name, SAID)]
+    return [name for name in names if row.get(name) != "" and row.coded(name, SAID) == "present"]
 
 
 def _example(files: Files, split: str, row: Record, truth: str, form: Form = "label") -> Example:

@@ -29,7 +29,7 @@ def eyes(_: TaskCard, files: Files) -> Iterator[Example]:
         MissingAsset: the table is not there.
         BrokenData: naming the row and column; or an image that is in neither folder.
     """
-    places = {PurePosixPath(name).stem: name for name in files.names("**/Images/*.png")}
+    places = {PurePosixPath(name).stem: name for name in files.names("**/*/Images/*.png")}
     table = next(iter(files.names(f"**/{TABLE}")), TABLE)
     for row in sheet(files.path(table), heading="Drishti-GS File"):
         name = row.text("Drishti-GS File", default="").rstrip("'")
@@ -41,6 +41,6 @@ def eyes(_: TaskCard, files: Files) -> Iterator[Example]:
             id=name,
             images=(files.image(places[name]),),
             truth=row.text("Total", one_of=("Normal", "Glaucomatous")),
-            split=PurePosixPath(places[name]).parts[-3].lower(),
+            split=PurePosixPath(places[name]).parent.parent.name.lower(),
             group=row.text("Patient ID"),
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
+from medrival.errors import BrokenCatalog
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.plain import age
@@ -27,8 +28,11 @@ def lesions(card: TaskCard, files: Files) -> Iterator[Example]:
     Raises:
         MissingAsset: the table is not there.
         BrokenData: naming the row and column.
+        BrokenCatalog: the row's `positive` is no list of diagnoses.
     """
     places, positive = files.by_name("**/*.jpg"), card.options.get("positive")
+    if positive is not None and (not isinstance(positive, list) or any(one not in DIAGNOSES for one in positive)):
+        raise BrokenCatalog(f"task {card.name!r}: positive is {positive!r}; it must be a list of {', '.join(DIAGNOSES)}")
     for row in files.table("HAM10000_metadata.csv"):
         name, diagnosis = f"{row.text('image_id')}.jpg", row.text("dx", one_of=DIAGNOSES)
         yield Example(

@@ -6,7 +6,7 @@ in folders named after the split:
     gf3300/train/data_0001.npz        rnflt [height, width] float, glaucoma, male, race, age, ...
     fairvlmed/Training/data_00001.npz slo_fundus [height, width], glaucoma, gender, race, age, ...
 
-Glaucoma is 1, a man 1; races are 0 Asian, 1 Black, 2 White; what is not known is -1.
+Glaucoma is 1, a man 1; races are 0 Asian, 1 Black, 2 White, or in words; what is not known is -1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from medrival.tasks.files import Files
 from medrival.tasks.images import Window, ZipMember
 from medrival.tasks.plain import age
 
-RACES = {0: "asian", 1: "black", 2: "white", -1: "unknown"}
+RACES = {"0": "asian", "1": "black", "2": "white", "-1": "unknown"}
+RACES |= {"Asian": "asian", "Black or African American": "black", "White or Caucasian": "white"}
 SEXES = {0: "female", 1: "male", -1: "unknown"}
 
 
@@ -32,23 +33,29 @@ def patients(card: TaskCard, files: Files) -> Iterator[Example]:
 
     Raises:
         BrokenData: naming the file and array; or there is no file.
-        BrokenCatalog: the row names no array, or no window of two numbers.
+        BrokenCatalog: the row names no arrays, or a window that is not two numbers.
     """
-    array, sex, window = str(card.options.get("array", "")), str(card.options.get("sex", "")), _window(card)
+    array, sex, window = _named(card, "array"), _named(card, "sex"), _window(card)
     names = files.names("*/data_*.npz")
     if not names:
         raise BrokenData(f"{card.name}: {files.root} has no data_*.npz in folders named after a split")
     for name in names:
-        row = sample(files.path(name), "glaucoma", "age", "race", sex)
-        path = PurePosixPath(name)
+        row, path = sample(files.path(name), "glaucoma", "age", "race", sex), PurePosixPath(name)
         yield Example(
             id=path.stem,
             images=(ZipMember(files.path(name), files.root, f"{array}.npy", window),),
             truth=row.coded("glaucoma", {0: "normal", 1: "glaucoma"}),
             split=path.parent.name.lower(),
             group=path.stem,
-            attributes={"sex": row.coded(sex, SEXES), "race": row.coded("race", RACES), "age": age(row, "age")},
+            attributes={"sex": row.coded(sex, SEXES), "race": RACES[row.text("race", one_of=RACES)], "age": age(row, "age")},
         )
+
+
+def _named(card: TaskCard, key: str) -> str:
+    said = card.options.get(key)
+    if not isinstance(said, str):
+        raise BrokenCatalog(f"task {card.name!r}: {key} is {said!r}; it must be the name of an array in the files")
+    return said
 
 
 def _window(card: TaskCard) -> Window | None:
