@@ -15,14 +15,26 @@ from medrival.contracts import Form, Image, Loader, Sample, Task
 from medrival.errors import BrokenCatalog, BrokenData
 from medrival.tasks import splits
 from medrival.tasks.files import Files
-from medrival.tasks.images import fingerprint
+from medrival.tasks.images import ImageFile, fingerprint
 from medrival.tasks.prompts import ask
-from medrival.tasks.splits import Assigned, Manifest
+from medrival.tasks.splits import Manifest
+from medrival.tasks.splitting import OFFICIAL, cut
 
-NAMES = {"training": "train", "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
-"""Other names of the splits."""
-KEYS = frozenset({"classes", "prompt", "only", "split", "splits", "shares", "folds", "manifest", "files", "revision"})
+KEYS: Mapping[str, tuple[type, ...]] = {
+    "classes": (list, dict),
+    "prompt": (str,),
+    "only": (dict,),
+    "split": (str,),
+    "splits": (dict,),
+    "shares": (dict,),
+    "folds": (dict,),
+    "manifest": (str,),
+    "files": (list, dict),
+    "revision": (str,),
+}
 """What the row of any data set may say."""
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"}
+"""Of image files."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +104,7 @@ def dataset(*keys: str, source: Callable[[TaskCard, Path | None, Path], Source] 
     def made(read: Read) -> Loader:
         @wraps(read)
         def load(card: TaskCard, assets: Path | None, cache: Path) -> Task:
-            if strange := sorted(set(card.options) - KEYS - set(keys)):
-                raise BrokenCatalog(
-                    f"task {card.name!r} has an unknown key {strange[0]!r}; it may have {', '.join(sorted(KEYS | set(keys)))}"
-                )
+            _check_keys(card, keys)
             found = source(card, assets, cache)
             return assembled(card, read(card, found), cache, found.revision)
 
@@ -111,18 +120,21 @@ def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision
         BrokenData: an id is there twice, a truth is no class, nothing is left to test on, or the manifest is of other data.
         BrokenCatalog: the row says what cannot be.
     """
-    chosen = [example for example in examples if _wanted(card, example)]
+    everything = list(examples)
+    chosen = [example for example in everything if _wanted(card, example)]
     _refuse_twice(card, chosen)
     classes = _classes(card, chosen)
     _read_digests(chosen)
     samples = [_sample(card, example) for example in chosen]
-    split_of, rule = _split(card, chosen, samples)
+    shown = {example.id: example.shown for example in chosen}
+    split_of, rule = cut(card, samples, {example.id: example.split for example in chosen if example.split}, shown)
     parts = [tuple(sample for sample in samples if split_of.get(sample.id) == name) for name in splits.SPLITS]
     train, validation, test = parts
     if not test:
         raise BrokenData(f"{card.name}: the test split is empty: none of {len(samples)} samples is for it")
     manifest = Manifest(card.name, rule, split_of)
-    notes: dict[str, Any] = {"split": rule, "split_sha256": manifest.sha256} | ({"revision": revision} if revision else {})
+    notes = {"split": rule, "split_sha256": manifest.sha256, **_without_sample(everything)}
+    notes |= {"revision": revision} if revision else {}
     if rule != OFFICIAL and "manifest" not in card.options:
         manifest.write(cache / "splits" / f"{card.name}-{manifest.sha256[:12]}.json")
     prompts = tuple(_prompt(card).replace("{}", words) for words in classes.values())
@@ -139,14 +151,29 @@ def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision
     )
 
 
-OFFICIAL = "official"
+def _check_keys(card: TaskCard, keys: Sequence[str]) -> None:
+    for key, value in card.options.items():
+        if key not in (*KEYS, *keys):
+            raise BrokenCatalog(
+                f"task {card.name!r} has an unknown key {key!r}; it may have {', '.join(sorted({*KEYS, *keys}))}"
+            )
+        if key not in keys and not isinstance(value, KEYS[key]):
+            types = {list: "a list", dict: "a table", str: "a text"}
+            wanted = " or ".join(types[one] for one in KEYS[key])
+            raise BrokenCatalog(f"task {card.name!r}: {key} is {value!r}; it must be {wanted}")
+
+
+def _without_sample(examples: Sequence[Example]) -> dict[str, Any]:
+    """How many image files lie beside those of the examples, and how many of them no example shows."""
+    files = {image.path for example in examples for image in example.images if isinstance(image, ImageFile)}
+    folders = {path.parent for path in files}
+    there = {path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
+    return {"image_files": len(there), "image_files_without_sample": len(there - files)} if files else {}
 
 
 def _wanted(card: TaskCard, example: Example) -> bool:
     known = {**example.attributes, "form": example.form, "skill": example.skill, "truth": example.truth}
     asked = card.options.get("only", {})
-    if not isinstance(asked, dict):
-        raise BrokenCatalog(f'task {card.name!r}: only is {asked!r}; it must be a table, such as {{ form = "closed" }}')
     if strange := sorted(set(asked) - set(known)):
         raise BrokenCatalog(f"task {card.name!r}: only = {{ {strange[0]} = ... }}: its examples have {', '.join(known)}")
     return all(known[key] in (value if isinstance(value, list) else [value]) for key, value in asked.items())
@@ -225,52 +252,3 @@ def _sample(card: TaskCard, example: Example) -> Sample:
         attributes=example.attributes,
         more_images=tuple(more),
     )
-
-
-def _split(card: TaskCard, examples: Sequence[Example], samples: Sequence[Sample]) -> tuple[Assigned, str]:
-    """The split of each sample that is used, and how it came about."""
-    options = card.options
-    if "manifest" in options:
-        path = Path(card.folder) / str(options["manifest"])
-        manifest = Manifest.read(path)
-        manifest.check(samples, path)
-        return manifest.split_of, manifest.rule
-    if "folds" in options:
-        split_of, rule = _fold(card, samples)
-    elif options.get("split") == "made" or "shares" in options or not any(example.split for example in examples):
-        shares = options.get("shares", {"test": 0.2, "validation": 0.1})
-        split_of, rule = splits.made(samples, shares), f"made by group, of each class {_told(shares)}"
-    else:
-        split_of, rule = _official(card, examples), OFFICIAL
-    whole = splits.with_validation([sample for sample in samples if sample.id in split_of], split_of)
-    return whole, rule if whole == split_of else f"{rule}; validation cut from train by group"
-
-
-def _official(card: TaskCard, examples: Sequence[Example]) -> Assigned:
-    used: Mapping[str, str] = card.options.get("splits", {})
-    split_of = {}
-    for example in examples:
-        name = used.get(example.split, NAMES.get(example.split, example.split))
-        if name not in (*splits.SPLITS, ""):
-            raise BrokenData(
-                f"{card.name}: {example.shown} is of an unknown split {example.split!r}; known are "
-                f"{', '.join(splits.SPLITS)}, and the row's `splits` can say what others are"
-            )
-        if name:
-            split_of[example.id] = name
-    return split_of
-
-
-def _fold(card: TaskCard, samples: Sequence[Sample]) -> tuple[Assigned, str]:
-    try:
-        count, fold, seed = (int(card.options["folds"][key]) for key in ("of", "fold", "seed"))
-        return splits.folds(samples, count, fold, seed), f"fold {fold} of {count}, seed {seed}"
-    except (KeyError, TypeError, ValueError) as error:
-        raise BrokenCatalog(
-            f"task {card.name!r}: folds is {card.options['folds']!r} ({error}); "
-            "it must be like { of = 5, fold = 0, seed = 42 }"
-        ) from None
-
-
-def _told(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{share:.0%} {name}" for name, share in shares.items())

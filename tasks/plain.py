@@ -12,13 +12,13 @@ from medrival.catalog import TaskCard
 from medrival.contracts import Form, Image
 from medrival.errors import BrokenCatalog, BrokenData
 from medrival.tasks.answers import YES_NO, normalise
-from medrival.tasks.dataset import NAMES, Example, dataset
+from medrival.tasks.dataset import SUFFIXES, Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.hub import Repository
 from medrival.tasks.splits import SPLITS
+from medrival.tasks.splitting import NAMES
 from medrival.tasks.tables import Record
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"}
 COLUMNS = ("id", "image", "label", "question", "answer", "options", "patient", "split")
 """What a row may say the column of; by default the column has the same name."""
 GROUPS = ("site", "sex", "age")
@@ -99,7 +99,9 @@ def _split(card: TaskCard, record: Record, column: str) -> str:
 def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[str, Any]:
     answer, options = record.text(column["answer"]), _options(card, record, column["options"])
     if len(options) == 1 or len(options) > len(ascii_uppercase):
-        raise BrokenData(f'{record.where}: column "{column["options"]}" has {len(options)} options; a choice needs 2 to 26')
+        named = card.options.get("options", column["options"])
+        first = named[0] if isinstance(named, list) else named
+        raise BrokenData(f'{record.where}: column "{first}" has {len(options)} options; a choice needs 2 to 26')
     form, options, truth = formed(answer, options)
     return {"question": record.text(column["question"]), "truth": truth, "form": form, "options": options}
 

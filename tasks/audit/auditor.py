@@ -43,6 +43,7 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
     found = [*faults(task), *_miscounted(counts, {} if limit else published), *_unreadable(pictured)]
     sound = not any(concern.severity == "broken" for concern in found)
     repeated = repeats(readable) if task.kind == "vqa" else {}
+    found += _unshown(task)
     found += [*_leaking(leaks, repeated["test-train"]["same image"] if repeated else 0), *_duplicated(copies)]
     return Audit(
         task=task.name,
@@ -81,6 +82,11 @@ def _unreadable(pictured: Images) -> Iterator[Concern]:
     if pictured.unreadable:
         what = f"{len(pictured.unreadable):,} of {pictured.distinct['all']:,} images cannot be read"
         yield Concern("warning", f"{what}; the first: {pictured.unreadable[0]}")
+
+
+def _unshown(task: Task) -> Iterator[Concern]:
+    if without := task.notes.get("image_files_without_sample"):
+        yield Concern("note", f"{without:,} of {task.notes['image_files']:,} image files in its folders have no sample")
 
 
 def _leaking(leaks: Leakage, known: int) -> Iterator[Concern]:

@@ -185,6 +185,14 @@ def test_an_unknown_split_is_named(labels, tmp_path):
         plain.table(labels(table), None, tmp_path)
 
 
+def test_a_sample_without_a_split_among_others_is_not_left_out_in_silence(labels, tmp_path):
+    table = rows(split=lambda i: "" if i == 7 else "test" if i < 4 else "train")
+    with pytest.raises(BrokenData, match="'000007' is of an unknown split ''"):
+        plain.table(labels(table), None, tmp_path)
+    task = plain.table(labels(table, splits={"": ""}), None, tmp_path)
+    assert len(every(task)) == 9
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -193,7 +201,12 @@ def test_an_unknown_split_is_named(labels, tmp_path):
             {"classes": ["well", "ill"]},
             r"labels\.csv: line 3: sample '000001': 'sick' is none of its classes, which are well, ill",
         ),
-        ({"classes": "well"}, "classes is 'well'; it must be a list of names"),
+        ({"classes": "well"}, "classes is 'well'; it must be a list or a table"),
+        ({"only": "well"}, "only is 'well'; it must be a table"),
+        ({"shares": 0.2}, "shares is 0.2; it must be a table"),
+        ({"shares": {"test": 0.9, "validation": 0.9}}, "shares"),
+        ({"shares": {"tset": 0.2}}, "shares"),
+        ({"folds": {"of": 5}}, "folds is"),
         ({"prompt": "an image"}, "it must have {} where the class goes"),
         ({"lable": "dx"}, "has an unknown key 'lable'; it may have"),
     ],
@@ -217,3 +230,8 @@ def test_data_that_is_nowhere_is_told_where_to_put_it(tmp_path):
         plain.folder(mine, tmp_path / "assets", tmp_path)
     for part in (str(tmp_path / "assets" / "datasets" / "org" / "name"), "get it from https://example.org (CC0 1.0)"):
         assert part in str(caught.value)
+
+
+def test_image_files_that_no_sample_shows_are_counted(labels, tmp_path):
+    task = plain.table(labels(rows()[:8]), None, tmp_path)
+    assert (task.notes["image_files"], task.notes["image_files_without_sample"]) == (10, 2)

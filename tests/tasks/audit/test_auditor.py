@@ -229,6 +229,7 @@ def test_the_leakage_of_the_real_vqa_rad_is_found(rows, tmp_path):
     assert found.balance["test"]["form"] == {"closed": 272, "open": 179}
     assert (found.counts["test"], found.leakage.test_samples) == (451, 451)
     assert (found.images.distinct["all"], found.images.distinct["test"]) == (314, 203)
+    assert "1 of 315 image files in its folders have no sample" in [concern.text for concern in found.findings]
     assert found.duplicates.exact["test-train"] == 202
     assert found.leakage.on_training_images == len(found.leakage.leaked) == 446
     assert found.repeats["test-train"]["same image"] == 1, "the triplet that the hub's card removed"
