@@ -376,3 +376,23 @@ def test_a_run_takes_a_model_from_the_hub_and_a_later_one_from_its_cache(hub, tm
             check=False,
         )
         assert done.stdout.splitlines() == expected, done.stderr
+
+
+def test_a_run_takes_a_data_sets_files_from_the_hub_and_a_later_one_from_its_cache(hub, tmp_path):
+    hub.repositories["someone/asked"] = {"test.csv": b"image,question,answer", "imgs.zip": b"zip", "more.zip": b"not read"}
+    code = (
+        "from pathlib import Path; from medrival.catalog import TaskCard; from medrival.tasks.files import Files\n"
+        "card = TaskCard('asked', 'vqa', 'x', 'some:loader', 'someone/asked', options={'files': ['test.csv', '*s.zip']})\n"
+        "files = Files.of(card, None, Path())\n"
+        "print(files.revision, files.path('test.csv').read_bytes(), sorted(path.name for path in files.root.iterdir()))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")}
+
+    def run(**more: str) -> str:
+        done = subprocess.run([sys.executable, "-c", code], env=environment | more, capture_output=True, text=True, check=False)
+        return done.stdout or done.stderr.splitlines()[-1]
+
+    assert run() == f"{COMMIT} {b'image,question,answer'} ['imgs.zip', 'test.csv']\n"
+    assert run(HF_HUB_OFFLINE="1") == run()
+    assert sum(hub.asked.values()) == 2
