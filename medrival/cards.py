@@ -123,6 +123,11 @@ class TaskCard:
         """The "module:function" that loads it."""
         return SCHEMES.get(self.data.partition(":")[0], self.data)
 
+    @property
+    def where(self) -> str:
+        """Where its files are: what `place` says, or what stands behind the word that says how its data lies."""
+        return self.place or (self.data.partition(":")[2] if self.loader != self.data else "")
+
 
 @dataclass(frozen=True)
 class RegimeCard:

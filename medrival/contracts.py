@@ -78,7 +78,9 @@ class Sample:
     @property
     def reply(self) -> str:
         """What the prompt asks for, in the form it asks for: the letter of a choice, else the truth."""
-        return self.replies[self.options.index(self.truth)] if self.form == "choice" and self.truth in self.options else self.truth
+        return (
+            self.replies[self.options.index(self.truth)] if self.form == "choice" and self.truth in self.options else self.truth
+        )
 
     @property
     def replies(self) -> tuple[str, ...]:

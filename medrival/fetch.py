@@ -83,13 +83,13 @@ def _data(task: TaskCard, assets: Path, dry_run: bool) -> str:
     Raises:
         MissingAsset: it is not to be had, or is put there by hand; with how.
     """
-    if not places.where(task):
+    if not task.where:
         return "drawn when it is asked for; nothing to fetch"
     if not places.on_hub(task):
         if there := places.local(task, assets):
             return f"in {there}; nothing to fetch"
         raise MissingAsset(places.advice(task, assets))
-    name, patterns = places.where(task), places.patterns(task)
+    name, patterns = task.where, places.patterns(task)
 
     def read(known: Iterable[str]) -> list[str]:
         names = list(known)

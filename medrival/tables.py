@@ -112,7 +112,7 @@ def _of_task(card: TaskCard) -> Sequence[str]:
 
 
 def _where(card: TaskCard) -> str:
-    place = f"in DIR/datasets/{card.place}" if card.place else ""
+    place = f"in DIR/datasets/{card.where}" if card.where else ""
     return "; ".join(filter(None, [place, f"gated: ask at {card.access}" if card.gated else card.access]))
 
 

@@ -33,6 +33,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "revision": (str,),
 }
 """What the row of any data set may say."""
+TYPES = {"list": "a list", "dict": "a table", "str": "a text"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"}
 """Of image files."""
 
@@ -158,8 +159,7 @@ def _check_keys(card: TaskCard, keys: Sequence[str]) -> None:
                 f"task {card.name!r} has an unknown key {key!r}; it may have {', '.join(sorted({*KEYS, *keys}))}"
             )
         if key not in keys and not isinstance(value, KEYS[key]):
-            types = {list: "a list", dict: "a table", str: "a text"}
-            wanted = " or ".join(types[one] for one in KEYS[key])
+            wanted = " or ".join(TYPES[one.__name__] for one in KEYS[key])
             raise BrokenCatalog(f"task {card.name!r}: {key} is {value!r}; it must be {wanted}")
 
 

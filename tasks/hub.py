@@ -18,7 +18,7 @@ from medrival.catalog import TaskCard
 from medrival.contracts import Image
 from medrival.errors import BrokenData, MissingAsset, first_line
 from medrival.tasks.images import Cell, ImageFile, inside
-from medrival.tasks.places import advice, local, revision, where
+from medrival.tasks.places import advice, local, revision
 from medrival.tasks.tables import Record
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Repository:
             BrokenData: the mirror is of another revision than the row names.
         """
         folder = local(card, assets)
-        return cls(card, str(folder), revision(folder)) if folder else cls(card, where(card), card.options.get("revision", ""))
+        return cls(card, str(folder), revision(folder)) if folder else cls(card, card.where, card.options.get("revision", ""))
 
     def records(self) -> Iterator[Record]:
         """The rows of all splits: texts, numbers, the names of labels, images; and the split, unless a column has that name.
@@ -69,14 +69,14 @@ class Repository:
         except Exception as error:  # the library raises errors of several others
             raise self._failure(error) from error
         for split, table in tables.items():
-            shown = f"{where(self.card)} {split}"
+            shown = f"{self.card.where} {split}"
             yield from _streamed(table, shown, str(split)) if streamed else _kept(table, shown, str(split), self._roots())
 
     def _builder(self) -> DatasetBuilder:
         from datasets import load_dataset_builder
 
         name, files = self.card.options.get("config"), self.card.options.get("files")
-        commit = self.revision or None if self.place == where(self.card) else None
+        commit = self.revision or None if self.place == self.card.where else None
         return load_dataset_builder(self.place, name, data_files=files, revision=commit)
 
     def _roots(self) -> tuple[Path, ...]:
@@ -84,11 +84,11 @@ class Repository:
         from datasets import config
         from huggingface_hub import constants
 
-        mirror = () if self.place == where(self.card) else (self.place,)
+        mirror = () if self.place == self.card.where else (self.place,)
         return tuple(map(Path, (*mirror, constants.HF_HUB_CACHE, config.HF_DATASETS_CACHE)))
 
     def _failure(self, error: Exception) -> BrokenData | MissingAsset:
-        if self.place != where(self.card):
+        if self.place != self.card.where:
             return BrokenData(f"{self.card.name}: {self.place} is no readable data set: {first_line(error)}")
         return MissingAsset(f"{self.card.name}: {self.place} is not on this machine ({first_line(error)}); {advice(self.card)}")
 

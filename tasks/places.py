@@ -11,11 +11,6 @@ from medrival.catalog import TaskCard
 from medrival.errors import BrokenData, MissingAsset, first_line
 
 
-def where(card: TaskCard) -> str:
-    """The place that the row names: by its own key, or behind the word that says how its data lies."""
-    return card.place or (card.data.partition(":")[2] if card.loader != card.data else "")
-
-
 def on_hub(card: TaskCard) -> bool:
     """Whether the hub hands it out: the row says `hub:ORG/NAME`, or which `files` of ORG/NAME are read."""
     return card.data.startswith("hub:") or "files" in card.options
@@ -23,7 +18,7 @@ def on_hub(card: TaskCard) -> bool:
 
 def mirrored(card: TaskCard, assets: Path | str) -> Path:
     """Where --assets has a data set."""
-    return Path(assets) / "datasets" / where(card)
+    return Path(assets) / "datasets" / card.where
 
 
 def patterns(card: TaskCard) -> list[str] | None:
@@ -41,7 +36,7 @@ def local(card: TaskCard, assets: Path | None) -> Path | None:
         MissingAsset: the row does not say where.
         BrokenData: what lies there is of another revision than the row names.
     """
-    if not where(card):
+    if not card.where:
         raise MissingAsset(f"{card.name}: its row does not say where its files are: it lacks 'place'")
     found = next((place for place in _places(card, assets) if place.exists()), None)
     asked = str(card.options.get("revision", ""))
@@ -62,7 +57,7 @@ def snapshot(card: TaskCard) -> Path:
     from huggingface_hub import snapshot_download
 
     read, wanted = card.options.get("revision"), patterns(card)
-    get = partial(snapshot_download, where(card), repo_type="dataset", revision=read, allow_patterns=wanted)
+    get = partial(snapshot_download, card.where, repo_type="dataset", revision=read, allow_patterns=wanted)
     with suppress(FileNotFoundError):  # not in the cache
         folder = Path(get(local_files_only=True))
         if wanted and not _lacking(folder, wanted):
@@ -70,10 +65,10 @@ def snapshot(card: TaskCard) -> Path:
     try:
         folder = Path(get())
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
-        why = f"{where(card)} is not on this machine ({first_line(error)})"
+        why = f"{card.where} is not on this machine ({first_line(error)})"
         raise MissingAsset(f"{card.name}: {why}; {advice(card)}") from error
     if lacking := _lacking(folder, wanted or ()):
-        raise MissingAsset(f"{card.name}: {where(card)} has no {', '.join(lacking)} in {folder}; {advice(card)}")
+        raise MissingAsset(f"{card.name}: {card.where} has no {', '.join(lacking)} in {folder}; {advice(card)}")
     return folder
 
 
@@ -89,7 +84,7 @@ def advice(card: TaskCard, assets: Path | None = None) -> str:
     if on_hub(card):
         return (
             f"get it with: python -m medrival fetch --tasks {card.name} --assets {assets or 'DIR'}{licence}{given}, or allow "
-            f"access to the hub; where it is gated, ask at https://huggingface.co/datasets/{where(card)} and set HF_TOKEN"
+            f"access to the hub; where it is gated, ask at https://huggingface.co/datasets/{card.where} and set HF_TOKEN"
         )
     source = f"get it from {card.access}{licence}, " if card.access else f"get the data{licence}, "
     return f"{source}put it into {there}{given}; docs/data.md shows the layout"
@@ -105,8 +100,8 @@ def revision(folder: Path) -> str:
 
 
 def _places(card: TaskCard, assets: Path | None) -> list[Path]:
-    beside = Path(card.folder) / Path(where(card)).expanduser()
-    return [beside, mirrored(card, assets), assets / where(card)] if assets else [beside]
+    beside = Path(card.folder) / Path(card.where).expanduser()
+    return [beside, mirrored(card, assets), assets / card.where] if assets else [beside]
 
 
 def _lacking(folder: Path, wanted: Sequence[str]) -> list[str]:
