@@ -1,5 +1,6 @@
 """What the audits found stands beside the scores: in the rows, on the page and in the terminal."""
 
+import re
 from dataclasses import replace
 from html import unescape
 
@@ -98,12 +99,20 @@ def test_a_run_of_audits_alone_does_not_speak_of_pairs(run):
     assert "No general and medical model" not in text
 
 
-def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, tmp_path):
-    hostile = audited(findings=(Concern("warning", "<script>alert(1)</script>"),))
+def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, asked, tmp_path):
+    dropped = asked[0].predictions[0].id
+    hostile = audited(leaked=(dropped,), findings=(Concern("warning", "<script>alert(1)</script>"),))
     cases = beside(run.cases, [hostile], drop_leaked=True)
     text = write_html(replace(run, cases=cases, audits=(hostile,), report_dir=tmp_path), lambda *_: None).read_text()
     assert "<script>alert" not in text
     assert "<script>alert(1)</script>" in unescape(text)
     assert "without the image: constant 0.512, question 0.634" in text
-    assert "without leaked samples: " in text
+    (left,) = (case.unleaked["metrics"][case.primary]["n"] for case in cases if case.id == asked[0].id)
+    assert re.search(rf"without leaked samples: [^<]*, n = {left}<", text)
     assert "closed: always &#39;yes&#39;" in text
+
+
+def test_where_nothing_is_leaked_the_page_does_not_say_a_result_twice(run, tmp_path):
+    cases = beside(run.cases, [audited()], drop_leaked=True)
+    page = write_html(replace(run, cases=cases, audits=(audited(),), report_dir=tmp_path), lambda *_: None).read_text()
+    assert "without leaked samples" not in page
