@@ -11,7 +11,7 @@ from pathlib import Path
 
 ENGINE = (
     *("medrival.about", "medrival.answered", "medrival.batches", "medrival.bench", "medrival.chat", "medrival.contracts"),
-    *("medrival.evaluate", "medrival.keys", "medrival.limit", "medrival.settings"),
+    *("medrival.evaluate", "medrival.keys", "medrival.limit", "medrival.settings", "medrival.workers"),
 )
 PACKAGES = (
     *("medrival.models", "medrival.regimes", "medrival.statistics"),
@@ -19,8 +19,8 @@ PACKAGES = (
 )
 LIBRARIES = (
     *("numpy", "scipy", "scikit-learn", "pillow", "pydicom", "torch", "torchvision"),
-    *("transformers", "tokenizers", "safetensors", "peft", "open_clip_torch", "timm", "nltk"),
-    "rouge-score",
+    *("transformers", "tokenizers", "sentencepiece", "jinja2", "safetensors", "peft", "nltk", "rouge-score"),
+    *("open_clip_torch", "timm", "ftfy", "regex"),
 )
 OPTIONAL = (
     *("accelerate", "bitsandbytes"),

@@ -69,12 +69,16 @@ def limit_threads() -> None:
 
 
 def repeatable_cuda() -> None:
-    """Kernels that give the same digits each time, before the first of them runs."""
+    """Kernels that give the same digits each time, and float32 that is float32, before the first of them runs.
+
+    torch convolves float32 in TF32, of 10 bits, unless it is told not to; some containers have it multiply so, too.
+    """
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def choose_device(wish: str, leases: Path) -> str:

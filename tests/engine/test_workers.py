@@ -29,6 +29,16 @@ def test_a_number_of_threads_that_the_user_sets_is_kept():
     assert threads(OMP_NUM_THREADS="3")[:2] == ["3", "3"]
 
 
+def test_float32_on_a_gpu_is_computed_in_float32():
+    code = (
+        "import torch; torch.backends.cuda.matmul.allow_tf32 = True\n"
+        "from medrival.workers import repeatable_cuda; repeatable_cuda()\n"
+        "print(torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
 def test_a_named_device_is_taken_as_it_is(tmp_path):
     assert choose_device("cpu", tmp_path) == "cpu"
     assert choose_device("auto", tmp_path).partition(":")[0] in ("cpu", "cuda", "mps")
