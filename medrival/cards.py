@@ -184,9 +184,13 @@ class SuiteCard:
     folder: str = ""
 
 
+MIXED = "mixed medicine"
+"""The modality of a task that is of several: a medical model has seen some of it, nobody says how much."""
+
+
 def domain(model: ModelCard, task: TaskCard) -> Domain:
     """Whether the model's pretraining saw the task's modality."""
-    if model.saw is None:
+    if model.saw is None or (task.modality == MIXED and model.kind == "medical" and MIXED not in model.saw):
         return "unknown"
     return "in" if task.modality in model.saw else "ood"
 

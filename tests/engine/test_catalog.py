@@ -154,6 +154,13 @@ def test_domain_is_a_property_of_model_and_task(tmp_path):
     assert catalog.domain(rows.models["mine"], chest) == "unknown"
 
 
+def test_of_a_task_of_several_modalities_a_medical_model_saw_nobody_knows_how_much():
+    rows = catalog.load()
+    mixed = rows.tasks["medxpertqa-mm"]
+    assert catalog.domain(rows.models["lingshu-7b"], mixed) == "unknown"
+    assert catalog.domain(rows.models["qwen2.5-vl-7b"], mixed) == "ood"
+
+
 @pytest.mark.parametrize(
     ("extra", "complaint"),
     [
