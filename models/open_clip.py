@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import needs_trust, precision
 from medrival.models.dual_encoder import lora_layers
 from medrival.models.files import has_tokenizer, place
-from medrival.models.placement import refuse_too_large, shapes
+from medrival.models.placement import Shapes, refuse_too_large, shapes
 
 WEIGHTS = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"),
@@ -31,8 +32,9 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
     """Any checkpoint of open_clip, such as BiomedCLIP, with the preprocessing that its configuration asks for.
 
     Raises:
-        BrokenModel: the directory does not load, the configuration of a text tower of transformers is not to be found, the
-            tokenizer needs code and the user does not trust the model, or the precision is "4bit".
+        BrokenModel: the directory does not load, or not without weights that are made up; the configuration of a text tower of
+            transformers is not to be found, the tokenizer needs code and the user does not trust the model, or the precision
+            is "4bit".
         OutOfMemory: the weights do not fit.
     """
     from open_clip import create_model
@@ -41,7 +43,8 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
     kind, text = precision(card, dtype), _text_config(card, folder)
     tower = _text_tower(card, folder, text)
     try:
-        refuse_too_large(card, shapes(_weight_file(folder)), device, dtype)
+        stored = shapes(_weight_file(folder))
+        refuse_too_large(card, stored, device, dtype)
         module = create_model(f"local-dir:{folder}", require_pretrained=True, **tower)
         tokenizer = _tokenizer(card, folder, text)
     except pickle.UnpicklingError as error:
@@ -50,6 +53,7 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
         if "trust_remote_code" in str(error):
             raise needs_trust(card, folder) from error
         raise BrokenModel(f"{card.name}: {folder} does not load as a model of open_clip: {first_line(error)}") from error
+    _refuse_interpolated(card, folder, stored, module)
     module.eval().requires_grad_(False).to(device, kind)
     transform = image_transform_v2(PreprocessCfg(**module.visual.preprocess_cfg), is_train=False)
 
@@ -71,6 +75,19 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
 def _weight_file(folder: Path) -> list[Path]:
     """The file that open_clip reads, where it has one of the usual names."""
     return [folder / name for name in WEIGHTS if (folder / name).is_file()][:1]
+
+
+def _refuse_interpolated(card: ModelCard, folder: Path, stored: Shapes, module: torch.nn.Module) -> None:
+    """open_clip stretches positions to the configuration's image size and context length, and says nothing of it."""
+    loaded = {name: list(weight.shape) for name, weight in module.state_dict().items()}
+    for name, shape in stored.items():
+        own = name.removeprefix("module.")
+        made = loaded.get(own, loaded.get(f"text.{own}", shape))  # a text tower of its own has what older files have outside
+        if prod(made) != prod(shape):
+            raise BrokenModel(
+                f"{card.name}: {own} in {folder} is {list(shape)}, and {made} is needed for the image size and context length "
+                "that its open_clip_config.json names; give it the ones that the model was trained with"
+            )
 
 
 def _text_config(card: ModelCard, folder: Path) -> dict[str, Any]:

@@ -154,6 +154,22 @@ def test_weights_that_do_not_fit_or_are_cut_short_are_refused(load, saved, tmp_p
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("tower", "size", "weight"),
+    [
+        ("vision_cfg", {"image_size": 64}, "visual.positional_embedding"),
+        ("text_cfg", {"context_length": 20}, "positional_embedding"),
+    ],
+)
+def test_positions_are_not_stretched_to_another_image_size_or_context_length(load, saved, tmp_path, tower, size, weight):
+    folder = copytree(saved / "own", tmp_path / "model")
+    settings = json.loads((folder / "open_clip_config.json").read_text())
+    settings["model_cfg"][tower] |= size
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    with pytest.raises(BrokenModel, match=rf"mini: {weight} in .* is \[.*\], and \[.*\] is needed .*open_clip_config.json"):
+        load(folder)
+
+
 class Payload:
     def __init__(self, file: Path) -> None:
         self.file = file
