@@ -16,10 +16,13 @@ from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
+from medrival.models.files import VOCABULARIES, has_tokenizer
 from medrival.models.placement import placed, refuse_offloaded, weight_files
 
 Report = Mapping[str, Collection[Any]]
 """What transformers says of a loading: `missing_keys`, `mismatched_keys`, `unexpected_keys`."""
+WORDS = ("a", "the")
+"""Known to every vocabulary of English, whole or in letters."""
 
 
 def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str) -> Any:
@@ -127,14 +130,61 @@ def load_processor(card: ModelCard, folder: Path) -> Any:
     """Load tokenizer and image processor together.
 
     Raises:
-        BrokenModel: they are missing or unreadable.
+        BrokenModel: one of them is missing or unreadable, or the tokenizer knows no words.
     """
     from transformers import AutoProcessor
 
+    processor = _of_words(card, folder, "processor", AutoProcessor, trust_remote_code=card.trusted)
+    for part in ("tokenizer", "image_processor"):
+        if getattr(processor, part, None) is None:
+            raise BrokenModel(f"{card.name}: {folder} has no usable processor: it has no {part.replace('_', ' ')}")
+    refuse_unusable(card, folder, processor.tokenizer)
+    return processor
+
+
+def load_tokenizer(card: ModelCard, folder: Path, config: Any) -> Any:
+    """Load the tokenizer alone, of the kind that belongs to a config; without code of its own.
+
+    Raises:
+        BrokenModel: it is missing or unreadable, or knows no words.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = _of_words(card, folder, "tokenizer", AutoTokenizer, config=config, trust_remote_code=False)
+    refuse_unusable(card, folder, tokenizer)
+    return tokenizer
+
+
+def refuse_unusable(card: ModelCard, folder: Path, tokenizer: Any) -> None:
+    """A tokenizer that does not tell words apart would have a model score noise.
+
+    Raises:
+        BrokenModel: it is one, or names no token that could end or fill texts.
+    """
     try:
-        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=card.trusted)
-    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BrokenModel(f"{card.name}: {folder} has no usable processor: {first_line(error)}") from error
+        told = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in WORDS]
+    except Exception as error:  # tokenizers raises nothing more exact
+        raise BrokenModel(f"{card.name}: {folder} has no usable tokenizer: {first_line(error)}") from error
+    if told[0] == told[1] or not all(set(tokens) - {tokenizer.unk_token_id} for tokens in told):
+        raise BrokenModel(
+            f"{card.name}: {folder} has no usable tokenizer: it does not know the words {' and '.join(map(repr, WORDS))}; "
+            "fetch its files again"
+        )
+    if tokenizer.eos_token is None and tokenizer.pad_token is None:
+        raise BrokenModel(
+            f"{card.name}: {folder} has no usable tokenizer: it names no token that ends or fills texts, as its "
+            "tokenizer_config.json would"
+        )
+
+
+def _of_words(card: ModelCard, folder: Path, part: str, auto_class: Any, **options: Any) -> Any:
+    """What transformers loads of the files of a tokenizer, where they have a vocabulary."""
+    if not card.trusted and not has_tokenizer(folder):  # code of its own may read other files
+        raise BrokenModel(f"{card.name}: {folder} has no tokenizer: no file is like {' or '.join(VOCABULARIES)}")
+    try:
+        return auto_class.from_pretrained(folder, local_files_only=True, **options)
+    except Exception as error:  # of several libraries, of which tokenizers raises nothing more exact
+        raise BrokenModel(f"{card.name}: {folder} has no usable {part}: {first_line(error)}") from error
 
 
 def linear_layers(module: torch.nn.Module) -> list[str]:

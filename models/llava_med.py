@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from medrival.catalog import ModelCard
 from medrival.contracts import Generator
 from medrival.errors import BrokenModel, first_line
-from medrival.models.checkpoint import load_module, read, refuse_missing
+from medrival.models.checkpoint import load_module, load_tokenizer, read, refuse_missing
 from medrival.models.files import TOWER, place
 from medrival.models.generator import speaking
 from medrival.models.llava import Spliced
@@ -165,12 +165,7 @@ def _seeing(tower: Path) -> dict[str, list[int]]:
 
 
 def _tokenizer(card: ModelCard, folder: Path, config: Any) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False)
-    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BrokenModel(f"{card.name}: {folder} has no usable tokenizer: {first_line(error)}") from error
+    tokenizer = load_tokenizer(card, folder, config)
     tokenizer.pad_token = tokenizer.eos_token  # as their own code has it; the unknown token may stand for images here
     return tokenizer
 
