@@ -9,7 +9,7 @@ import numpy as np
 from medrival.contracts import Answer, Failed, Prediction, Said, Sample
 from medrival.tasks.answers import spoken
 
-CUT_OFF = "its thought was cut off before it answered; `thinking` in its row gives it more tokens"
+CUT_OFF = "its thought was cut off before it answered; `thinking` in its row, or --candidate-thinking, gives it more tokens"
 
 
 def predicted(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Prediction, ...]:

@@ -16,6 +16,10 @@ from typing import Any, Literal
 
 from medrival.catalog import Catalog, ModelCard
 from medrival.errors import BrokenModel, MissingAsset
+from medrival.weights import local, mirrored
+
+WHOLE = ("model*.safetensors", "pytorch_model*.bin", "open_clip_*.safetensors", "open_clip_*.bin")
+"""Files of a model's own weights, which an adapter directory has none of."""
 
 
 @dataclass(frozen=True)
@@ -23,20 +27,22 @@ class Claims:
     """What the user says of the candidates; their files say the rest.
 
     Attributes:
-        rival: the model they are held against, which lends them its family and budget; "" for none.
+        rival: the model they are held against, which lends them its family, budget and tokens to think with; "" for none.
         saw: the modalities of their pretraining; None where that is not said.
+        thinking: tokens that those that answer in words may think with; None for those of their base model or their rival.
     """
 
     kind: Literal["general", "medical"] = "medical"
     rival: str = ""
     saw: tuple[str, ...] | None = None
+    thinking: int | None = None
 
 
 def entered(rows: Catalog, paths: Iterable[Path], claims: Claims, assets: Path | None) -> list[ModelCard]:
     """A row for each candidate, named after its folder.
 
     Raises:
-        BrokenModel: a path holds no checkpoint, or one of an architecture that nothing here loads.
+        BrokenModel: a path holds no checkpoint, one that nothing here loads, or both a whole model and an adapter.
         MissingAsset: the base model of an adapter directory is not on this machine.
         UnknownName: no model has the rival's name.
     """
@@ -45,7 +51,7 @@ def entered(rows: Catalog, paths: Iterable[Path], claims: Claims, assets: Path |
     for path in paths:
         folder = path.expanduser().resolve()
         name = _name(folder, {*rows.models, *found})
-        card = _card(name, folder, rows, assets)
+        card = _card(name, folder, rows, rival, assets)
         found[name] = replace(
             card,
             kind=claims.kind,
@@ -53,6 +59,7 @@ def entered(rows: Catalog, paths: Iterable[Path], claims: Claims, assets: Path |
             partner=claims.rival,
             family=rival.family if rival else name,
             budget=rival.budget if rival else card.budget,
+            thinking=_thinking(card, rival, claims),
         )
     return list(found.values())
 
@@ -60,9 +67,12 @@ def entered(rows: Catalog, paths: Iterable[Path], claims: Claims, assets: Path |
 def introduced(card: ModelCard) -> str:
     """What a run takes a candidate for, in a line."""
     base = f" on {card.base.name}" if card.base else ""
+    loader = (card.base or card).adapter.removeprefix("medrival.models.")
     against = f", held against {card.partner}" if card.partner else "; without --rival it is compared with nothing"
+    thinks = f", with {card.thinking} tokens to think" if card.thinking else ""
     unknown = "" if card.saw is not None else "; what its pretraining saw is unknown (--candidate-saw)"
-    return f"candidate {card.name}: {card.kind} {card.type}{base} in {card.weights}{against}{unknown}"
+    found = f"{card.kind} {card.type}{base} in {card.weights}, loaded by {loader}"
+    return f"candidate {card.name}: {found}{thinks}{against}{unknown}"
 
 
 def _name(folder: Path, taken: Container[str]) -> str:
@@ -71,22 +81,34 @@ def _name(folder: Path, taken: Container[str]) -> str:
     return next(name for i in count(1) if (name := plain if i == 1 else f"{plain}-{i}") not in taken)
 
 
-def _card(name: str, folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
+def _thinking(card: ModelCard, rival: ModelCard | None, claims: Claims) -> int:
+    """Tokens to think with: what the user says, what the base model's row says, or as many as the rival has."""
+    if card.type != "generator":
+        return 0
+    return (card.thinking or (rival.thinking if rival else 0)) if claims.thinking is None else claims.thinking
+
+
+def _card(name: str, folder: Path, rows: Catalog, rival: ModelCard | None, assets: Path | None) -> ModelCard:
     if not folder.is_dir():
         found = "it is a file; name the directory that it lies in" if folder.exists() else "there is no such directory"
         raise BrokenModel(f"candidate {folder}: {found}")
-    base = _base(folder, rows, assets) if (folder / "adapter_config.json").is_file() else None
-    loading = _taken(base) if base else _loading(folder)
+    base = _base(folder, rows, rival, assets) if (folder / "adapter_config.json").is_file() else None
+    loading = _taken(base) if base else _loading(folder, rival, assets)
     return ModelCard(
         name, kind="medical", family=name, weights=str(folder), base=base, source="the user's checkpoint", **loading
     )
 
 
-def _base(folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
+def _base(folder: Path, rows: Catalog, rival: ModelCard | None, assets: Path | None) -> ModelCard:
     """The model that an adapter directory was trained on: a directory, a row with these weights, or one in --assets.
 
     Of the revision that the directory names, if it names one, whatever the row says.
     """
+    if whole := sorted(path.name for pattern in WHOLE for path in folder.glob(pattern)):
+        raise BrokenModel(
+            f"candidate {folder}: it holds both a whole model ({whole[0]}) and an adapter (adapter_config.json); move one of "
+            "the two into a directory of its own and name the one that is meant"
+        )
     config = _json(folder / "adapter_config.json")
     named, revision = config.get("base_model_name_or_path"), config.get("revision") or ""
     if not named:
@@ -103,16 +125,17 @@ def _base(folder: Path, rows: Catalog, assets: Path | None) -> ModelCard:
             f"candidate {folder}: adapter_config.json names the base model {named!r}, which is no directory and no row's "
             f"weights; put its files into {assets or 'DIR'}/models/{named} and pass --assets {assets or 'DIR'}"
         )
-    loading = _loading(place)
+    loading = _loading(place, rival, assets)
     return ModelCard(place.name, kind="general", family=place.name, weights=str(place), revision=revision, **loading)
 
 
 def _taken(base: ModelCard) -> dict[str, Any]:
     """The keys of an adapter directory's row: how it is loaded, and what it has of its base model."""
-    return {**_architectures()["peft"], "type": base.type, "lora": base.lora, "thinking": base.thinking}
+    (adapter,) = _architectures()["peft"]["adapters"]
+    return {"adapter": adapter, "type": base.type, "lora": base.lora, "thinking": base.thinking}
 
 
-def _loading(folder: Path) -> dict[str, Any]:
+def _loading(folder: Path, rival: ModelCard | None, assets: Path | None) -> dict[str, Any]:
     """The keys of a row that say how a directory is loaded."""
     said = _architecture(folder)
     known = _architectures()
@@ -122,7 +145,16 @@ def _loading(folder: Path) -> dict[str, Any]:
             f"candidate {folder}: nothing here loads a {' or '.join(said) or 'model that does not say what it is'}; "
             f"known are {', '.join(known)}. A row in a --catalog file can name an adapter for it"
         )
-    return dict(found)
+    default, *others = found["adapters"]
+    shared = rival is not None and rival.adapter in others and _says_one_of(said, rival, assets)
+    return {"type": found["type"], "adapter": rival.adapter if rival and shared else default}
+
+
+def _says_one_of(architectures: Container[str], card: ModelCard, assets: Path | None) -> bool:
+    """Whether a model that lies on this machine, in a directory of its own or in --assets, is of one of some architectures."""
+    places = (local(card), mirrored(card, assets) if assets else None)
+    place = next((place for place in places if place and (place / "config.json").is_file()), None)
+    return place is not None and any(one in architectures for one in _architecture(place))
 
 
 def _architecture(folder: Path) -> list[str]:
@@ -149,5 +181,5 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 
 @cache
-def _architectures() -> dict[str, dict[str, str]]:
+def _architectures() -> dict[str, dict[str, Any]]:
     return tomllib.loads((files("medrival.models") / "architectures.toml").read_text(encoding="utf-8"))

@@ -69,6 +69,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--candidate-kind", choices=("general", "medical"), default="medical", help="of the candidates (default: medical)")
     add("--candidate-saw", metavar="WORDS", help="comma-separated modalities of their pretraining; unknown where not given")
+    add(
+        "--candidate-thinking",
+        type=_tokens,
+        metavar="N",
+        help="tokens that the candidates may think with before they answer (default: as many as base model or rival)",
+    )
     add("--rival", metavar="MODEL", help="the model of the other kind that the candidates are held against")
     add("--lock", type=Path, metavar="FILE", help="fail the cases of models whose weights are not those that FILE has")
     add("--update-lock", action="store_true", help="write this run's weights to the --lock file instead")
@@ -133,6 +139,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _tokens(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of tokens")
+    return int(text)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Read the catalogs, plan the cases; a mistake in the options ends the run here."""
     limit_threads()
@@ -182,10 +194,11 @@ def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
 
 def _candidates(config: pytest.Config, rows: Catalog) -> list[ModelCard]:
     """The rows that --candidate enters."""
-    paths, rival, saw = (config.getoption(name) for name in ("--candidate", "--rival", "--candidate-saw"))
-    if (rival is not None or saw is not None) and not paths:
-        raise pytest.UsageError("--rival and --candidate-saw are about candidates: name one with --candidate PATH")
-    claims = Claims(config.getoption("--candidate-kind"), rival or "", None if saw is None else _names(saw))
+    paths, about = config.getoption("--candidate"), ("--rival", "--candidate-saw", "--candidate-thinking")
+    rival, saw, thinking = (config.getoption(name) for name in about)
+    if (rival, saw, thinking) != (None, None, None) and not paths:
+        raise pytest.UsageError(f"{', '.join(about)} are about candidates: name one with --candidate PATH")
+    claims = Claims(config.getoption("--candidate-kind"), rival or "", None if saw is None else _names(saw), thinking)
     return entered(rows, paths, claims, config.getoption("--assets"))
 
 

@@ -185,6 +185,62 @@ def test_an_adapter_on_a_model_that_thinks_may_think_as_long(rows, adapter, tmp_
     assert card.thinking == rows.models["mimo-vl-7b-rl"].thinking > 0
 
 
+def test_a_merged_model_may_think_as_long_as_its_rival_unless_the_user_says_how_long(rows, tmp_path):
+    folder = directory(tmp_path / "mine", architectures=["Qwen2_5_VLForConditionalGeneration"])
+    thinker, silent = Claims(rival="mimo-vl-7b-rl"), Claims(rival="qwen2.5-vl-7b")
+    told = [replace(thinker, thinking=0), replace(silent, thinking=500)]
+    cards = [entered(rows, [folder], claims, None)[0] for claims in (thinker, silent, *told)]
+    assert [card.thinking for card in cards] == [rows.models["mimo-vl-7b-rl"].thinking, 0, 0, 500]
+    assert "with 500 tokens to think" in introduced(cards[-1])
+    assert "tokens to think" not in introduced(cards[1])
+
+
+def test_what_gives_no_words_thinks_no_tokens(rows, tmp_path):
+    (card,) = entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(thinking=9), None)
+    assert card.thinking == 0
+
+
+@pytest.mark.parametrize(
+    ("rival", "adapter"),
+    [
+        ("pocket-llava", "medrival.models.generator:transformers"),
+        ("llava-1.5-7b", "medrival.models.llava:padded"),
+        ("qwen2.5-vl-7b", "medrival.models.llava:padded"),
+        ("", "medrival.models.llava:padded"),
+    ],
+)
+def test_it_is_shown_images_as_its_rival_of_the_same_architecture_is(rows, tmp_path, rival, adapter):
+    """A rival of another architecture says nothing of it, though the same adapter loads it."""
+    folder = directory(tmp_path / "mine", architectures=["LlavaForConditionalGeneration"])
+    mirror = directory(tmp_path / "models" / "Qwen" / "Qwen2.5-VL-7B-Instruct", model_type="qwen2_5_vl")
+    assert rows.models["qwen2.5-vl-7b"].weights == "/".join(mirror.parts[-2:])
+    (card,) = entered(rows, [folder], Claims(rival=rival), tmp_path)
+    assert card.adapter == adapter
+    assert f"loaded by {adapter.removeprefix('medrival.models.')}" in introduced(card)
+
+
+def test_a_rival_that_lies_in_assets_decides_as_well_and_so_it_does_for_the_base_of_an_adapter(rows, adapter, tmp_path):
+    mirror = directory(tmp_path / "models" / "org" / "cropping", architectures=["LlavaForConditionalGeneration"])
+    row = replace(rows.models["pocket-llava"], name="cropping", weights="org/cropping", partner="")
+    base = directory(tmp_path / "base", architectures=["LlavaForConditionalGeneration"])
+    merged = directory(tmp_path / "merged", architectures=["LlavaForConditionalGeneration"])
+    tuned = with_base(adapter, tmp_path / "tuned", str(base))
+    cards = entered(rows.joined_by([row]), [merged, tuned], Claims(rival="cropping"), tmp_path)
+    assert [cards[0].adapter, cards[1].base.adapter] == ["medrival.models.generator:transformers"] * 2
+    shutil.rmtree(mirror)
+    (card,) = entered(rows.joined_by([row]), [merged], Claims(rival="cropping"), tmp_path)
+    assert card.adapter == "medrival.models.llava:padded"
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin"])
+def test_a_whole_model_with_an_adapter_beside_it_is_refused_for_one_would_be_ignored(rows, adapter, tmp_path, weights):
+    folder = shutil.copytree(adapter, tmp_path / "both")
+    directory(folder, architectures=["CLIPModel"])
+    (folder / weights).touch()
+    with pytest.raises(BrokenModel, match=rf"both a whole model \({weights}\) and an adapter .*move one of the two"):
+        entered(rows, [folder], Claims(), None)
+
+
 def test_the_revision_that_an_adapter_was_trained_on_is_that_of_its_base_model_whatever_the_row_says(rows, adapter, tmp_path):
     named = with_base(adapter, tmp_path / "named", "openai/clip-vit-base-patch32")
     config = json.loads((named / "adapter_config.json").read_text())
@@ -263,7 +319,8 @@ def test_a_release_is_gated_by_its_verdict_under_workers(study, rows, tmp_path, 
     ("arguments", "message"),
     [
         (("--candidate", "nowhere", "--rival", "pocket-clip"), "there is no such directory"),
-        (("--rival", "pocket-clip"), "--rival and --candidate-saw are about candidates"),
+        (("--rival", "pocket-clip"), "--rival, --candidate-saw, --candidate-thinking are about candidates"),
+        (("--candidate-thinking", "-1"), "'-1' is not a whole number of tokens"),
         (("--trust-remote-code", "pocketclip"), "unknown model 'pocketclip'. Did you mean 'pocket-clip'"),
         (("--update-lock",), "--update-lock needs --lock FILE"),
     ],
