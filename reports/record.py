@@ -115,7 +115,7 @@ class PairRecord:
         p_adjusted: the p-value after Holm's correction across the run's measured pairs.
         seeds: how many seeds of training the general and the medical model have.
         margin: differences smaller than this count as equivalent.
-        caution: why the interval may not cover as often as it says, or "".
+        caution: why the interval may not cover as often as it says, and in what unlike ways the two were asked, or "".
     """
 
     id: str
