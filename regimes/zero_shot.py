@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medrival.batches import Pictures, in_batches
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Said, Sample, Served, Task, Workbench
 from medrival.errors import AdaptationFailed
+
+if TYPE_CHECKING:
+    import torch
 
 WHICH = "Which description fits the image?"
 """What a generator is asked where a dual encoder compares the image with the same descriptions."""
@@ -20,10 +24,16 @@ def classify(model: DualEncoder, task: Task, _: Mapping[str, Any], bench: Workbe
     """One prompt a class; softmax over the scaled cosine similarities of image and prompts.
 
     Source: Radford et al. 2021, section 3.1. Paper A uses the same with its own prompts.
+
+    Raises:
+        AdaptationFailed: two classes are the same to the model.
     """
     import torch
 
     with torch.inference_mode():
+        alone = [model.text_features([prompt]) for prompt in task.prompts]
+        _refuse_equal(task, alone)
+        cut = [i for i, prompt in enumerate(task.prompts) if _cut(model, prompt, alone[i])]
         text = torch.nn.functional.normalize(model.text_features(task.prompts).float(), dim=-1).cpu().numpy()
 
     def predict(samples: Sequence[Sample]) -> list[Answer]:
@@ -33,7 +43,7 @@ def classify(model: DualEncoder, task: Task, _: Mapping[str, Any], bench: Workbe
         cosines = (image.astype(np.float64) @ text.T.astype(np.float64)).max(axis=1)
         return as_answers(model.scale * cosines, features.failed)
 
-    return Adapted(predict)
+    return Adapted(predict, notes={"cut_prompts": [task.classes[i] for i in cut]} if cut else {})
 
 
 def choose(model: Generator, task: Task, _: Mapping[str, Any], bench: Workbench) -> Adapted:
@@ -101,6 +111,21 @@ def _scores(model: Generator, images: Sequence[Pictures], batch: Sequence[Sample
     for i, row in zip(chosen, rows, strict=True):
         scores[i] = tuple(softmax(np.array([row]))[0].tolist())
     return scores
+
+
+def _refuse_equal(task: Task, features: Sequence[torch.Tensor]) -> None:
+    for (one, first), (other, second) in combinations(zip(task.prompts, features, strict=True), 2):
+        if (first == second).all():
+            raise AdaptationFailed(
+                f"{task.name}: the model reads {one!r} and {other!r} as the same text and cannot tell these classes apart; "
+                "put what they differ in at their beginning"
+            )
+
+
+def _cut(model: DualEncoder, prompt: str, features: torch.Tensor) -> bool:
+    """Whether the end of a prompt is not read: neither what follows nor its last letter changes its features."""
+    others = (f"{prompt} more", prompt.rstrip()[:-1])
+    return all(bool((model.text_features([other]) == features).all()) for other in others)
 
 
 def as_answers(logits: np.ndarray, failed: Mapping[int, str]) -> list[Answer]:
