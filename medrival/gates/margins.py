@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from medrival.case import Case, Outcome
 from medrival.contracts import Prediction
 from medrival.gates.judgement import Finding, Status, amount, cautioned, decimals, failed, open_question, reading, spread
+from medrival.statistics import Difference
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
     Passed where the lower bound of the paired difference lies above minus the margin, failed where the upper bound lies
     below it. Of a metric that is better when lower, the difference counts the other way round. Identical predictions pass
     whatever the interval: it allows for chance, and there is none between a model and itself. A difference that rests on
-    other samples than the metric decides nothing and fails.
+    other samples than the metric decides nothing and fails. What passes only because samples of the other failed, which count
+    as wrong, is inconclusive.
     """
     from medrival.tasks.metrics import METRICS, compare
 
@@ -68,6 +70,13 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
     sign = -1 if METRICS[case.task.kind][metric].lower_is_better else 1
     low, high = sorted((sign * gap.low, sign * gap.high))
     status: Status = "passed" if low > -margin.width else "failed" if high < -margin.width else "inconclusive"
+    answered = [i for i, prediction in enumerate(other.predictions) if not prediction.error]
+    if status == "passed" and len(answered) < len(other.predictions):
+        both = ([[side[0][i] for i in answered]] for side in sides)
+        fair = compare(case.task.kind, metric, *both, outcome.classes, validation=tuning, level=margin.level)
+        worst = None if fair.low is None or fair.high is None else min(sign * fair.low, sign * fair.high)
+        if worst is None or worst <= -margin.width:
+            return Finding("inconclusive", _unfair(reading(metric, estimate), other, len(answered), fair), None, -margin.width)
     digits = decimals(-margin.width, sign * gap.value, low, high)
     explanation = (
         f"{reading(metric, estimate)} is {_apart(gap.value, digits)} {other.name} (margin {amount(margin.width)}; "
@@ -79,6 +88,19 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
         "inconclusive": f": {open_question(gap, -sign * margin.width)}",
     }
     return Finding(status, explanation + ends[status] + cautioned(gap), sign * gap.value, -margin.width)
+
+
+def _unfair(ours: str, other: Other, answered: int, fair: Difference) -> str:
+    failures = len(other.predictions) - answered
+    left = (
+        f"the difference is undefined ({fair.reason})"
+        if fair.value is None or fair.low is None or fair.high is None
+        else f"the difference is {fair.value:+.3f} {spread(fair.low, fair.high, sign='+')}"
+    )
+    return (
+        f"{ours} is ahead of {other.name} only because {failures:,} of its {len(other.predictions):,} samples failed and count "
+        f"as wrong: on the others {left}"
+    )
 
 
 def _apart(difference: float, digits: int) -> str:

@@ -142,6 +142,21 @@ def test_what_is_open_says_how_many_samples_would_settle_it(case):
     assert re.search(r"about [\d,]+ samples would settle it", finding.explanation)
 
 
+def test_failed_samples_of_a_rival_win_nothing_against_it(case):
+    mine, rival = disagreeing(400, 200, 60)
+    assert beside(case, "accuracy", mine, rival, Margin(0.02)).status == "passed"
+    lame = [replace(prediction, scores=(), error="nan") for prediction in rival.predictions[:200]]
+    finding = beside(case, "accuracy", mine, Other("rival", [*lame, *rival.predictions[200:]]), Margin(0.02))
+    assert finding.status == "inconclusive"
+    assert "only because 200 of its 400 samples failed and count as wrong: on the others the difference is -0.300" in (
+        finding.explanation
+    )
+    few = [replace(prediction, scores=(), error="nan") for prediction in rival.predictions[:10]]
+    better = disagreeing(400, 100, 0)
+    other = Other("rival", [*few, *better[1].predictions[10:]])
+    assert beside(case, "accuracy", better[0], other, Margin(0.02)).status == "passed"
+
+
 def test_of_a_metric_that_is_better_when_lower_more_is_worse(case):
     rng = np.random.default_rng(0)
     truth = np.arange(400) % 2

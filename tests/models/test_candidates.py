@@ -148,3 +148,16 @@ def test_a_generator_is_measured_against_its_rival(study, rows, tmp_path):
     assert "candidate mine: general generator" in done.output
     assert {case["status"] for case in done.report["cases"]} == {"measured"}
     assert [pair["id"] for pair in done.report["pairs"]]
+
+
+def test_a_candidate_that_the_user_named_is_not_skipped_where_its_base_is_missing(study, rows, tmp_path):
+    (tmp_path / "lora").mkdir()
+    config = {"peft_type": "LORA", "base_model_name_or_path": rows.models["clip-vit-b32"].weights, "target_modules": ["q_proj"]}
+    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps(config))
+    arguments = ("--candidate", str(tmp_path / "lora"), "--models", "clip-vit-b32", "--tasks", "phantom-chest", "--limit", "8")
+    done = study(*arguments, "--regimes", "zero-shot")
+    found = {case["model"]: (case["status"], case["reason"]) for case in done.report["cases"]}
+    assert found["clip-vit-b32"][0] == "skipped"
+    assert found["lora"][0] == "failed"
+    assert found["lora"][1].startswith("candidate lora: clip-vit-b32: openai/clip-vit-base-patch32 is not on this machine")
+    assert done.status == 1
