@@ -88,14 +88,14 @@ def command(folder: Path, *arguments: str) -> list[str]:
 
 @pytest.fixture
 def study(tmp_path) -> Callable[..., Study]:
-    """Runs a study in an empty folder, in processes of its own."""
+    """Runs a study in an empty folder, in processes of its own, without asking the hub."""
 
     def run(*arguments: str, folder: Path = tmp_path, **environment: str) -> Study:
         (folder / "empty").mkdir(exist_ok=True)
         done = subprocess.run(
             command(folder, *arguments),
             cwd=folder / "empty",
-            env={**os.environ, **environment},
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
