@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -101,15 +102,19 @@ def image_tower(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench
 def language_model(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
     """Adapters in the language model and the projector, trained on the tokens of the reference answers.
 
-    The epoch is chosen by the mean log-likelihood of the validation split's answer tokens.
+    The epoch is chosen by the mean log-likelihood of the validation split's answer tokens. Samples without an answer teach
+    nothing: they are left out and listed, as those are whose image cannot be read.
 
     Raises:
         AdaptationFailed: see `train`; or nothing can be trained on or chosen on.
     """
     images = Decoded()
-    training, validation = images.readable(task.train), images.readable(task.validation)
+    readable = [images.readable(split) for split in (task.train, task.validation)]
+    training, validation = ([sample for sample in split if sample.reply.strip()] for split in readable)
     if not training or not validation:
-        raise AdaptationFailed(f"{task.name}: {len(training)} readable training and {len(validation)} validation samples")
+        raise AdaptationFailed(
+            f"{task.name}: {len(training)} training and {len(validation)} validation samples are readable and have an answer"
+        )
     adapters = insert(model.module, model.lora, budget, bench.seed)
 
     def teach(batch: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
@@ -130,9 +135,15 @@ def language_model(model: Generator, task: Task, budget: Mapping[str, Any], benc
         return total / tokens
 
     trained = train(adapters.parameters, len(training), loss, validate, budget, bench)
-    left_out = {s.id for s in (*task.train, *task.validation)} - {s.id for s in (*training, *validation)}
-    notes = trained.notes | ({"unreadable_training_samples": sorted(left_out)} if left_out else {})
+    unreadable = _left_out((*task.train, *task.validation), chain(*readable))
+    unanswered = _left_out(chain(*readable), (*training, *validation))
+    notes = {"unreadable_training_samples": unreadable, "training_samples_without_answer": unanswered}
+    notes = trained.notes | {name: samples for name, samples in notes.items() if samples}
     return Adapted(lambda samples: answers(model, samples, bench), adapters.size, notes, adapters.remove)
+
+
+def _left_out(samples: Iterable[Sample], kept: Iterable[Sample]) -> list[str]:
+    return sorted({sample.id for sample in samples} - {sample.id for sample in kept})
 
 
 def answer_loss(module: torch.nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:

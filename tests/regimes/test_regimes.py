@@ -1,5 +1,7 @@
 """The regimes on real pocket models: right against oracles, honest about what they touched."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +122,17 @@ def test_lora_of_a_generator_changes_every_adapter_and_undo_gives_the_model_back
     adapted.undo()
     assert same_weights(pocket_llava.module, before)
     assert zero_shot.answer(pocket_llava, task, {}, work).predict(task.test) == untouched
+
+
+def test_samples_without_an_answer_teach_nothing_and_are_listed(bench, pocket_llava):
+    work, task = bench("pocket-llava", "phantom-chest-vqa", limit=24)
+    silent = [replace(split[0], truth=truth, form="open") for split, truth in ((task.train, ""), (task.validation, " \n"))]
+    spoiled = replace(task, train=(silent[0], *task.train[1:]), validation=(silent[1], *task.validation[1:]))
+    adapted = lora.language_model(pocket_llava, spoiled, {**BUDGET, "epochs": 1}, work)
+    assert adapted.notes["training_samples_without_answer"] == sorted(sample.id for sample in silent)
+    assert "unreadable_training_samples" not in adapted.notes
+    with pytest.raises(AdaptationFailed, match=r"0 training and .* are readable and have an answer"):
+        lora.language_model(pocket_llava, replace(spoiled, train=tuple(silent[:1])), BUDGET, work)
 
 
 def test_the_loss_without_the_logits_of_prompts_is_the_models_own(bench, pocket_llava):
