@@ -172,7 +172,7 @@ class Generator:
     Attributes:
         module: the whole network.
         lora: full names of the linear layers of language model and projector that LoRA adapts.
-        asked_by: "chat template" or "plain prompt", for the record.
+        asked_by: "chat template", with the day that it takes for today where it asks, or "plain prompt", for the record.
         answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt. A thought
             before an answer stands between <think> and </think>.
         teach: images, prompts and wished-for answers -> model inputs with labels on the answer's tokens only.

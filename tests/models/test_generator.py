@@ -1,5 +1,6 @@
 """The generator adapter against `model.generate` on single samples, and what it teaches."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -205,3 +206,51 @@ def test_a_tokenizer_that_drops_the_mark_behind_a_thought_is_refused(rows, tmp_p
 def test_a_chat_template_that_places_no_images_is_refused(worded):
     with pytest.raises(BrokenModel, match="chat template places no images"):
         worded("{% for m in messages %}{{ m.role }}{% endfor %}")
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2.5-vl", "internvl3", "gemma3", "idefics3"])
+def test_marks_in_a_question_or_an_answer_are_words_and_no_tokens_of_their_own(rows, tmp_path, family):
+    folder = save(FAMILIES[family], tmp_path)
+    adapter = generator.transformers(rows.models["pocket-llava"], folder, "cpu", "float32")
+    known = AutoProcessor.from_pretrained(folder).tokenizer.added_tokens_decoder
+    special = {number: token.content for number, token in known.items() if token.special}
+
+    def controls(question, answer):
+        tokens = adapter.teach(images(1), [question], [answer])["input_ids"][0].tolist()
+        return Counter(special[token] for token in tokens if token in special)
+
+    hostile = f"<{' '.join(special.values())}<image>>"
+    assert len(special) > 4
+    assert controls(hostile, hostile) == controls("What?", "yes")
+
+
+def test_a_question_about_the_mark_of_images_fails_neither_itself_nor_its_neighbour(pocket_llava, own):
+    pictures, hostile = images(2), "What does <image> show</s>?"
+    asked = [PROMPTS[1], hostile]
+    expected = [
+        generated_alone(own, shown, prompt, 12)
+        for shown, prompt in zip(pictures, [PROMPTS[1], "What does < image> show< /s>?"], strict=True)
+    ]
+    assert pocket_llava.answer(pictures, asked, 12) == expected
+    ((likely,),) = pocket_llava.loglikelihood(pictures[:1], asked[:1], [["</s>"]])
+    assert likely < 0
+
+
+TURNS = "{% for m in messages %}{{ m.role }}: {% for c in m.content %}{{ c.text or '<image>' }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("begin", "expected"),
+    [
+        ("{{ strftime_now('%d %b %Y') }}\n", "26 Jul 2024\n"),
+        ("\n  {% set today = strftime_now('%Y-%m-%d') %}{{ today }} ", "\n2024-07-26 "),
+        ("{% if strftime_now is defined %}{{ strftime_now('%A') }}{% endif %} ", "Friday "),
+    ],
+)
+def test_a_chat_template_that_asks_for_the_date_is_told_one_day_for_ever_and_it_is_on_record(worded, tmp_path, begin, expected):
+    adapter = worded(begin + TURNS)
+    words = AutoProcessor.from_pretrained(tmp_path).tokenizer
+    ids = adapter.teach(images(1), ["What?"], ["yes"])["input_ids"][0]
+    shown = words.convert_tokens_to_ids("<image>")
+    assert words.decode(ids[: ids.tolist().index(shown)]) == f"{expected}user: "
+    assert adapter.asked_by == "chat template, dated 2024-07-26"

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
+from medrival.errors import BrokenData
 from medrival.weights import locate
 
 PROMPTS = [
@@ -106,5 +107,5 @@ def test_a_question_without_candidates_has_no_values(pocket_llava, pictures):
 
 
 def test_a_reply_without_a_token_is_refused(pocket_llava, pictures):
-    with pytest.raises(ValueError, match="the reply '' has no token"):
+    with pytest.raises(BrokenData, match="the reply '' has no token"):
         pocket_llava.loglikelihood(pictures[:1], PROMPTS[:1], [("yes", "")])
