@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
@@ -23,17 +24,20 @@ Report = Mapping[str, Collection[Any]]
 """What transformers says of a loading: `missing_keys`, `mismatched_keys`, `unexpected_keys`."""
 WORDS = ("a", "the")
 """Known to every vocabulary of English, whole or in letters."""
+CONSTANT = ("position_ids", "inv_freq", "masked_bias")
+"""Ends of names under which older versions of transformers stored what follows from the config."""
 
 
 def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str) -> Any:
     """Load the network for inference: evaluation mode, no gradients, on the device, or on all GPUs where one is not enough.
 
     Raises:
-        BrokenModel: see `read`; or weights are missing or misshapen.
+        BrokenModel: see `read`; or weights are missing, misshapen or left over.
         OutOfMemory: the weights do not fit.
     """
     module, report = read(card, auto_class, folder, device, dtype)
     refuse_missing(card, folder, module, [*report["missing_keys"], *report["mismatched_keys"]])
+    refuse_left_over(card, folder, report["unexpected_keys"])
     return module
 
 
@@ -48,7 +52,8 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
         options: further arguments of `from_pretrained`.
 
     Raises:
-        BrokenModel: unreadable or truncated files, pickled code, an unknown architecture, or no bitsandbytes.
+        BrokenModel: unreadable or truncated files, pickled code, an unknown architecture, no bitsandbytes, weights that were
+            stored quantised, or an adapter beside them.
         OutOfMemory: the weights do not fit.
     """
     logging.disable_progress_bar()
@@ -59,6 +64,8 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
             raise BrokenModel(
                 f"{card.name}: {folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor shards"
             )
+        _refuse_adapter_beside(card, folder)
+        _refuse_quantised(card, folder)
         place = placed(card, folder, device, dtype)
         if dtype == "4bit":
             place = {"device_map": {"": device}} | place | {"quantization_config": _four_bits(card)}
@@ -124,6 +131,16 @@ def refuse_missing(card: ModelCard, folder: Path, module: torch.nn.Module, lacki
             f"{card.name}: {folder} lacks {len(lacking)} weights of {type(module).__name__} (the first: {first}); "
             "the checkpoint is incomplete or of another architecture"
         )
+
+
+def refuse_left_over(card: ModelCard, folder: Path, names: Collection[Any]) -> None:
+    """Weights that no layer takes are an error: the network would be another than the one that was trained.
+
+    Raises:
+        BrokenModel: naming the first of them.
+    """
+    if strange := sorted(name for name in map(str, names) if not name.endswith(CONSTANT)):
+        raise BrokenModel(f"{card.name}: {folder} has {len(strange)} weights that no layer takes (the first: {strange[0]})")
 
 
 def load_processor(card: ModelCard, folder: Path) -> Any:
@@ -197,6 +214,29 @@ def linear_layers(module: torch.nn.Module) -> list[str]:
         for name, part in module.named_modules()
         if isinstance(part, torch.nn.Linear) and not isinstance(part, NonDynamicallyQuantizableLinear)
     ]
+
+
+def _refuse_adapter_beside(card: ModelCard, folder: Path) -> None:
+    """Transformers would add the adapter to the weights, and a second time where it is merged into them."""
+    if (folder / "adapter_config.json").is_file():
+        raise BrokenModel(
+            f"{card.name}: {folder} has both whole weights and an adapter_config.json; where the adapter is merged into them, "
+            "remove its files, else move them into a directory of their own and enter that"
+        )
+
+
+def _refuse_quantised(card: ModelCard, folder: Path) -> None:
+    """Such weights would stay in their few bits whatever the precision that is asked for and reported."""
+    if _quantised(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
+        raise BrokenModel(
+            f"{card.name}: the weights in {folder} are stored quantised (quantization_config in config.json) and would stay so "
+            "whatever --dtype says; take the model as it was before, which --dtype 4bit packs as it is loaded"
+        )
+
+
+def _quantised(config: Any) -> bool:
+    """Whether a config, or that of a part of the model, says so."""
+    return isinstance(config, dict) and bool(config.get("quantization_config") or any(map(_quantised, config.values())))
 
 
 def _four_bits(card: ModelCard) -> Any:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from medrival.catalog import ModelCard
 from medrival.contracts import Generator
 from medrival.errors import BrokenModel, first_line
-from medrival.models.checkpoint import load_module, load_tokenizer, read, refuse_missing
+from medrival.models.checkpoint import load_tokenizer, read, refuse_left_over, refuse_missing
 from medrival.models.files import TOWER, place
 from medrival.models.generator import speaking
 from medrival.models.llava import Spliced
@@ -35,11 +35,11 @@ NAMES = {
     r"^model\.layers\.": "model.language_model.layers.",
     r"^model\.norm\.": "model.language_model.norm.",
 }
-CONSTANT = ("position_ids", "inv_freq")
-"""Ends of names under which older versions of transformers stored what follows from the config."""
 EXPECTED = {"mm_projector_type": "mlp2x_gelu", "mm_use_im_start_end": False, "mm_use_im_patch_token": False}
 ABSENT = {"mm_projector_type": "linear", "mm_use_im_start_end": False, "mm_use_im_patch_token": False}
 """What LLaVA's own code takes for a key that a config does not have."""
+READING = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
+"""What a file of CLIP holds beside its image tower."""
 LANGUAGES = {"llava_mistral": "mistral", "llava_qwen2": "qwen2", "llava_llama": "llama"}
 """The language models of LLaVA's own layout, by its `model_type`."""
 FEATURES: Mapping[str, Literal["default", "full"]] = {"patch": "default", "cls_patch": "full"}
@@ -77,7 +77,7 @@ def huatuogpt_vision(card: ModelCard, folder: Path, device: str, dtype: str) -> 
 
 def _converted(card: ModelCard, folder: Path, device: str, dtype: str, layouts: Collection[str], template: str) -> Generator:
     """A checkpoint of LLaVA's own layout whose image tower is one of OpenAI's CLIP."""
-    from transformers import AutoConfig, CLIPVisionModel, LlavaForConditionalGeneration
+    from transformers import AutoConfig, LlavaForConditionalGeneration
 
     own = _own_config(card, folder, layouts)
     stored = _stored(card, folder)
@@ -90,10 +90,10 @@ def _converted(card: ModelCard, folder: Path, device: str, dtype: str, layouts: 
     module, report = read(card, LlavaForConditionalGeneration, folder, device, dtype, config=config, key_mapping=NAMES)
     lacking = {*report["missing_keys"], *report["mismatched_keys"]}
     if beside:
-        module.model.vision_tower = load_module(card, CLIPVisionModel, beside, device, dtype)
+        module.model.vision_tower = _tower(card, beside, device, dtype)
         lacking = {name for name in lacking if not str(name).startswith("model.vision_tower.")}
     refuse_missing(card, folder, module, lacking)
-    _refuse_left_over(card, folder, report["unexpected_keys"])
+    refuse_left_over(card, folder, report["unexpected_keys"])
     return speaking(card, module, _processor(config, tokenizer, template))
 
 
@@ -164,6 +164,16 @@ def _seeing(tower: Path) -> dict[str, list[int]]:
     return {name: shape for name, shape in shapes(weight_files(tower)).items() if name.startswith("vision_model.")}
 
 
+def _tower(card: ModelCard, folder: Path, device: str, dtype: str) -> Any:
+    """The image tower of a directory that may hold CLIP's text tower too."""
+    from transformers import CLIPVisionModel
+
+    module, report = read(card, CLIPVisionModel, folder, device, dtype)
+    refuse_missing(card, folder, module, [*report["missing_keys"], *report["mismatched_keys"]])
+    refuse_left_over(card, folder, [name for name in report["unexpected_keys"] if not name.startswith(READING)])
+    return module
+
+
 def _tokenizer(card: ModelCard, folder: Path, config: Any) -> Any:
     tokenizer = load_tokenizer(card, folder, config)
     tokenizer.pad_token = tokenizer.eos_token  # as their own code has it; the unknown token may stand for images here
@@ -193,8 +203,3 @@ def _processor(config: Any, tokenizer: Any, template: str) -> Spliced:
     places = (side // patch) ** 2 + (config.vision_feature_select_strategy == "full")
     squares = LlavaImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_pad=True)
     return Spliced(tokenizer, squares, template, config.image_token_index, places)
-
-
-def _refuse_left_over(card: ModelCard, folder: Path, names: Collection[str]) -> None:
-    if strange := sorted(name for name in names if not name.endswith(CONSTANT)):
-        raise BrokenModel(f"{card.name}: {folder} has {len(strange)} weights that no layer takes (the first: {strange[0]})")

@@ -1,5 +1,6 @@
 """Reading weights: no code is run, nothing is loaded that cannot fit, and the figures are right."""
 
+import json
 import os
 import pickle
 from contextlib import nullcontext
@@ -7,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
+from medrival.catalog import imported
 from medrival.errors import BrokenModel, OutOfMemory
 from medrival.models import placement
 from medrival.models.checkpoint import linear_layers, load_module
+from tests.models import miniature_dual_encoders
 from tests.models.miniature_generators import FAMILIES, save
 
 
@@ -38,6 +41,17 @@ def folder(tmp_path):
 
 def load(card, folder, dtype="float32"):
     return load_module(card, AutoModelForImageTextToText, folder, "cpu", dtype)
+
+
+def stored_more(folder, **extra):
+    """Further weights beside a checkpoint's own, in its one file."""
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), **extra}, file, metadata={"format": "pt"})
+
+
+def configured(folder, **settings):
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
 
 
 def pickled(folder, extra=()):
@@ -170,3 +184,46 @@ def test_layers_in_four_bits_are_linear_layers_and_projections_that_are_never_ca
 
     module = torch.nn.ModuleDict({"a": FourBits(2, 2), "b": torch.nn.MultiheadAttention(2, 1), "c": torch.nn.Linear(2, 2)})
     assert linear_layers(module) == ["a", "c"]
+
+
+@pytest.mark.parametrize("family", ["CLIP", "SigLIP", "SigLIP 2", "BLIP", "BLIP-2"])
+def test_a_dual_encoders_weight_that_no_layer_takes_is_refused_and_constants_are_not(card, tmp_path, family):
+    """Adapters that a training left unmerged are such weights."""
+    adapter, write = miniature_dual_encoders.FAMILIES[family]
+    write(tmp_path)
+    stored_more(tmp_path, **{"vision_model.embeddings.position_ids": torch.arange(17)[None]})
+    assert imported(adapter)(card, tmp_path, "cpu", "float32")
+    layer = "vision_model.encoder.layers.0.self_attn.q_proj.lora_A.default.weight"
+    stored_more(tmp_path, **{layer: torch.ones(2, 32)})
+    with pytest.raises(BrokenModel, match=rf"miniature: .* has 1 weights that no layer takes \(the first: {layer}\)"):
+        imported(adapter)(card, tmp_path, "cpu", "float32")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_generators_weight_that_no_layer_takes_is_refused_and_constants_are_not(card, tmp_path, family):
+    save(FAMILIES[family], tmp_path)
+    stored_more(tmp_path, **{"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)})
+    assert load(card, tmp_path)
+    stored_more(tmp_path, **{"model.layers.0.self_attn.q_proj.lora_A.default.weight": torch.ones(2, 32)})
+    with pytest.raises(BrokenModel, match=r"miniature: .* has 1 weights that no layer takes \(the first: .*lora_A"):
+        load(card, tmp_path)
+
+
+def test_an_adapter_beside_whole_weights_is_refused_as_it_may_be_merged_into_them(card, folder):
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(BrokenModel, match=r"has both whole weights and an adapter_config.json; where .* merged"):
+        load(card, folder)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "4bit"])
+@pytest.mark.parametrize("part", ["the model", "its language model"])
+def test_weights_that_were_stored_quantised_are_refused_whatever_the_precision(card, folder, dtype, part):
+    settings = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+    configured(folder, **(settings if part == "the model" else {"text_config": settings}))
+    with pytest.raises(BrokenModel, match=r"are stored quantised \(quantization_config in config.json\)"):
+        load(card, folder, dtype)
+
+
+def test_a_config_that_leaves_quantisation_open_is_none(card, folder):
+    configured(folder, quantization_config=None)
+    assert load(card, folder)

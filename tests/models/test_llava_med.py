@@ -220,6 +220,13 @@ def test_an_image_tower_of_its_own_is_found_beside_the_checkpoint_or_in_assets(n
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
+def test_a_weight_of_the_image_tower_that_no_layer_takes_is_refused(divided, load):
+    file = divided[1] / "model.safetensors"
+    save_file({**load_file(file), "vision_model.adapter.weight": torch.zeros(2, 2)}, file, metadata={"format": "pt"})
+    with pytest.raises(BrokenModel, match=r"1 weights that no layer takes \(the first: adapter.weight\)"):
+        load(divided[0])
+
+
 def test_one_changed_byte_of_the_image_tower_is_another_model_and_the_lock_refuses_it(rows, divided):
     folder, tower = divided
     card = replace(rows.models["llava-med-7b"], name="llava-med", weights=str(folder))
