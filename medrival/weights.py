@@ -17,7 +17,7 @@ from urllib.parse import quote
 from medrival import fingerprints
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingAsset, first_line
-from medrival.models.files import TEXTS, Part, inner, kinds, parts
+from medrival.models.files import TEXTS, Part, inner, kinds, needed, parts
 
 MARKS = ("config.json", "open_clip_config.json", "adapter_config.json", "pytorch_model.bin", "*.pth")
 """A directory with one of these is a model's; the last two are layouts of authors that wrote no configuration."""
@@ -222,9 +222,24 @@ def _cached(card: ModelCard, only: tuple[str, ...]) -> Path | None:
     read = partial(snapshot_download, local_files_only=True, allow_patterns=known, ignore_patterns=others)
     with suppress(FileNotFoundError):  # not in the cache, or not all of it
         folder = Path(read(place(card.weights), revision=card.revision or None))
-        if fingerprints.files_of(folder, only) if only else _complete(card, folder):
+        if (only or _complete(card, folder)) and _all_texts(card, folder, only):
             return folder
     return None
+
+
+def _all_texts(card: ModelCard, folder: Path, only: tuple[str, ...]) -> bool:
+    """Whether configuration, tokenizer and chat template are there, as far as the hub has them.
+
+    A program that reads file by file leaves some out. The hub's client looks itself where it has a list of the commit's files
+    ("trees" in its cache); else each group of files that are needed counts, of which it may have noted that the hub has none.
+    """
+    cache, commit, names = folder.parents[1], folder.name, [path.name for path in folder.iterdir()]
+    if not only and (cache / "trees" / f"{commit}.json").is_file():
+        return True
+    return all(
+        _like(names, *group) or all((cache / ".no_exist" / commit / name).is_file() for name in group)
+        for group in needed(card.adapter, only)
+    )
 
 
 def _complete(card: ModelCard, folder: Path) -> bool:

@@ -30,6 +30,17 @@ KINDS: Mapping[str, Sequence[str]] = {
 """The weight files of a repository that adapters read, by globs of adapters, of which the first that fits counts: of the kinds,
 the first that is there. What can carry code comes after what cannot."""
 
+_PROCESSOR = (VOCABULARIES, ("tokenizer_config.json",), ("processor_config.json", "preprocessor_config.json"))
+_ASKED = (*_PROCESSOR, ("chat_template.jinja", "chat_template.json"))
+
+NEEDED: Mapping[str, Sequence[Sequence[str]]] = {
+    "medrival.models.blip:*": _PROCESSOR,
+    "medrival.models.dual_encoder:*": _PROCESSOR,
+    "medrival.models.generator:*": _ASKED,
+    "medrival.models.llava:*": _ASKED,
+}
+"""What a model's repository has besides weights, by globs of adapters: of each group of globs one, if not known otherwise."""
+
 FOLDERS: Mapping[str, str] = {"medrival.models.llava_med:*": "vit/*"}
 """Folders inside a repository that adapters read too, by globs of adapters."""
 
@@ -55,6 +66,13 @@ class Part:
 def kinds(adapter: str) -> Sequence[str]:
     """Globs of the weight files that an adapter reads: those of the first kind that is there."""
     return next(globs for pattern, globs in KINDS.items() if fnmatchcase(adapter, pattern))
+
+
+def needed(adapter: str, only: tuple[str, ...] = ()) -> Sequence[Sequence[str]]:
+    """Groups of globs of which one each must be there, so that what an adapter reads, or `only` some of it, is not made up."""
+    if only:
+        return [VOCABULARIES if only == TEXTS else only]
+    return next((groups for pattern, groups in NEEDED.items() if fnmatchcase(adapter, pattern)), ())
 
 
 def inner(adapter: str) -> Sequence[str]:

@@ -11,7 +11,8 @@ import pytest
 from medrival import fingerprints
 from medrival.catalog import load
 from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset
-from medrival.models.files import KINDS, PARTS, parts
+from medrival.models import pocket
+from medrival.models.files import KINDS, NEEDED, PARTS, TEXTS, parts
 from medrival.weights import files_read, locate, place, resolved
 
 
@@ -137,7 +138,7 @@ def test_another_revision_than_the_row_names_is_refused_where_it_is_known(clip, 
 
 def test_what_is_said_of_adapters_is_said_of_some_that_are_there(rows):
     adapters = {row.adapter for row in rows.models.values()}
-    assert [pattern for pattern in (*KINDS, *PARTS) if not any(fnmatchcase(one, pattern) for one in adapters)] == []
+    assert [pattern for pattern in (*KINDS, *NEEDED, *PARTS) if not any(fnmatchcase(one, pattern) for one in adapters)] == []
 
 
 def test_a_directory_inside_the_models_own_is_part_of_it_and_one_outside_is_not(tmp_path):
@@ -170,6 +171,90 @@ def test_what_the_hubs_client_notes_for_itself_changes_no_fingerprint_and_tells_
     assert (found.sha256, found.bytes) == (plain.sha256, plain.bytes)
     assert found.bytes == sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file() and path.suffix != ".md")
     assert (plain.revision, found.revision) == ("", "c" * 40)
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path, offline):
+    """What fills the hub client's cache of someone/NAME with a pocket model, as a program that reads file by file does."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+    def fill(name, lacking=()):
+        locate.cache_clear()
+        folder = tmp_path / f"models--someone--{name}"
+        snapshot = copytree(Path(pocket.__path__[0]) / name, folder / "snapshots" / ("c" * 40))
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text("c" * 40)
+        for path in [path for pattern in lacking for path in snapshot.glob(pattern)]:
+            path.unlink()
+        return snapshot
+
+    return fill
+
+
+def cached(rows, name, **changed):
+    return replace(rows.models[f"pocket-{name}"], name="mine", weights=f"someone/{name}", **changed)
+
+
+@pytest.mark.parametrize("name", ["clip", "llava"])
+def test_a_cache_that_has_all_that_is_read_is_taken(rows, cache, name):
+    snapshot = cache(name)
+    assert locate(cached(rows, name), None) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [
+        *[("clip", one) for one in ("model.safetensors", "tokenizer.json", "tokenizer_config.json", "processor_config.json")],
+        ("llava", "tokenizer*"),
+        ("llava", "chat_template.jinja"),
+    ],
+)
+def test_a_cache_without_something_that_is_read_is_not_taken_for_the_model(rows, cache, name, lacking):
+    cache(name, [lacking])
+    with pytest.raises(MissingAsset, match=rf"mine: someone/{name} is not on this machine .*fetch --models mine"):
+        locate(cached(rows, name), None)
+
+
+def test_a_chat_template_that_the_hub_has_not_is_not_missed(rows, cache):
+    """As the hub's client notes it where a program asks for a file in vain."""
+    snapshot = cache("llava", ["chat_template.jinja"])
+    noted = snapshot.parents[1] / ".no_exist" / snapshot.name
+    noted.mkdir(parents=True)
+    (noted / "chat_template.json").touch()
+    with pytest.raises(MissingAsset):
+        locate(cached(rows, "llava"), None)
+    locate.cache_clear()
+    (noted / "chat_template.jinja").touch()
+    assert locate(cached(rows, "llava"), None) == snapshot
+
+
+def test_where_the_hubs_client_has_the_list_of_files_it_knows_what_is_lacking(rows, cache):
+    snapshot = cache("llava", ["chat_template.jinja"])
+    listed = snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
+    listed.parent.mkdir()
+    files = {path.name: {"size": path.stat().st_size, "blob_id": "0" * 40} for path in snapshot.iterdir()}
+    listed.write_text(json.dumps({"format_version": 1, "files": files}))
+    assert locate(cached(rows, "llava"), None) == snapshot
+    (snapshot / "tokenizer.json").unlink()
+    locate.cache_clear()
+    with pytest.raises(MissingAsset, match="mine"):
+        locate(cached(rows, "llava"), None)
+
+
+def test_an_adapter_that_makes_its_own_processor_needs_none(rows, cache):
+    snapshot = cache("clip", ["tokenizer*", "processor_config.json"])
+    assert locate(cached(rows, "clip", adapter="theirs:load"), None) == snapshot
+
+
+def test_of_a_tokenizers_repository_the_cache_needs_its_vocabulary(rows, cache):
+    snapshot = cache("clip")
+    card = cached(rows, "clip")
+    assert locate(card, None, ("config.json",)) == locate(card, None, TEXTS) == snapshot
+    (snapshot / "tokenizer.json").unlink()
+    locate.cache_clear()
+    assert locate(card, None, ("config.json",)) == snapshot
+    with pytest.raises(MissingAsset):
+        locate(card, None, TEXTS)
 
 
 def test_one_changed_byte_changes_the_fingerprint(rows, tmp_path):
