@@ -1,14 +1,17 @@
 """Candidates of every kind that a directory can be, entered and loaded as a run does it."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from medrival import catalog
 from medrival.candidate import Claims, entered
@@ -17,8 +20,8 @@ from medrival.errors import BrokenModel
 from medrival.weights import locate, settled
 from tests.models.miniature_dual_encoders import FAMILIES as DUAL_ENCODERS
 from tests.models.miniature_dual_encoders import TEXTS, mixed_images
+from tests.models.miniature_generators import CHATML, QWEN_PLACE, pictures, save
 from tests.models.miniature_generators import FAMILIES as GENERATORS
-from tests.models.miniature_generators import save
 from tests.models.test_generator_battery import library, questions
 from tests.models.test_llava_med import native, published  # noqa: F401 - fixtures
 
@@ -72,6 +75,73 @@ def test_an_adapter_of_a_generator_answers_as_peft_does(rows, qwen, tuned, tmp_p
         rows = replace(rows, models={**rows.models, "qwen": row})
     assets = None if named == "directory" else qwen.parents[2]
     check(lambda _: candidate(rows, tuned, assets), peft_library(qwen, tuned), questions())
+
+
+def spoken(tuned: Path, qwen: Path, folder: Path) -> tuple[Path, Any]:
+    """A copy of an adapter, and the processor that is to be saved beside it: the base model's."""
+    return shutil.copytree(tuned, folder), AutoProcessor.from_pretrained(qwen)
+
+
+def told(folder: Path, change: Callable[[dict], dict], file: str = "tokenizer_config.json") -> None:
+    (folder / file).write_text(json.dumps(change(json.loads((folder / file).read_text()))))
+
+
+OWN_TEMPLATE = CHATML.replace("PLACE", QWEN_PLACE).replace("{% for m in messages %}", "{% for m in messages %}Doctor: ", 1)
+
+
+@pytest.mark.parametrize("saved", ["with its processor", "with its tokenizer", "as older versions saved it"])
+def test_an_adapter_with_a_chat_template_of_its_own_is_asked_in_it(rows, qwen, tuned, tmp_path, saved):
+    folder, processor = spoken(tuned, qwen, tmp_path / "tuned")
+    processor.chat_template = processor.tokenizer.chat_template = OWN_TEMPLATE
+    (processor if saved == "with its processor" else processor.tokenizer).save_pretrained(folder)
+    if saved == "as older versions saved it":
+        (folder / "chat_template.jinja").unlink()
+        told(folder, lambda settings: {**settings, "chat_template": [{"name": "default", "template": OWN_TEMPLATE}]})
+    whole = shutil.copytree(qwen, tmp_path / "whole")
+    processor.save_pretrained(whole)
+    own = replace(library(whole, "qwen2.5-vl"), load=peft_library(qwen, tuned).load)
+    check_answers_are_the_librarys(lambda _: candidate(rows, folder), own, questions())
+    (plain, dressed) = (candidate(rows, one).teach([[pictures(1)[0]]], ["What?"], ["yes"]) for one in (tuned, folder))
+    added = processor.tokenizer("Doctor: ")["input_ids"]
+    assert dressed["input_ids"][0, : len(added)].tolist() == added
+    assert dressed["input_ids"].shape[1] == plain["input_ids"].shape[1] + len(added)
+
+
+def test_an_adapter_with_a_tokenizer_but_no_template_keeps_that_of_its_base(rows, qwen, tuned, tmp_path):
+    base = shutil.copytree(qwen, tmp_path / "base")
+    template = (base / "chat_template.jinja").read_text()
+    (base / "chat_template.jinja").unlink()
+    told(base, lambda settings: {**settings, "chat_template": template})
+    folder, processor = spoken(based_on(tuned, tmp_path / "plain", str(base)), qwen, tmp_path / "tuned")
+    processor.tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    assert candidate(rows, folder).asked_by == "chat template"
+    check_answers_are_the_librarys(lambda _: candidate(rows, folder), peft_library(qwen, tuned), questions())
+
+
+def test_an_adapter_sees_images_as_the_processor_beside_it_shows_them(rows, qwen, tuned, tmp_path):
+    folder, processor = spoken(tuned, qwen, tmp_path / "tuned")
+    processor.image_processor.size = {"shortest_edge": 64, "longest_edge": 128}
+    processor.save_pretrained(folder)
+    (plain, dressed) = (candidate(rows, one).teach([[pictures(1)[0]]], ["What?"], ["yes"]) for one in (tuned, folder))
+    assert len(dressed["pixel_values"]) < len(plain["pixel_values"])
+
+
+def test_an_adapter_whose_tokenizer_has_more_tokens_than_its_base_is_refused(rows, qwen, tuned, tmp_path):
+    folder, processor = spoken(tuned, qwen, tmp_path / "tuned")
+    processor.tokenizer.add_tokens(["<finding>"])
+    processor.tokenizer.save_pretrained(folder)
+    with pytest.raises(BrokenModel, match=r"tuned: its tokenizer has 1 tokens that .* does not know, such as '<finding>'"):
+        candidate(rows, folder)
+
+
+def test_what_is_wrong_with_the_base_is_said_of_its_own_directory(rows, qwen, tuned, tmp_path):
+    base = shutil.copytree(qwen, tmp_path / "base")
+    (base / "model.safetensors").write_bytes(b"cut short")
+    folder, processor = spoken(based_on(tuned, tmp_path / "plain", str(base)), qwen, tmp_path / "tuned")
+    processor.save_pretrained(folder)
+    with pytest.raises(BrokenModel, match=re.escape(str(base))):
+        candidate(rows, folder)
 
 
 def test_a_merged_generator_answers_as_the_adapter_that_went_into_it(rows, qwen, tuned, tmp_path):
