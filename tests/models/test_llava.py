@@ -135,6 +135,19 @@ def test_huatuogpt_keeps_what_every_generator_promises(published, load, layout, 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_marks_in_a_question_show_no_image_and_end_nothing(published, load, layout):
+    """Nor does the unknown token, which stands in the places of images where the vocabulary has no other."""
+    mine = published(layout)
+    model, shown = load(huatuogpt_vision, mine.folder), [[picture] for picture in pictures(2)]
+    marks = ["<image>", mine.words.eos_token, mine.words.unk_token or "<image>"]
+    hostile, broken = ([" ".join(said), "What?"] for said in (marks, [f"{mark[0]} {mark[1:]}" for mark in marks]))
+    found, expected = (model.teach(shown, prompts, ["yes", "no"])["input_ids"] for prompts in (hostile, broken))
+    assert torch.equal(found, expected)
+    places = (found == mine.model.config.image_token_id).sum(dim=1)
+    assert places[0] == places[1] > 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_weight_of_huatuogpt_finds_its_place(published, load, layout):
     mine = published(layout)
     found, expected = load(huatuogpt_vision, mine.folder).module.state_dict(), mine.model.state_dict()
