@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +107,42 @@ def choose_device(wish: str, leases: Path) -> str:
     raise MissingDevice(f"--device {wish}: this machine has no such device")
 
 
+def gpus_beside(device: str) -> list[int]:
+    """The other GPUs that a model may be spread over: those that no other worker holds, which are this process's from now on.
+
+    Where the user named the device there are no leases, and beside other workers there is no other GPU.
+    """
+    if not device.startswith("cuda"):
+        return []
+    import torch
+
+    others = [index for index in range(torch.cuda.device_count()) if index != (torch.device(device).index or 0)]
+    if _held:
+        leases = Path(next(iter(_held.values())).lock_file).parent
+        return [index for index in others if _lease(index, leases)]
+    return others if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) == 1 else []
+
+
 def _leased_gpu(count: int, leases: Path) -> str:
     """A GPU that is this process's until it ends, however it ends."""
     for index in range(count):
-        lease = FileLock(leases / f"gpu-{index}.lock")
-        try:
-            lease.acquire(timeout=0)
-        except Timeout:
-            continue
-        _held.append(lease)
-        return f"cuda:{index}"
+        if _lease(index, leases):
+            return f"cuda:{index}"
     raise MissingDevice(f"all GPUs of this machine ({count}) are in use by other workers; run with -n {count}, or --device cpu")
 
 
-_held: list[BaseFileLock] = []
-"""Leases of this process; a lock that nobody refers to is let go."""
+def _lease(index: int, leases: Path) -> bool:
+    """Whether a GPU is this process's, from before or from now on."""
+    if index not in _held:
+        lease = FileLock(leases / f"gpu-{index}.lock")
+        with suppress(Timeout):
+            lease.acquire(timeout=0)
+            _held[index] = lease
+    return index in _held
+
+
+_held: dict[int, BaseFileLock] = {}
+"""Leases of this process, by GPU; a lock that nobody refers to is let go."""
 
 
 def choose_dtype(wish: str, device: str) -> str:

@@ -14,8 +14,10 @@ import torch
 from safetensors import safe_open
 
 from medrival.catalog import ModelCard
-from medrival.errors import OutOfMemory
+from medrival.errors import BrokenModel, OutOfMemory
+from medrival.fingerprints import files_of
 from medrival.memory import NF4_BITS
+from medrival.workers import gpus_beside
 
 Shapes = Mapping[str, Sequence[int]]
 """Shapes of weights, by their names."""
@@ -30,14 +32,14 @@ TOGETHER = 0.9
 def placed(card: ModelCard, folder: Path, device: str, dtype: str) -> dict[str, Any]:
     """What transformers must be told about where the weights go: nothing where the device holds them.
 
-    Where one GPU is not enough, accelerate spreads them over all that are visible, and over nothing else.
+    Where one GPU is not enough, accelerate spreads them over all that no other worker holds, and over nothing else.
 
     Raises:
         OutOfMemory: the weights alone are larger than what is free.
     """
     stored = shapes(weight_files(folder))
     refuse_too_large(card, stored, device, dtype, divides=True)
-    rooms = free(device)
+    rooms = _rooms(device, size(stored, dtype))
     if not rooms or size(stored, dtype) <= next(iter(rooms.values())):
         return {}
     # In order: layers go to the first first, and accelerate expects the first layers on the GPU of the lowest index.
@@ -53,14 +55,17 @@ def refuse_too_large(card: ModelCard, stored: Shapes, device: str, dtype: str, *
     Raises:
         OutOfMemory: with the figures.
     """
-    room, needed = list(free(device).values()), size(stored, dtype)
+    needed = size(stored, dtype)
+    room = list((_rooms(device, needed) if divides else free(device)).values())
     if not room or needed <= (max(room[0], TOGETHER * sum(room)) if len(room) > 1 and divides else room[0]):
         return
     together = f", and {_gb(sum(room))} on all {len(room)} GPUs" if len(room) > 1 and divides else ""
     sizes = {kind: size(stored, kind) for kind in (("4bit", "bfloat16") if divides else ("bfloat16",))}
     smaller = ", ".join(f"{_gb(one)} with --dtype {kind}" for kind, one in sizes.items() if one < needed)
+    taken = torch.cuda.device_count() - len(room) if device.startswith("cuda") and divides else 0
+    others = f"; {taken} more GPUs are other workers', run with -n 1 to use them" if taken > 0 else ""
     raise OutOfMemory(
-        f"{card.name}: its weights take {_gb(needed)} in {dtype}, and {_gb(room[0])} are free on {device}{together}; "
+        f"{card.name}: its weights take {_gb(needed)} in {dtype}, and {_gb(room[0])} are free on {device}{together}{others}; "
         + (f"they take {smaller}" if smaller else "it needs a larger device")
     )
 
@@ -111,7 +116,11 @@ def shapes(files: Iterable[Path]) -> dict[str, list[int]]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, as transformers chooses them: safetensors first, one file before shards."""
+    """The files that hold the weights, as transformers chooses them: safetensors first, one file before shards.
+
+    Raises:
+        BrokenModel: an index names a file that is missing, or that is not among those that a model's fingerprint is made of.
+    """
     for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"):
         found = folder / name
         if found.is_file():
@@ -120,20 +129,34 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def free(device: str) -> dict[int | str, float]:
-    """Bytes free on a device and then on every other visible GPU, by its index; empty where that cannot be known."""
+    """Bytes free on a device, by the index of a GPU or "cpu"; empty where that cannot be known."""
     if device.startswith("cuda"):
-        first = torch.device(device).index or 0
-        others = (index for index in range(torch.cuda.device_count()) if index != first)
-        return {index: float(torch.cuda.mem_get_info(index)[0]) for index in (first, *others)}
+        return _free_on([torch.device(device).index or 0])
     if device != "cpu" or not (told := Path("/proc/meminfo")).is_file():  # Linux alone tells
         return {}
     lines = dict(line.split(":") for line in told.read_text().splitlines())
     return {"cpu": 1024.0 * int(lines["MemAvailable"].split()[0])}
 
 
+def _rooms(device: str, needed: float) -> dict[int | str, float]:
+    """The same and, where it is not enough, of the GPUs beside it, which are this worker's from then on."""
+    rooms = free(device)
+    if not rooms or needed <= next(iter(rooms.values())):
+        return rooms
+    return rooms | _free_on(gpus_beside(device))
+
+
+def _free_on(gpus: Iterable[int]) -> dict[int | str, float]:
+    return {index: float(torch.cuda.mem_get_info(index)[0]) for index in gpus}
+
+
 def _shards(index: Path) -> list[Path]:
-    names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    return [index.parent / name for name in sorted(set(names))]
+    names, hashed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values(), set(files_of(index.parent))
+    files = {index.parent / name: name for name in sorted(set(names))}
+    for file, name in files.items():
+        if file not in hashed:
+            raise BrokenModel(f"{index} names {name}, which is none of the files that are read with it; fetch the model again")
+    return list(files)
 
 
 def _taken(name: str, shape: Sequence[int], dtype: str) -> float:

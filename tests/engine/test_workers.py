@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock, Timeout
 
+from medrival import workers
 from medrival.errors import MissingDevice
-from medrival.workers import _leased_gpu, choose_device, choose_dtype
+from medrival.workers import _leased_gpu, choose_device, choose_dtype, gpus_beside
 
 
 def threads(**given: str) -> list[str]:
@@ -50,7 +52,17 @@ def test_a_device_that_is_not_there_is_named(wish, tmp_path):
         choose_device(wish, tmp_path)
 
 
-def test_no_two_processes_hold_one_gpu_and_a_dead_one_lets_go(tmp_path):
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretends so many GPUs, in a process that holds none yet."""
+    import torch
+
+    monkeypatch.setattr(workers, "_held", {})
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+    return lambda count: monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+def test_no_two_processes_hold_one_gpu_and_a_dead_one_lets_go(tmp_path, gpus):
     code = (
         "from pathlib import Path; from medrival.workers import _leased_gpu\n"
         f"print(_leased_gpu(2, Path({str(tmp_path)!r})), flush=True); input()"
@@ -64,6 +76,29 @@ def test_no_two_processes_hold_one_gpu_and_a_dead_one_lets_go(tmp_path):
         holder.kill()
         holder.wait()
     assert _leased_gpu(2, tmp_path) == "cuda:0"
+
+
+def test_the_gpus_beside_ones_own_are_those_that_no_other_worker_holds_and_are_then_held(tmp_path, gpus):
+    gpus(4)
+    other = FileLock(tmp_path / "gpu-0.lock")
+    other.acquire(timeout=0)
+    assert _leased_gpu(4, tmp_path) == "cuda:1"
+    late = FileLock(tmp_path / "gpu-2.lock")
+    late.acquire(timeout=0)
+    late.release()
+    assert gpus_beside("cuda:1") == [2, 3]
+    with pytest.raises(Timeout):
+        late.acquire(timeout=0)
+    other.release()
+    assert gpus_beside("cuda:1") == [0, 2, 3], "what has become free in between, and what was taken before"
+
+
+def test_beside_a_device_that_the_user_named_are_all_others_but_not_among_several_workers(gpus, monkeypatch):
+    gpus(3)
+    assert gpus_beside("cuda:1") == [0, 2]
+    assert gpus_beside("cpu") == []
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+    assert gpus_beside("cuda:1") == []
 
 
 @pytest.mark.parametrize(

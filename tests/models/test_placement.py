@@ -1,13 +1,18 @@
-"""Every adapter of dual encoders asks for room before it reads weights; how much is tested with each adapter."""
+"""Every adapter of dual encoders asks for room before it reads weights, and reads none but those of its directory."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+from filelock import FileLock
 
+from medrival import workers
 from medrival.catalog import imported
-from medrival.errors import OutOfMemory
+from medrival.errors import BrokenModel, OutOfMemory
 from medrival.models import placement
+from medrival.weights import locate
 from tests.models.miniature_dual_encoders import FAMILIES
 
 
@@ -36,6 +41,67 @@ def test_a_model_that_one_library_loads_onto_one_device_is_told_of_no_other_gpu_
         placement.refuse_too_large(card, {"layer.weight": [4000, 1000, 1000]}, "cuda", "bfloat16")
 
 
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """Holds the second of four pretended GPUs of 3 GB; what other workers hold is asked for by their numbers."""
+    monkeypatch.setattr(workers, "_held", {})
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (3 * 10**9, 4 * 10**9))
+
+    def held(*others):
+        locks = [FileLock(tmp_path / f"gpu-{index}.lock") for index in (0, *others)]
+        for lock in locks:
+            lock.acquire(timeout=0)
+        assert workers._leased_gpu(4, tmp_path) == "cuda:1"
+        return locks
+
+    return held
+
+
+@pytest.fixture
+def eight_gigabytes(monkeypatch):
+    monkeypatch.setattr(placement, "shapes", lambda _: {"layer.weight": [2000, 1000 * 1000]})
+
+
+@pytest.mark.usefixtures("eight_gigabytes")
+def test_a_model_is_spread_over_the_gpus_that_no_other_worker_holds(rows, tmp_path, worker):
+    card, others = rows.models["pocket-llava"], worker(3)
+    with pytest.raises(OutOfMemory) as told:
+        placement.placed(card, tmp_path, "cuda:1", "float32")
+    assert (
+        "3.0 GB are free on cuda:1, and 6.0 GB on all 2 GPUs; 2 more GPUs are other workers', run with -n 1 to use them"
+        in str(told.value)
+    )
+    others[0].release()
+    assert placement.placed(card, tmp_path, "cuda:1", "float32") == {
+        "device_map": "auto",
+        "max_memory": dict.fromkeys((0, 1, 2), 3 * 10**9),
+    }
+
+
+@pytest.mark.usefixtures("eight_gigabytes")
+def test_a_model_that_one_gpu_holds_takes_no_other_from_other_workers(rows, tmp_path, worker):
+    worker()
+    assert placement.placed(rows.models["pocket-llava"], tmp_path, "cuda:1", "4bit") == {}
+    assert list(workers._held) == [1]
+
+
 def test_weights_of_a_training_checkpoint_are_counted(tmp_path):
     torch.save({"epoch": 3, "state_dict": {"layer.weight": torch.zeros(2, 3)}}, tmp_path / "open_clip_pytorch_model.bin")
     assert placement.shapes([tmp_path / "open_clip_pytorch_model.bin"]) == {"layer.weight": [2, 3]}
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "/model.safetensors", ".model.safetensors", "gone.safetensors"])
+def test_an_index_that_names_a_file_outside_of_what_is_hashed_is_refused(rows, tmp_path, name):
+    folder, clip = tmp_path / "clip", rows.models["pocket-clip"]
+    shutil.copytree(locate(clip, None), folder)
+    file, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    weights = placement.shapes([file])
+    index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, "1.safetensors")}))
+    file.rename(folder / "1.safetensors")
+    assert imported(clip.adapter)(clip, folder, "cpu", "float32")
+    index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, name)}))
+    if name.startswith("."):
+        (folder / "1.safetensors").rename(folder / name)
+    with pytest.raises(BrokenModel, match=rf"index.json names {name}, which is none of the files that are read"):
+        imported(clip.adapter)(clip, folder, "cpu", "float32")
