@@ -65,7 +65,7 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
                 f"{card.name}: {folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor shards"
             )
         _refuse_adapter_beside(card, folder)
-        _refuse_quantised(card, folder)
+        _refuse_by_config(card, folder)
         place = placed(card, folder, device, dtype)
         if dtype == "4bit":
             place = {"device_map": {"": device}} | place | {"quantization_config": _four_bits(card)}
@@ -225,9 +225,14 @@ def _refuse_adapter_beside(card: ModelCard, folder: Path) -> None:
         )
 
 
-def _refuse_quantised(card: ModelCard, folder: Path) -> None:
-    """Such weights would stay in their few bits whatever the precision that is asked for and reported."""
-    if _quantised(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
+def _refuse_by_config(card: ModelCard, folder: Path) -> None:
+    """Weights other than those of the usual files, and such as would stay in few bits whatever precision is reported."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if named := config.get("transformers_weights"):
+        raise BrokenModel(
+            f"{card.name}: config.json in {folder} names {named} (transformers_weights); rename it model.safetensors"
+        )
+    if _quantised(config):
         raise BrokenModel(
             f"{card.name}: the weights in {folder} are stored quantised (quantization_config in config.json) and would stay so "
             "whatever --dtype says; take the model as it was before, which --dtype 4bit packs as it is loaded"

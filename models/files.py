@@ -152,5 +152,8 @@ def _mentions(file: Path, words: bytes) -> bool:
 
 
 def _inside(folder: Path, name: str) -> bool:
-    found = (folder / name).resolve()
-    return found.is_dir() and found.is_relative_to(folder.resolve())
+    """Whether a name is of a directory inside another, whose files are hashed: hidden ones are not."""
+    found, root = (folder / name).resolve(), folder.resolve()
+    if not found.is_dir() or not found.is_relative_to(root):
+        return False
+    return not any(part.startswith(".") for part in found.relative_to(root).parts)

@@ -141,16 +141,16 @@ def test_what_is_said_of_adapters_is_said_of_some_that_are_there(rows):
     assert [pattern for pattern in (*KINDS, *NEEDED, *PARTS) if not any(fnmatchcase(one, pattern) for one in adapters)] == []
 
 
-def test_a_directory_inside_the_models_own_is_part_of_it_and_one_outside_is_not(tmp_path):
+def test_a_directory_inside_the_models_own_is_part_of_it_and_one_that_is_hidden_or_outside_is_not(tmp_path):
     folder = tmp_path / "model"
-    for inside in (folder / "vit", tmp_path / "other"):
+    for inside in (folder / "vit", folder / ".vit", tmp_path / "other"):
         inside.mkdir(parents=True)
     adapter = "medrival.models.llava_med:llava_med"
     told = {}
-    for name in ("./vit", "../other", "org/name"):
+    for name in ("./vit", ".vit", "../other", "org/name"):
         (folder / "config.json").write_text(json.dumps({"mm_vision_tower": name}))
         told[name] = [part.name for part in parts(adapter, folder)]
-    assert told == {"./vit": [], "../other": ["../other"], "org/name": ["org/name"]}
+    assert told == {"./vit": [], ".vit": [".vit"], "../other": ["../other"], "org/name": ["org/name"]}
 
 
 def test_no_catalog_row_can_trust_itself(tmp_path):

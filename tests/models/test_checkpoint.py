@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -222,6 +223,14 @@ def test_weights_that_were_stored_quantised_are_refused_whatever_the_precision(c
     configured(folder, **(settings if part == "the model" else {"text_config": settings}))
     with pytest.raises(BrokenModel, match=r"are stored quantised \(quantization_config in config.json\)"):
         load(card, folder, dtype)
+
+
+def test_a_config_that_names_weights_of_its_own_is_refused(card, folder):
+    """Transformers would read that file instead of the usual ones, by which room and hash are told."""
+    shutil.copy(folder / "model.safetensors", folder / ".other.safetensors")
+    configured(folder, transformers_weights=".other.safetensors")
+    with pytest.raises(BrokenModel, match=r"names .other.safetensors \(transformers_weights\)"):
+        load(card, folder)
 
 
 def test_a_config_that_leaves_quantisation_open_is_none(card, folder):

@@ -247,6 +247,16 @@ def test_an_image_tower_in_the_checkpoint_leaves_one_beside_it_out_of_account(ro
     assert resolved(card, tmp_path).beside == {}
 
 
+def test_an_image_tower_in_a_hidden_folder_is_none_as_it_would_not_be_hashed(divided, load):
+    folder, tower = divided
+    shutil.move(tower, folder / ".vit")
+    (folder / "config.json").write_text(
+        json.dumps(json.loads((folder / "config.json").read_text()) | {"mm_vision_tower": ".vit"})
+    )
+    with pytest.raises(MissingAsset, match=r"llava-med names .vit as its image tower: .* there is no directory"):
+        load(folder)
+
+
 def test_without_an_image_tower_it_is_said_what_is_missing_and_where_it_belongs(copied, load, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     write(copied, {name: value for name, value in read(copied).items() if "vision_tower" not in name})
@@ -272,7 +282,7 @@ def test_weights_that_are_cut_short_or_gone_are_one_message(copied, load):
     with pytest.raises(BrokenModel, match=r"weights in .* cannot be read"):
         load(copied)
     file.unlink()
-    with pytest.raises(BrokenModel, match=r"weights in .* cannot be read"):
+    with pytest.raises(BrokenModel, match=r"index.json names model-00001-of-00002.safetensors, which is none of the files"):
         load(copied)
 
 
