@@ -84,7 +84,7 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
         raise BrokenModel(_pickled(card, files, error)) from error
     except SafetensorError as error:
         raise BrokenModel(f"{card.name}: weights in {folder} are cut short or damaged ({error}); fetch them again") from error
-    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         if "out of memory" in str(error).lower():
             raise
         if "trust_remote_code" in str(error):
@@ -152,9 +152,8 @@ def load_processor(card: ModelCard, folder: Path) -> Any:
     from transformers import AutoProcessor
 
     processor = _of_words(card, folder, "processor", AutoProcessor, trust_remote_code=card.trusted)
-    for part in ("tokenizer", "image_processor"):
-        if getattr(processor, part, None) is None:
-            raise BrokenModel(f"{card.name}: {folder} has no usable processor: it has no {part.replace('_', ' ')}")
+    if getattr(processor, "tokenizer", None) is None:
+        raise BrokenModel(f"{card.name}: {folder} has no usable processor: it has no tokenizer")
     refuse_unusable(card, folder, processor.tokenizer)
     return processor
 
