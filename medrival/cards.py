@@ -93,7 +93,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class TaskCard:
-    """A row of the task axis; `options` are the keys that only its loader understands.
+    """A row of the task axis; `options` are the keys that only its loader understands, one called "options" among them.
 
     Attributes:
         data: "module:function" that loads it; or `folder:PLACE`, `table:PLACE/FILE`, `hub:ORG/NAME` for what needs no Python.
@@ -116,7 +116,7 @@ class TaskCard:
     source: str = ""
     published: str = ""
     folder: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=NO_KEY)
 
     @property
     def loader(self) -> str:

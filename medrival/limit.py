@@ -21,14 +21,14 @@ def limited(task: Task, most: int) -> Task:
 
 
 def part(samples: Sequence[Sample], most: int) -> tuple[Sample, ...]:
-    """At most `most` samples in the proportions of all: of the classes, or of the forms of question.
+    """At most `most` samples in the proportions of all: of the classes, or of the forms of question, whatever their options.
 
     Each class is there at least once where `most` allows it. Within a stratum the order is that of a hash of the id:
     independent of the data's order. A smaller part is contained in a larger one.
     """
-    strata: dict[tuple[str, ...], list[Sample]] = defaultdict(list)
+    strata: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in sorted(samples, key=lambda s: hashlib.sha256(s.id.encode()).digest()):
-        strata[(sample.form, sample.truth) if sample.form == "label" else (sample.form, *sample.options)].append(sample)
+        strata[(sample.form, sample.truth if sample.form == "label" else "")].append(sample)
     ranked = sorted(
         (0.0 if rank == 0 and stratum[0] == "label" else (rank + 0.5) / len(members), stratum, sample.id)
         for stratum, members in strata.items()

@@ -84,7 +84,7 @@ def _values(card: type[Any], row: Any, where: str) -> dict[str, Any]:
     hints = get_type_hints(card)
     values = {key: _checked(f"{where}: {key}", hints[key], row[key]) for key in row if key in known}
     others = {key: value for key, value in row.items() if key not in known}
-    if others and "options" not in known:
+    if others and "options" not in {f.name for f in fields(card)}:
         raise BrokenCatalog(f"{where} has an unknown key {sorted(others)[0]!r}; it may have {', '.join(sorted(known))}")
     return values | ({"options": others} if others else {})
 

@@ -180,3 +180,9 @@ def test_either_of_a_pair_may_name_the_other(tmp_path):
     assert catalog.partners(rows.models["mine"], rows.models["pocket-clip"])
     assert catalog.partners(rows.models["pocket-clip"], rows.models["mine"])
     assert not catalog.partners(rows.models["mine"], rows.models["pocket-llava"])
+
+
+def test_a_tasks_options_are_a_key_of_its_loader_like_any_other(tmp_path):
+    row = '[tasks.mine]\nkind = "vqa"\nmodality = "x"\ndata = "table:q.csv"\noptions = ["A", "B"]\nanswer = "said"\n'
+    card = catalog.load([written(tmp_path, row)]).tasks["mine"]
+    assert card.options == {"options": ["A", "B"], "answer": "said"}
