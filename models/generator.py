@@ -5,35 +5,23 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 
 from medrival.catalog import ModelCard
 from medrival.contracts import Generator, Images
 from medrival.errors import BrokenData, BrokenModel
 from medrival.models.checkpoint import linear_layers, load_module, load_processor
+from medrival.models.conversation import PROBE, Conversation, as_words, asked_by, conversation
 
 IMAGE_TOWER = r"(^|\.)(vision|visual|image|vit)(_?(tower|model|encoder))?(\.|$)"
 PROJECTOR = r"(^|\.)(\w*merger\w*|\w*projector|\w*connector|\w*mm_projection\w*)(\.|$)"
 """How the families of transformers name their parts: a projector may lie inside the image tower, as Qwen-VL's merger."""
 
 Tokens = tuple[int, ...]
-Conversation = Callable[[str, int, str | None], str]
-"""Prompt, number of images, answer -> the text that a model reads; None: the answer is still to come."""
-
 THINKS, ANSWERS = "<think>", "</think>"
-PROBE = "xyzzy"
-"""A word that stands in no template."""
-TODAY = date(2024, 7, 26)
-"""The day for templates that ask for today's, by which a case would be another one tomorrow: the day that Llama 3.2's own
-template takes where it cannot ask."""
-CALENDAR = "aAbBdHIjmMpSyY"
-"""The codes of `strftime` in which templates ask."""
 
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
@@ -67,14 +55,14 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
     # A checkpoint's own sampling, beams or repetition penalty would make decoding unequal in a pair.
     module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
 
-    said = _conversation(card, processor)
-    closing, tokens_of, as_words = _closing_token(said, tokenizer, end), _reply_tokens(said, tokenizer), _as_words(processor)
+    said, words = conversation(card, processor), as_words(processor)
+    closing, tokens_of = _closing_token(said, tokenizer, end), _reply_tokens(said, tokenizer)
     begun = THINKS if said(PROBE, 0, None).rstrip().endswith(THINKS) else ""  # by the template
     if (card.thinking or begun) and not _says(tokenizer, ANSWERS):
         raise BrokenModel(f"{card.name}: its tokenizer leaves {ANSWERS} out of texts: thoughts could not be told from answers")
 
     def ask(images: Images, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        texts = [said(as_words(prompt), len(shown), None) for shown, prompt in zip(images, prompts, strict=True)]
+        texts = [said(words(prompt), len(shown), None) for shown, prompt in zip(images, prompts, strict=True)]
         # Some templates write the start token themselves; it must not be there twice.
         started = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
         batch = processor(
@@ -102,11 +90,11 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
 
     def teach(images: Images, prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)
-        return _followed_by(inputs, [(*tokens_of(as_words(text)), closing) for text in answers], tokenizer.pad_token_id)
+        return _followed_by(inputs, [(*tokens_of(words(text)), closing) for text in answers], tokenizer.pad_token_id)
 
     @torch.inference_mode()
     def loglikelihood(images: Images, prompts: Sequence[str], replies: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
-        wanted = [[tokens_of(as_words(reply)) for reply in candidates] for candidates in replies]
+        wanted = [[tokens_of(words(reply)) for reply in candidates] for candidates in replies]
         rows = [(i, head) for i, candidates in enumerate(wanted) for head in _heads(candidates)]
         found: list[dict[Tokens, float]] = [{} for _ in images]
         for start in range(0, len(rows), len(images)):  # no more at a time than the caller thought would fit
@@ -122,86 +110,11 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
     return Generator(
         module=module,
         lora=_lora_layers(card, module),
-        asked_by=_asked_by(processor),
+        asked_by=asked_by(processor),
         answer=answer,
         teach=teach,
         loglikelihood=None if card.thinking or begun else loglikelihood,  # replies follow a thought that is not there yet
     )
-
-
-def _template(processor: Any) -> str | None:
-    template: str | None = processor.chat_template or getattr(processor.tokenizer, "chat_template", None)
-    return template
-
-
-def _asked_by(processor: Any) -> str:
-    template = _template(processor)
-    if not template:
-        return "plain prompt"
-    return f"chat template, dated {TODAY}" if "strftime_now" in template else "chat template"
-
-
-def _dated(template: str) -> str:
-    """The template with a calendar of its own, that knows one day, in place of the library's.
-
-    The line break behind it is no part of a prompt: the library trims it.
-    """
-    written = "".join(f"|replace('%{code}', '{TODAY:%{code}}')" for code in CALENDAR)
-    return f"{{%- macro strftime_now(format) -%}}{{{{ format{written} }}}}{{%- endmacro %}}\n{template}"
-
-
-def _as_words(processor: Any) -> Callable[[str], str]:
-    """What a data set says as nothing but words: a space breaks every mark that tokenizer or processor takes for more.
-
-    A question about "<image>" shows none, and one about "</s>" ends there no more.
-    """
-    words = processor.tokenizer
-    special = {str(token) for token in words.added_tokens_decoder.values() if token.special}
-    own = {mark for name, mark in vars(processor).items() if name.endswith("_token") and isinstance(mark, str)}
-    marks = sorted(mark for mark in {*words.all_special_tokens, *special, *own} if len(mark) > 1)
-    if not marks:
-        return str
-    begins = re.compile(f"(?={'|'.join(map(re.escape, marks))})(.)", re.DOTALL)
-    return lambda text: begins.sub(r"\1 ", text)
-
-
-def _conversation(card: ModelCard, processor: Any) -> Conversation:
-    """A prompt as the model expects it: in its chat template or, where it has none, behind the places of its images.
-
-    Some templates place images; others were made for words alone and are given the images' places in the words. Without a
-    template a space stands before the answer, as between any two words.
-    """
-    template, place = _template(processor), getattr(processor, "image_token", "<image>")
-    if template and "strftime_now" in template:
-        template = _dated(template)
-
-    def plain(prompt: str, images: int, answer: str | None) -> str:
-        return f"{place}\n" * images + prompt + ("" if answer is None else f" {answer}")
-
-    def rendered(turns: Sequence[tuple[str, Any]], more: bool) -> str:
-        conversation = [{"role": role, "content": content} for role, content in turns]
-        text: str = processor.apply_chat_template(
-            conversation, chat_template=template, add_generation_prompt=more, tokenize=False
-        )
-        return text
-
-    def listed(prompt: str, images: int, answer: str | None) -> str:
-        asked = [*[{"type": "image"}] * images, {"type": "text", "text": prompt}]
-        turns = [("user", asked)] if answer is None else [("user", asked), ("assistant", [{"type": "text", "text": answer}])]
-        return rendered(turns, answer is None)
-
-    def worded(prompt: str, images: int, answer: str | None) -> str:
-        asked = plain(prompt, images, None)
-        turns = [("user", asked)] if answer is None else [("user", asked), ("assistant", answer)]
-        return rendered(turns, answer is None)
-
-    if not template:
-        return plain
-    for said in (listed, worded):
-        with suppress(TypeError, TemplateError):
-            if said(PROBE, 2, None).count(place) == 2:
-                return said
-    raise BrokenModel(f"{card.name}: its chat template places no images; it needs an adapter of its own")
 
 
 def _reply_tokens(said: Conversation, tokenizer: Any) -> Callable[[str], Tokens]:
