@@ -72,8 +72,8 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
     status: Status = "passed" if low > -margin.width else "failed" if high < -margin.width else "inconclusive"
     answered = [i for i, prediction in enumerate(other.predictions) if not prediction.error]
     if status == "passed" and len(answered) < len(other.predictions):
-        both = ([[side[0][i] for i in answered]] for side in sides)
-        fair = compare(case.task.kind, metric, *both, outcome.classes, validation=tuning, level=margin.level)
+        ours, theirs = ([[predictions[i] for i in answered]] for predictions in (outcome.predictions, other.predictions))
+        fair = compare(case.task.kind, metric, ours, theirs, outcome.classes, validation=tuning, level=margin.level)
         worst = None if fair.low is None or fair.high is None else min(sign * fair.low, sign * fair.high)
         if worst is None or worst <= -margin.width:
             return Finding("inconclusive", _unfair(reading(metric, estimate), other, len(answered), fair), None, -margin.width)
