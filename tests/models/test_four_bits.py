@@ -13,6 +13,7 @@ from medrival.checks.promises import trained_adapters
 from medrival.errors import BrokenModel
 from medrival.models import generator, placement
 from tests.models import miniature_dual_encoders, miniature_generators
+from tests.models.dual_encoder_libraries import LIBRARIES
 from tests.models.miniature_dual_encoders import TEXTS, mixed_images
 from tests.models.test_generator_battery import library, questions
 
@@ -125,8 +126,8 @@ def test_a_generator_keeps_its_promises(load, saved, check):
 
 @pytest.mark.parametrize("check", DUAL_ENCODER_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("family", ["CLIP", "SigLIP"])
-def test_a_dual_encoder_keeps_its_promises(load, family, check):
-    check(lambda _: load(family), mixed_images(), TEXTS)
+def test_a_dual_encoder_keeps_its_promises(load, saved, family, check):
+    check(lambda _: load(family), LIBRARIES[family](saved(family)), mixed_images(), TEXTS)
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen2.5-vl"])
