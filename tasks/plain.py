@@ -20,9 +20,9 @@ from medrival.tasks.splitting import NAMES
 from medrival.tasks.tables import Record
 
 COLUMNS = ("id", "image", "label", "question", "answer", "options", "patient", "split")
-"""What a row may say the column of; by default the column has the same name."""
+"""What a row may say the column of, or "" for none; by default the column has the same name, where there is one."""
 GROUPS = ("site", "sex", "age")
-"""Columns that become subgroups, where the row names them."""
+"""Columns that become subgroups, likewise."""
 
 
 @dataset("patient")
@@ -78,29 +78,51 @@ def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record,
     Args:
         image: the image in a record's column.
     """
-    column = {name: str(card.options.get(name, name)) for name in (*COLUMNS, *GROUPS)}
+    column = _columns(card)
+    named = {column[key] for key in column if key in card.options and column[key]} | set(_option_columns(card))
+    first: Record | None = None
+    seen: set[str] = set()
+
+    def told(record: Record, key: str) -> bool:
+        return column[key] in named or (column[key] != "" and column[key] in record.values)
+
     for number, record in enumerate(records):
+        first = first or record
+        seen.update(record.values)
         yield Example(
-            id=record.text(column["id"]) if "id" in card.options else f"{number:06d}",
+            id=record.text(column["id"]) if told(record, "id") else f"{number:06d}",
             images=(image(record, column["image"]),),
-            split=_split(card, record, column["split"]),
-            group=record.text(column["patient"]) if "patient" in card.options else "",
-            attributes={name: _subgroup(record, name, column[name]) for name in GROUPS if name in card.options},
+            split=record.text(column["split"], default="") if told(record, "split") else "",
+            group=record.text(column["patient"]) if told(record, "patient") else "",
+            attributes={name: _subgroup(record, name, column[name]) for name in GROUPS if told(record, name)},
             where=record.where,
             **(_question(card, record, column) if card.kind == "vqa" else {"truth": _label(record, column["label"])}),
         )
+    if first and (missing := sorted(named - seen)):
+        first.get(missing[0])  # refuses it
 
 
-def _split(card: TaskCard, record: Record, column: str) -> str:
-    given = "split" in card.options and column != "made"
-    return record.text(column if given else "split", default="") if given or "split" in record.values else ""
+def _columns(card: TaskCard) -> dict[str, str]:
+    """The column of each thing that a table may say, but for options."""
+    said = {key: card.options.get(key, key) for key in (*COLUMNS, *GROUPS) if key != "options"}
+    if wrong := [key for key in said if not isinstance(said[key], str)]:
+        raise BrokenCatalog(f"task {card.name!r}: {wrong[0]} is {said[wrong[0]]!r}; it must be the name of a column")
+    return {**said, "split": "" if said["split"] == "made" else said["split"]}
+
+
+def _option_columns(card: TaskCard) -> list[str]:
+    """The columns of options that the row names."""
+    said = card.options.get("options", [])
+    columns = [said] if isinstance(said, str) and said else said or []
+    if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
+        raise BrokenCatalog(f"task {card.name!r}: options is {said!r}; it must name a column, or several in a list")
+    return columns
 
 
 def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[str, Any]:
-    answer, options = record.text(column["answer"]), _options(card, record, column["options"])
+    answer, options = record.text(column["answer"]), _options(card, record)
     if len(options) == 1 or len(options) > len(ascii_uppercase):
-        named = card.options.get("options", column["options"])
-        first = named[0] if isinstance(named, list) else named
+        first = next(iter(_option_columns(card)), "options")
         raise BrokenData(f'{record.where}: column "{first}" has {len(options)} options; a choice needs 2 to 26')
     form, options, truth = formed(answer, options)
     return {"question": record.text(column["question"]), "truth": truth, "form": form, "options": options}
@@ -120,13 +142,12 @@ def formed(answer: str, options: tuple[str, ...] = ()) -> tuple[Form, tuple[str,
     return "open", (), answer
 
 
-def _options(card: TaskCard, record: Record, column: str) -> tuple[str, ...]:
-    """The options in a column that lists them, or in several columns, of which the last may be empty."""
-    columns = card.options.get("options")
-    if isinstance(columns, list):
-        said = tuple(record.text(str(one), default="") for one in columns)
-        return tuple(one for one in said if one)
-    return record.texts(column) if columns or column in record.values else ()
+def _options(card: TaskCard, record: Record) -> tuple[str, ...]:
+    """The options in a column that lists them, or in several columns; none where nothing stands there."""
+    said = card.options.get("options", "options")
+    if isinstance(said, list):
+        return record.texts_of(said)
+    return record.texts(said, default=()) if said else ()
 
 
 def _label(record: Record, column: str) -> str:
@@ -140,9 +161,11 @@ def _subgroup(record: Record, name: str, column: str) -> str:
 
 
 def age(record: Record, column: str) -> str:
-    """A column's age in years as a subgroup, or "unknown" where nothing stands there."""
+    """A column's age in years as a subgroup, or "unknown" where nothing stands there; "90+" is as 90."""
     said = record.text(column, default="unknown")
-    return said if said == "unknown" else age_band(record.number(column))
+    if said == "unknown":
+        return said
+    return age_band(float(said[:-1]) if re.fullmatch(r"\d{1,3}\+", said) else record.number(column))
 
 
 def age_band(years: float) -> str:

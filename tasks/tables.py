@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 from pathlib import Path
+from reprlib import Repr
 from string import ascii_uppercase
 from typing import Any
 
@@ -87,17 +89,40 @@ class Record:
             raise self.wrong(column, f"one of {', '.join(map(str, meanings))}")
         return meanings[int(number)]
 
-    def texts(self, column: str) -> tuple[str, ...]:
-        """A column's list of texts; a table of texts gives its values.
+    def texts(self, column: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A column's list of texts, or its table of texts by the letters A, B, C ..., in their order; the last may be empty.
+
+        Args:
+            default: what an empty or missing cell means; None where it must not be empty.
 
         Raises:
             BrokenData: naming file, row and column.
         """
-        value = self._filled(column, None)
-        found = list(value.values()) if isinstance(value, dict) else value
-        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        value = self._filled(column, default)
+        if value is default:
+            return value
+        if isinstance(value, dict):
+            if set(value) != set(ascii_uppercase[: len(value)]):
+                raise self.wrong(column, "a text for each of the letters A, B, C, ..., or a list of texts")
+            value = [value[letter] for letter in sorted(value)]
+        if not isinstance(value, list) or not all(one is None or isinstance(one, str) for one in value):
             raise self.wrong(column, "a list of texts")
-        return tuple(" ".join(one.split()) for one in found)
+        texts = _without_end(["" if one is None else " ".join(one.split()) for one in value])
+        if "" in texts:
+            raise self.wrong(column, "a list of texts of which only the last may be empty")
+        return texts
+
+    def texts_of(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """The texts of several columns, of which the last may be empty.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        texts = _without_end([self.text(column, default="") for column in columns])
+        if "" in texts:
+            column = columns[texts.index("")]
+            raise BrokenData(f'{self.where}: column "{column}" is empty; of {", ".join(columns)} only the last may be')
+        return texts
 
     def option(self, column: str, options: Sequence[str]) -> str:
         """The option whose letter stands in a column.
@@ -130,7 +155,7 @@ class Record:
 
     def wrong(self, column: str, expected: str) -> BrokenData:
         """The error for a value that is not what it should be."""
-        return BrokenData(f'{self.where}: column "{column}" is {self.values[column]!r}; expected {expected}')
+        return BrokenData(f'{self.where}: column "{column}" is {_Short().repr(self.values[column])}; expected {expected}')
 
     def _filled(self, column: str, default: Any) -> Any:
         value = self.values.get(column) if default is not None else self.get(column)
@@ -140,6 +165,22 @@ class Record:
         if default is None:
             raise BrokenData(f'{self.where}: column "{column}" is empty')
         return default
+
+
+def _without_end(texts: Sequence[str]) -> tuple[str, ...]:
+    """Texts without the empty ones at their end. One before that stays: without it, what follows would get another letter."""
+    return tuple(texts[: max((place for place, text in enumerate(texts, start=1) if text), default=0)])
+
+
+class _Short(Repr):
+    """A value in a message: the beginning of what is long, and no bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 80
+
+    def repr_bytes(self, value: bytes, _: int) -> str:
+        return f"{len(value):,} bytes"
 
 
 def rows(path: Place, shown: str) -> Iterator[Record]:
@@ -159,23 +200,38 @@ def rows(path: Place, shown: str) -> Iterator[Record]:
             if not isinstance(values, dict):
                 raise BrokenData(f"{shown}: {place}: expected an object, found {type(values).__name__}")
             yield Record(f"{shown}: {place}", values)
+    except UnicodeDecodeError as error:
+        raise BrokenData(f"{shown}: not a readable table: it is not UTF-8 ({error}); save it as UTF-8") from error
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise BrokenData(f"{shown}: not a readable table: {error}") from error
 
 
 Numbered = Iterable[tuple[str, Any]]
+SIGNS = {";": "semicolons", "\t": "tabs", ",": "commas"}
+"""What programs separate the cells of a line by."""
 
 
 def _separated(delimiter: str) -> Callable[[Place], Numbered]:
     def read(path: Place) -> Numbered:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = csv.DictReader(stream, delimiter=delimiter, strict=True)
+            _check_headings(lines.fieldnames or (), delimiter)
             for values in lines:
                 if None in values or None in values.values():
                     raise ValueError(f"line {lines.line_num} has not as many cells as the first line")
                 yield f"line {lines.line_num}", values
 
     return read
+
+
+def _check_headings(names: Sequence[str], delimiter: str) -> None:
+    if twice := sorted(name for name, times in Counter(names).items() if name and times > 1):
+        raise ValueError(f"line 1 has the column {twice[0]!r} twice")
+    if len(names) == 1 and (others := [sign for sign in SIGNS if sign in names[0] and sign != delimiter]):
+        raise ValueError(
+            f"line 1 is one column, {names[0]!r}: its cells are separated by {SIGNS[others[0]]}; "
+            "separate them by commas, or by tabs in a file called .tsv"
+        )
 
 
 def _json(path: Place) -> Numbered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from medrival.contracts import Form, Sample
 from medrival.limit import part
@@ -35,7 +36,7 @@ def test_which_choices_are_taken_does_not_hang_on_the_words_of_their_options():
 
 def test_a_smaller_part_is_contained_in_a_larger_one_in_the_order_of_all():
     parts = [[sample.id for sample in part(asked(), most)] for most in (10, 60, 300, 500)]
-    assert all(set(small) < set(large) for small, large in zip(parts, parts[1:], strict=False))
+    assert all(set(small) < set(large) for small, large in pairwise(parts))
     assert parts[-1] == [sample.id for sample in asked()]
 
 

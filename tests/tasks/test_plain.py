@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image as PILImage
 
+from medrival import catalog
 from medrival.catalog import TaskCard
 from medrival.errors import BrokenCatalog, BrokenData, MissingAsset
 from medrival.tasks import plain
@@ -144,6 +145,84 @@ def test_a_table_of_questions_knows_their_forms(labels, tmp_path):
     assert task.test[0].group == task.test[1].group != task.test[2].group
 
 
+def questions(answer, **columns):
+    return [{"image": f"images/{i}.png", "question": f"Which of {i}?", "answer": answer, **columns} for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ({"A": "right", "B": "left"}, ("right", "left")),
+        ({"B": "left", "A": "right"}, ("right", "left")),
+        ({"A": "right", "B": "left", "C": None}, ("right", "left")),
+        (["right", "left", ""], ("right", "left")),
+    ],
+)
+def test_a_table_of_options_is_read_by_its_letters(labels, tmp_path, options, shown):
+    task = plain.table(labels(questions("B", options=options), "q.json", "vqa"), None, tmp_path)
+    assert {(sample.options, sample.truth, sample.reply) for sample in every(task)} == {(shown, "left", "B")}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"A": "x", "C": "y"}, "expected a text for each of the letters A, B, C"),
+        ({"A": "x", "B": None, "C": "y"}, "of which only the last may be empty"),
+        (["x", "", "y"], "of which only the last may be empty"),
+        ({"1": "x", "2": "y"}, "expected a text for each of the letters A, B, C"),
+        ([1, 2], "expected a list of texts"),
+    ],
+)
+def test_options_that_would_get_another_letter_are_refused(labels, tmp_path, options, says):
+    with pytest.raises(BrokenData, match=rf'q\.json: row 0: column "options" is .*{says}'):
+        plain.table(labels(questions("C", options=options), "q.json", "vqa"), None, tmp_path)
+
+
+def test_an_empty_column_before_the_last_option_is_refused_by_its_name(labels, tmp_path):
+    table = questions("C", A="x", B="", C="y", D="")
+    with pytest.raises(BrokenData, match=r'line 2: column "B" is empty; of A, B, C, D only the last may be'):
+        plain.table(labels(table, kind="vqa", options=["A", "B", "C", "D"]), None, tmp_path)
+
+
+@pytest.mark.parametrize("nothing", [None, [], "", {}])
+def test_a_question_beside_choices_without_options_is_no_choice(labels, tmp_path, nothing):
+    table = [*questions("B", options=["x", "y"])[:5], *questions("the lung", options=nothing)[5:]]
+    task = plain.table(labels(table, "q.json", "vqa"), None, tmp_path)
+    assert sorted((sample.form, sample.truth) for sample in every(task)) == [("choice", "y")] * 5 + [("open", "the lung")] * 5
+
+
+@pytest.mark.parametrize(("said", "options"), [('["A", "B"]', ("x", "y")), ('"choices"', ("p", "q"))])
+def test_a_catalog_file_names_the_columns_of_options(labels, tmp_path, said, options):
+    labels(questions("B", A="x", B="y", choices=["p", "q"]), "q.json", "vqa")
+    row = f'[tasks.mine]\nkind = "vqa"\nmodality = "x"\ndata = "table:table/q.json"\noptions = {said}\n'
+    (tmp_path / "my.toml").write_text(row)
+    task = plain.table(catalog.load([tmp_path / "my.toml"]).tasks["mine"], None, tmp_path)
+    assert {(sample.options, sample.truth) for sample in every(task)} == {(options, options[1])}
+
+
+def test_columns_of_the_usual_names_are_taken_unless_the_row_says_none(labels, tmp_path):
+    table = rows(
+        id=lambda i: f"x{i}", patient=lambda i: f"p{i // 2}", sex=lambda i: "fm"[i % 2], age=lambda i: "90+" if i else ""
+    )
+    task = plain.table(labels(table), None, tmp_path)
+    assert {sample.id for sample in every(task)} == {f"x{i}" for i in range(10)}
+    assert {sample.group for sample in every(task)} == {f"p{i}" for i in range(5)}
+    assert [dict(s.attributes) for s in sorted(every(task), key=lambda s: s.id)[:2]] == [
+        {"sex": "f", "age": "unknown"},
+        {"sex": "m", "age": "80-99"},
+    ]
+    task = plain.table(labels(table, id="", patient="", sex="", age=""), None, tmp_path)
+    assert {sample.id for sample in every(task)} == {f"{i:06d}" for i in range(10)}
+    assert len({sample.group for sample in every(task)}) == 10
+    assert not any(sample.attributes for sample in every(task))
+
+
+@pytest.mark.parametrize("key", ["split", "sex", "age", "site", "id", "patient"])
+def test_a_column_that_the_row_names_must_be_there(labels, tmp_path, key):
+    with pytest.raises(BrokenData, match=r'labels\.csv: line 2: column "splt" is missing; there are image, label'):
+        plain.table(labels(rows(), **{key: "splt"}), None, tmp_path)
+
+
 def test_equal_images_without_a_patient_are_one_group(labels, tmp_path):
     task = labels(rows())
     picture(tmp_path / "table" / "images" / "1.png", 0)
@@ -209,6 +288,8 @@ def test_a_sample_without_a_split_among_others_is_not_left_out_in_silence(labels
         ({"folds": {"of": 5}}, "folds is"),
         ({"prompt": "an image"}, "it must have {} where the class goes"),
         ({"lable": "dx"}, "has an unknown key 'lable'; it may have"),
+        ({"label": 3}, "label is 3; it must be the name of a column"),
+        ({"options": [1]}, r"options is \[1\]; it must name a column, or several in a list"),
     ],
 )
 def test_a_wrong_row_is_told_what_is_wrong(labels, tmp_path, options, says):

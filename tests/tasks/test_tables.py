@@ -116,6 +116,28 @@ def test_any_bytes_are_a_table_or_refused_by_the_name_of_the_file(tmp_path, suff
     assert not said or said.startswith("any: ")
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"image;label\na.png;x\n", "line 1 is one column, 'image;label': its cells are separated by semicolons"),
+        (b"image\tlabel\na.png\tx\n", "its cells are separated by tabs; separate them by commas, or by tabs in a file called"),
+        (b"image,label,label\na.png,x,y\n", "line 1 has the column 'label' twice"),
+        ("image,label\na.png,é\n".encode("latin-1"), "it is not UTF-8 .*; save it as UTF-8"),
+    ],
+)
+def test_a_table_as_spreadsheets_write_it_is_refused_with_what_to_do(tmp_path, content, says):
+    (tmp_path / "any.csv").write_bytes(content)
+    with pytest.raises(BrokenData, match=f"^any: not a readable table: .*{says}"):
+        list(rows(tmp_path / "any.csv", "any"))
+
+
+@pytest.mark.parametrize("value", ["x" * 10**6, {"bytes": b"secret" * 1000}, [b"secret"] * 1000, b"secret"])
+def test_a_message_holds_the_beginning_of_a_long_value_and_no_bytes(value):
+    said = refusal(lambda: record(dx=value).number("dx"))
+    assert len(said) < 250
+    assert "secret" not in said
+
+
 def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_read(tmp_path):
     with pytest.raises(BrokenData, match=r"any: no table of a known kind; known are \.csv, \.tsv, \.json, \.jsonl, \.parquet"):
         list(rows(tmp_path / "any.xls", "any"))
