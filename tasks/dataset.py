@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -15,7 +14,7 @@ from medrival.contracts import Form, Image, Loader, Sample, Task
 from medrival.errors import BrokenCatalog, BrokenData
 from medrival.tasks import splits
 from medrival.tasks.files import Files
-from medrival.tasks.images import ImageFile, fingerprint
+from medrival.tasks.images import ImageFile, fingerprint, read_digests
 from medrival.tasks.prompts import ask
 from medrival.tasks.splits import Manifest
 from medrival.tasks.splitting import OFFICIAL, cut
@@ -47,7 +46,7 @@ class Example:
         images: one, or several of a question about several.
         truth: the class (several joined by "|" where the form is "findings"), or the answer.
         split: as the data set calls it; "" where it has no splits.
-        group: the patient; "" where that is not known, and equal images are a group.
+        group: the patient, or what else `dataset` says of `groups`; "" where that is not known, and equal images are a group.
         listed: whether the question itself lists its options already.
         attributes: subgroups such as {"sex": "female"}, and what a row's `only` can choose by.
         where: file and row of a table, for messages.
@@ -83,7 +82,9 @@ class Source(Protocol):
 Read = Callable[[TaskCard, Any], Iterable[Example]]
 
 
-def dataset(*keys: str, source: Callable[[TaskCard, Path | None, Path], Source] = Files.of) -> Callable[[Read], Loader]:
+def dataset(
+    *keys: str, source: Callable[[TaskCard, Path | None, Path], Source] = Files.of, groups: str = "patient"
+) -> Callable[[Read], Loader]:
     """Make a loader of a function that yields a data set's examples.
 
     The row may say of any data set:
@@ -100,6 +101,7 @@ def dataset(*keys: str, source: Callable[[TaskCard, Path | None, Path], Source] 
     Args:
         keys: what else the row may say to this loader.
         source: what it reads from; its files by default.
+        groups: what the examples' `group` names, for the record: such as the article that a figure is from.
     """
 
     def made(read: Read) -> Loader:
@@ -107,14 +109,14 @@ def dataset(*keys: str, source: Callable[[TaskCard, Path | None, Path], Source] 
         def load(card: TaskCard, assets: Path | None, cache: Path) -> Task:
             _check_keys(card, keys)
             found = source(card, assets, cache)
-            return assembled(card, read(card, found), cache, found.revision)
+            return assembled(card, read(card, found), cache, found.revision, groups)
 
         return load
 
     return made
 
 
-def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision: str = "") -> Task:
+def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision: str = "", groups: str = "patient") -> Task:
     """The task that a row and its data set's examples make; a split that was made is written into the cache.
 
     Raises:
@@ -125,7 +127,7 @@ def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision
     chosen = [example for example in everything if _wanted(card, example)]
     _refuse_twice(card, chosen)
     classes = _classes(card, chosen)
-    _read_digests(chosen)
+    read_digests((image for example in chosen for image in example.images), cache)
     samples = [_sample(card, example) for example in chosen]
     shown = {example.id: example.shown for example in chosen}
     split_of, rule = cut(card, samples, {example.id: example.split for example in chosen if example.split}, shown)
@@ -134,7 +136,7 @@ def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision
     if not test:
         raise BrokenData(f"{card.name}: the test split is empty: none of {len(samples)} samples is for it")
     manifest = Manifest(card.name, rule, split_of)
-    notes = {"split": rule, "split_sha256": manifest.sha256, **_without_sample(everything)}
+    notes = {"split": rule, "split_sha256": manifest.sha256, "groups": _groups(chosen, groups), **_without_sample(everything)}
     notes |= {"revision": revision} if revision else {}
     if rule != OFFICIAL and "manifest" not in card.options:
         manifest.write(cache / "splits" / f"{card.name}-{manifest.sha256[:12]}.json")
@@ -169,6 +171,11 @@ def _without_sample(examples: Sequence[Example]) -> dict[str, Any]:
     folders = {path.parent for path in files}
     there = {path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
     return {"image_files": len(there), "image_files_without_sample": len(there - files)} if files else {}
+
+
+def _groups(examples: Sequence[Example], called: str) -> str:
+    """What splits keep together: what `group` names, and the image where it names nothing."""
+    return " or ".join(sorted({called if example.group else "image" for example in examples}, key="image".__eq__))
 
 
 def _wanted(card: TaskCard, example: Example) -> bool:
@@ -222,13 +229,6 @@ def _prompt(card: TaskCard) -> str:
     if card.kind == "diagnosis" and (not isinstance(template, str) or "{}" not in template):
         raise BrokenCatalog(f"task {card.name!r}: prompt is {template!r}; it must have {{}} where the class goes")
     return str(template)
-
-
-def _read_digests(examples: Sequence[Example]) -> None:
-    """Hashing reads every byte of the images: two at a time, as the disk and the hash take turns."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for _ in pool.map(lambda image: image.digest, (image for example in examples for image in example.images)):
-            pass
 
 
 def _sample(card: TaskCard, example: Example) -> Sample:

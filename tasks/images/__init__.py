@@ -10,6 +10,19 @@ from medrival.tasks.images.arrays import Slice, slices
 from medrival.tasks.images.cells import Cell
 from medrival.tasks.images.files import ImageFile, inside
 from medrival.tasks.images.identity import fingerprint
+from medrival.tasks.images.known import read_digests
 from medrival.tasks.images.pixels import MOST_PIXELS, Window
 
-__all__ = ["MOST_PIXELS", "Cell", "ImageFile", "Slice", "Window", "ZipMember", "fingerprint", "inside", "members", "slices"]
+__all__ = [
+    "MOST_PIXELS",
+    "Cell",
+    "ImageFile",
+    "Slice",
+    "Window",
+    "ZipMember",
+    "fingerprint",
+    "inside",
+    "members",
+    "read_digests",
+    "slices",
+]

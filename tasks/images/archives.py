@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from medrival.errors import BrokenData
-from medrival.tasks.images.encoded import MOST_BYTES, Encoded, unreadable
+from medrival.tasks.images.encoded import MOST_BYTES, OnDisk, Stamp, unreadable
 from medrival.tasks.images.files import within
 from medrival.tasks.images.pixels import Window
 
@@ -23,7 +23,7 @@ INFLATE_ALONE = -zlib.MAX_WBITS
 
 
 @dataclass(frozen=True)
-class ZipMember(Encoded):
+class ZipMember(OnDisk):
     """An image in a zip archive; in an npz file, which is one, the array KEY is the member "KEY.npy".
 
     Attributes:
@@ -50,6 +50,16 @@ class ZipMember(Encoded):
     def name(self) -> str:
         """The archive's path in the data set's folder, and the member's in the archive."""
         return f"{within(self.path, self.root)}:{self.member}"
+
+    @property
+    def home(self) -> Path:
+        """See `OnDisk`."""
+        return self.root
+
+    def stamp(self) -> Stamp | None:
+        """The archive's, with the CRC and size that it states of the member."""
+        stamp, entry = Stamp.of(self.path), members(self.path).get(self.member)
+        return stamp._replace(crc=entry.CRC, length=entry.file_size) if stamp and entry else None
 
     def content(self) -> bytes:
         """See `Encoded`.

@@ -15,12 +15,12 @@ import numpy as np
 from medrival.errors import BrokenData
 from medrival.files import write_atomically
 from medrival.tasks.images.archives import members, refuse_unread
-from medrival.tasks.images.encoded import Encoded, unreadable
+from medrival.tasks.images.encoded import OnDisk, Stamp, unreadable
 from medrival.tasks.images.pixels import Window, refuse_bombs
 
 
 @dataclass(frozen=True)
-class Slice(Encoded):
+class Slice(OnDisk):
     """One image of an npy file that does not change. Only its own values are read.
 
     Attributes:
@@ -39,6 +39,15 @@ class Slice(Encoded):
     def name(self) -> str:
         """The array's name and the image's place in it."""
         return f"{self.array}[{self.index}]"
+
+    @property
+    def home(self) -> Path:
+        """The array: a data set may have several files of one name in its folders."""
+        return self.path
+
+    def stamp(self) -> Stamp | None:
+        """See `OnDisk`."""
+        return Stamp.of(self.path)
 
     def content(self) -> bytes:
         """An npy file of this image alone (see `Encoded`)."""

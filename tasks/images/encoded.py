@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from io import BytesIO
 from math import prod
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as PILImage
@@ -76,8 +78,10 @@ class Encoded(ABC):
             content = self.content()
         except UnreadableImage as error:
             content = str(error).encode()
-        plain = hashlib.sha256(content).hexdigest()
-        return plain if self.window is None else hashlib.sha256(f"{plain} {self.window}".encode()).hexdigest()
+        return self._digest(hashlib.sha256(content).hexdigest())
+
+    def _digest(self, sha256: str) -> str:
+        return sha256 if self.window is None else hashlib.sha256(f"{sha256} {self.window}".encode()).hexdigest()
 
     def _decoded(self, content: bytes) -> PILImage.Image:
         if content.startswith(NPY):
@@ -89,6 +93,43 @@ class Encoded(ABC):
         with PILImage.open(BytesIO(content), formats=FORMATS) as image:
             refuse_bombs(*image.size)
             return _rgb(ImageOps.exif_transpose(image), self.window)
+
+
+class Stamp(NamedTuple):
+    """What a file was like when it was hashed; times in nanoseconds since 1970, the last two of a member of an archive."""
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+    crc: int = 0
+    length: int = 0
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp | None:
+        """A file's, or None where there is none."""
+        try:
+            state = path.stat()
+        except (OSError, ValueError):
+            return None
+        return cls(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+class OnDisk(Encoded):
+    """An image whose bytes are a file, or lie in one."""
+
+    @property
+    @abstractmethod
+    def home(self) -> Path:
+        """The data set's folder, or the file that has all its images: no two images in it have one name."""
+
+    @abstractmethod
+    def stamp(self) -> Stamp | None:
+        """What its file is like now; None where there is none."""
+
+    def hash_is(self, sha256: str) -> None:
+        """Spare `digest` the reading: these are its bytes' hash."""
+        vars(self)["digest"] = self._digest(sha256)
 
 
 def unreadable(name: str, why: str) -> UnreadableImage:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from errno import EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
 
 from medrival.errors import BrokenData
-from medrival.tasks.images.encoded import MOST_BYTES, Encoded, unreadable
+from medrival.tasks.images.encoded import MOST_BYTES, OnDisk, Stamp, unreadable
 from medrival.tasks.images.pixels import Window
 
 NO_FILE = (ENOENT, EISDIR, ENOTDIR, ELOOP, ENAMETOOLONG)
 
 
 @dataclass(frozen=True)
-class ImageFile(Encoded):
+class ImageFile(OnDisk):
     """An image file of a data set.
 
     Attributes:
@@ -31,6 +32,15 @@ class ImageFile(Encoded):
     def name(self) -> str:
         """Its path in the data set's folder."""
         return within(self.path, self.root)
+
+    @property
+    def home(self) -> Path:
+        """See `OnDisk`."""
+        return self.root
+
+    def stamp(self) -> Stamp | None:
+        """See `OnDisk`."""
+        return Stamp.of(self.path)
 
     def content(self) -> bytes:
         """See `Encoded`."""
@@ -64,5 +74,10 @@ def inside(root: Path, relative: str) -> Path:
     except (OSError, ValueError):  # a loop of links; a null byte
         stays = False
     if not stays:
-        raise BrokenData(f"image path {relative!r} points outside its folder {root}; only files inside it are read")
+        link = Path(os.path.normpath(path)) != Path(root) and Path(os.path.normpath(path)).is_relative_to(root)
+        raise BrokenData(
+            f"{relative!r} is a link that leads out of its folder {root}; only files inside it are read, so put a copy there"
+            if link
+            else f"image path {relative!r} points outside its folder {root}; only files inside it are read"
+        )
     return path

@@ -21,7 +21,7 @@ from medrival.tasks.plain import age
 DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 
 
-@dataset("positive")
+@dataset("positive", groups="lesion")
 def lesions(card: TaskCard, files: Files) -> Iterator[Example]:
     """An image each, by lesion. Where the row names `positive` diagnoses, they are one class and the others another.
 

@@ -8,6 +8,7 @@ Zhang et al. 2023, PMC-VQA: visual instruction tuning for medical visual questio
 A choice begins with its letter ("A: left lung"), which is cut off: the prompt writes letters of its own. The letter of the
 answer is in "Answer_label" (version 1, whose "Answer" is the text) or in "Answer" (version 2). Training questions that
 lack a cell are left out with a warning: they were generated, 150,000 of them. A test question that does is an error.
+Patients are not known; the group is the article, with which the name of a figure begins ("PMC123_Fig1_1.jpg").
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from medrival.tasks.tables import Record
 TABLES = {"train": "train_2.csv", "test": "test_2.csv"}
 
 
-@dataset("tables")
+@dataset("tables", groups="article")
 def questions(card: TaskCard, files: Files) -> Iterator[Example]:
     """PMC-VQA's questions, each of four choices, in the split of its tables.
 
@@ -58,7 +59,7 @@ def _question(name: str, split: str, row: Record, files: Files) -> Example:
     return Example(
         id=name,
         images=(files.packed(archive, f"{folder}/{row.text('Figure_path')}"),),
-        group=row.text("Figure_path"),
+        group=row.text("Figure_path").partition("_")[0],
         truth=row.option(letter, choices),
         split=split,
         question=row.text("Question"),

@@ -19,7 +19,7 @@ from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 
 
-@dataset()
+@dataset(groups="image")
 def radiographs(card: TaskCard, files: Files) -> Iterator[Example]:
     """An image each, whatever the number of its boxes.
 

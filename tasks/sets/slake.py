@@ -20,7 +20,7 @@ from medrival.tasks.files import Files
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
 
-@dataset()
+@dataset(groups="image")
 def questions(_: TaskCard, files: Files) -> Iterator[Example]:
     """SLAKE's questions in the official split.
 

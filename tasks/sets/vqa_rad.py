@@ -24,7 +24,7 @@ FILE = "VQA_RAD_Dataset_Public.json"
 ORGANS = ("HEAD", "CHEST", "ABD")
 
 
-@dataset()
+@dataset(groups="image")
 def questions(_: TaskCard, files: Files) -> Iterator[Example]:
     """VQA-RAD's questions in the official split: 451 of them are the test.
 
@@ -54,7 +54,7 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
         )
 
 
-@dataset()
+@dataset(groups="image")
 def organs(card: TaskCard, files: Files) -> Iterator[Example]:
     """Head, chest or abdomen: one example an image that has a question.
 
