@@ -10,6 +10,8 @@ Severity = Literal["broken", "warning", "note"]
 
 LEAKED_SHARE = 0.01
 """More than this share of leaked test samples is a warning."""
+UNREADABLE_SHARE = 0.5
+"""Of a split with more than this share of images that cannot be read, scores would say nothing: its data is broken."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Concern:
 
 @dataclass(frozen=True)
 class Images:
-    """The distinct images of a data set; the same bytes are the same image.
+    """The distinct images of a data set; the same bytes are the same image, unless they are none.
 
     Attributes:
         distinct: how many, by split, and "all" of them together.
@@ -128,7 +130,7 @@ class Audit:
         balance: by split, how often there is what: "class"; of questions "form", "yes or no", "letter", "open answer".
         constant: the best answer that is always the same; None where the data is broken.
         question_only: a model of the words of question and options; None where no question is closed.
-        findings: the gravest first.
+        findings: the gravest first; of equal gravity, what leaks comes first.
     """
 
     task: str

@@ -40,6 +40,6 @@ def _extent(judgements: Sequence[Judgement]) -> str:
     """Such as " (6 cases, 1 of them inconclusive)"."""
     if not judgements[0].subject:
         return ""
-    noun = "case" if judgements[0].case else "pair"
+    noun = "case" if judgements[0].case else "pair" if judgements[0].pair else "data set"
     undecided = sum(judgement.status == "inconclusive" for judgement in judgements)
     return f" ({count(len(judgements), noun)}{f', {undecided:,} inconclusive' if undecided else ''})"

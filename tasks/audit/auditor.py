@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from medrival import integrity
 from medrival.batches import Progress
 from medrival.contracts import Image, Task
-from medrival.integrity import LEAKED_SHARE, Audit, Concern, Duplicates, Images, Leakage
+from medrival.errors import UnreadableImage
+from medrival.integrity import Audit, Images
 from medrival.tasks.audit.balance import balance
 from medrival.tasks.audit.blind import constant, question_only
+from medrival.tasks.audit.contradictions import contradictions
 from medrival.tasks.audit.faults import faults
+from medrival.tasks.audit.findings import leaking, miscounted, repeated, skewed, unreadable, unshown
 from medrival.tasks.audit.looks import looks
 from medrival.tasks.audit.overlaps import duplicates, leakage, lookalikes, repeats
-from medrival.tasks.audit.splits import splits
+from medrival.tasks.audit.splits import Split, splits
 
 GRAVITY = ("broken", "warning", "note")
 
@@ -34,32 +38,32 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
     parts = splits(task)
     images: dict[str, Image] = {digest: image for part in parts.values() for digest, image in part.images.items()}
     digests, seen = list(images), looks(list(images.values()), progress, f"{task.name}: audit")
-    readable = {name: part.without({digests[row] for row in seen.unreadable}) for name, part in parts.items()}
+    lost = {digests[row] for row in seen.unreadable}
+    readable = {name: part.without(lost) for name, part in parts.items()}
+    torn = _torn(parts, lost)
+    distinct = {name: len(part.images) + len(torn[name]) for name, part in readable.items()}
+    distinct["all"] = len(images) - len(lost) + len(torn["all"])
     alike = lookalikes(readable, {digests[row]: own for row, own in zip(seen.rows.tolist(), seen.hashes, strict=True)})
-    distinct = {name: len(part.images) for name, part in parts.items()} | {"all": len(images)}
-    pictured = Images(distinct, tuple(seen.unreadable.values()), len(images) - len(seen.rows) - len(seen.unreadable))
-    counts = {name: len(part.samples) for name, part in parts.items()}
-    copies, leaks = duplicates(task.kind, readable, alike), leakage(readable, alike["test-train"])
-    found = [*faults(task), *_miscounted(counts, {} if limit else published), *_unreadable(pictured)]
-    sound = not any(concern.severity == "broken" for concern in found)
-    repeated = repeats(readable) if task.kind == "vqa" else {}
-    found += _unshown(task)
-    found += [*_leaking(leaks, repeated["test-train"]["same image"] if repeated else 0), *_duplicated(copies)]
-    return Audit(
+    faulty = [*faults(task), *unreadable(torn, distinct)]
+    sound = not any(concern.severity == "broken" for concern in faulty)
+    found = Audit(
         task=task.name,
         fingerprint=task.fingerprint,
         limit=limit,
-        counts=counts,
+        counts={name: len(part.samples) for name, part in parts.items()},
         published=dict(published),
-        images=pictured,
-        duplicates=copies,
-        leakage=leaks,
-        repeats=repeated,
+        images=Images(distinct, tuple(torn["all"]), len(images) - len(seen.rows) - len(lost)),
+        duplicates=duplicates(task.kind, readable, alike),
+        leakage=leakage(readable, alike["test-train"]),
+        repeats=repeats(readable) if task.kind == "vqa" else {},
         balance={name: balance(part.samples) for name, part in parts.items()},
         constant=constant(task) if sound else None,
         question_only=question_only(task) if sound and task.kind == "vqa" else None,
-        findings=tuple(sorted(found, key=lambda concern: GRAVITY.index(concern.severity))),
+        findings=(),
     )
+    told = [*leaking(found), *contradictions(task.kind, readable), *faulty]
+    told += [*miscounted(found), *skewed(task, found), *repeated(found), *unshown(task)]
+    return replace(found, findings=tuple(sorted(told, key=lambda concern: GRAVITY.index(concern.severity))))
 
 
 @cache
@@ -69,47 +73,17 @@ def code_digest() -> str:
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 
-def _miscounted(counts: Mapping[str, int], published: Mapping[str, int]) -> Iterator[Concern]:
-    """Where no validation split is published it was cut from the training split, and counts with it."""
-    cut = 0 if "validation" in published else counts["validation"]
-    for split, stated in published.items():
-        there = counts.get(split, 0) + (cut if split == "train" else 0)
-        if there != stated:
-            yield Concern("warning", f"{split} has {there:,} samples, not the {stated:,} that are published")
+def _torn(parts: Mapping[str, Split], lost: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Why images cannot be read, by split and of "all"; two empty files have one digest, and each its own name."""
+    torn = {name: tuple(dict.fromkeys(_reasons(part, lost))) for name, part in parts.items()}
+    return torn | {"all": tuple(dict.fromkeys(why for reasons in torn.values() for why in reasons))}
 
 
-def _unreadable(pictured: Images) -> Iterator[Concern]:
-    if pictured.unreadable:
-        what = f"{len(pictured.unreadable):,} of {pictured.distinct['all']:,} images cannot be read"
-        yield Concern("warning", f"{what}; the first: {pictured.unreadable[0]}")
-
-
-def _unshown(task: Task) -> Iterator[Concern]:
-    if without := task.notes.get("image_files_without_sample"):
-        yield Concern("note", f"{without:,} of {task.notes['image_files']:,} image files in its folders have no sample")
-
-
-def _leaking(leaks: Leakage, known: int) -> Iterator[Concern]:
-    of = f"of {leaks.test_samples:,} test samples"
-    if leaks.leaked:
-        why = f"{leaks.on_training_images:,} show a training image, {leaks.of_training_groups:,} are of a training patient"
-        severe = leaks.share > LEAKED_SHARE
-        yield Concern(
-            "warning" if severe else "note", f"{len(leaks.leaked):,} {of} ({leaks.share:.1%}) are leaked: {why} or image"
-        )
-    if known:
-        yield Concern("warning", f"{known:,} {of} stand in the training split with image, question and answer")
-    if leaks.like_training_images:
-        severe = leaks.like_training_images > LEAKED_SHARE * leaks.test_samples
-        text = f"{leaks.like_training_images:,} {of} show an image that looks like another training image (a suspicion)"
-        yield Concern("warning" if severe else "note", text)
-
-
-def _duplicated(copies: Duplicates) -> Iterator[Concern]:
-    for split in ("train", "validation", "test"):
-        if copies.exact[split]:
-            yield Concern("note", f"{copies.exact[split]:,} images of {split} are there more than once")
-    if shared := copies.exact["test-validation"]:
-        yield Concern("warning", f"{shared:,} test images are validation images, on which regimes choose")
-    if shared := copies.exact["validation-train"]:
-        yield Concern("note", f"{shared:,} validation images are training images: what is chosen on them is too hopeful")
+def _reasons(part: Split, lost: Collection[str]) -> Iterator[str]:
+    for sample in part.samples:
+        for image in sample.images:
+            if image.digest in lost:
+                try:
+                    image.open()
+                except UnreadableImage as error:
+                    yield str(error)

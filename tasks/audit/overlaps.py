@@ -50,14 +50,14 @@ def duplicates(kind: TaskKind, splits: Splits, alike: Mapping[str, Alike]) -> Du
 
 
 def leakage(splits: Splits, alike: Alike) -> Leakage:
-    """What of the test split the training split gives away.
+    """What of the test split the training split gives away; an image that cannot be read gives and takes nothing.
 
     Args:
         alike: the test images that look like a training image.
     """
     train, test = splits["train"], splits["test"]
     on_images = {sample.id for sample, digests in test if not digests.isdisjoint(train.images)}
-    of_groups = {sample.id for sample in test.samples if sample.group in train.groups}
+    of_groups = {sample.id for sample, digests in test if digests and sample.group in train.groups}
     leaked = tuple(sample.id for sample in test.samples if sample.id in on_images or sample.id in of_groups)
     return Leakage(
         test_samples=len(test.samples),

@@ -43,8 +43,8 @@ class Split:
 
     @cached_property
     def groups(self) -> frozenset[str]:
-        """The patients, where they are known."""
-        return frozenset(sample.group for sample in self.samples if sample.group)
+        """The patients, where they are known, of whom there is an image that can be read."""
+        return frozenset(sample.group for sample, digests in self if sample.group and digests)
 
     @cached_property
     def first(self) -> Mapping[str, str]:

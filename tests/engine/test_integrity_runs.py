@@ -122,6 +122,19 @@ def test_broken_data_fails_its_audit_and_is_told_in_full(study, lungs, tmp_path)
     jsonschema.validate(done.report, json.loads((ROOT / "reports" / "report.schema.json").read_text()))
 
 
+def test_images_that_cannot_be_read_fail_the_audit_and_a_gate_on_what_they_leak(study, lungs, tmp_path):
+    for picture in (tmp_path / "lungs").glob("*.png"):
+        picture.write_bytes(b"")
+    done = study(*lungs, "-k", "integrity", "--gate", str(tmp_path / "gate.toml"))
+    assert done.status == 1
+    assert audit_of(done)["status"] == "failed"
+    assert audit_of(done)["reason"].startswith("lungs: 12 of 12 images of train cannot be read; the first: image '0.png'")
+    assert len(audit_of(done)["images"]["unreadable"]) == 26
+    (gate,) = done.report["gates"]
+    assert gate["status"] == "failed"
+    assert gate["explanation"].startswith("it was not measured (failed): lungs: 12 of 12 images of train")
+
+
 def test_missing_data_skips_the_audit_with_the_reason(study):
     done = study("--tasks", "vqa-rad", "--models", "pocket-llava", "-k", "integrity")
     assert done.status == 0, done.output

@@ -6,7 +6,9 @@ from html import unescape
 
 import pytest
 
+from medrival.gates import Judgement
 from medrival.integrity import Audit, Blind, Concern, Duplicates, Images, Leakage
+from medrival.reports.gates import gate_lines
 from medrival.reports.html import write_html
 from medrival.reports.integrity import audit_lines, beside, unaudited
 from medrival.reports.record import AuditRecord
@@ -91,6 +93,11 @@ def test_the_summary_says_what_was_audited_and_why_an_audit_failed(run):
     lines = summary(replace(run, audits=(audited(findings=WARNED), failed)))
     assert lines[1] == "  1 data set audited"
     assert "  1 audit failed: mine: 2 ids are there more than once: 'a', 'b'" in lines
+
+
+def test_a_gate_on_data_sets_counts_data_sets():
+    held = [Judgement("not leaked", None, None, "passed", True, 0.0, 0.1, "nothing is leaked", task=task) for task in "ab"]
+    assert gate_lines(held, 80) == ["Gates: 1 of 1 hold", "  passed  not leaked (2 data sets)"]
 
 
 def test_a_run_of_audits_alone_does_not_speak_of_pairs(run):

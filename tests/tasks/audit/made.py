@@ -24,7 +24,7 @@ class Picture:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.name.encode() if self.pixels is None else self.pixels.tobytes()).hexdigest()
+        return hashlib.sha256(b"" if self.pixels is None else self.pixels.tobytes()).hexdigest()
 
 
 def scene(seed: int, side: int = 96) -> PILImage.Image:
@@ -37,7 +37,9 @@ def scene(seed: int, side: int = 96) -> PILImage.Image:
     return picture
 
 
-def asked(name: str, seed: int, truth: str = "yes", **given) -> Sample:
+def asked(name: str, seed: int, truth: object = None, **given) -> Sample:
+    """A question about the image of a seed; its answer is yes where the seed is even, unless it is given."""
+    truth = ("yes", "no")[seed % 2] if truth is None else truth
     told = {"question": "Is there a mass?", "form": "closed", "options": ("yes", "no"), "group": f"g{seed}"} | given
     return Sample(name, Picture(scene(seed)), truth=truth, **told)
 

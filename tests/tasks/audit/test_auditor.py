@@ -64,8 +64,9 @@ def test_any_image_of_a_question_about_several_can_leak():
 
 
 def test_questions_with_their_answers_are_found_again_whatever_their_spelling():
-    train = [asked("a", 1, question="Is there a mass?")]
-    test = [asked("known", 1, question="is there  a MASS"), asked("other answer", 1, "no"), asked("other image", 2)]
+    train = [asked("a", 1, "yes", question="Is there a mass?")]
+    known = asked("known", 1, "yes", question="is there  a MASS")
+    test = [known, asked("other answer", 1, "no"), asked("other image", 2, "yes")]
     found = audited(questions(train, test))
     assert found.repeats["test-train"] == {"same image": 1, "other image": 1}
     assert "1 of 3 test samples stand in the training split with image, question and answer" in texts(found, "warning")
@@ -133,12 +134,92 @@ def test_two_images_that_cannot_be_read_are_no_copies_of_each_other():
     assert found.images.distinct["all"] == 2
 
 
+def test_each_file_that_cannot_be_read_is_named_and_leaks_nothing_though_all_are_equally_empty():
+    def empty(name):
+        return Sample(name, Picture(None, f"{name}.png"), "the digest of an empty file", "looks sick")
+
+    train, test = [sick(f"a{i}", i, "sick") for i in range(5)], [sick(f"b{i}", 10 + i, "well") for i in range(5)]
+    task = diagnosis(train, test)
+    torn = replace(task, train=(*task.train, empty("x"), empty("y")), test=(*task.test, empty("z")))
+    found = audited(torn)
+    assert found.images.unreadable == tuple(f"image '{name}.png' cannot be read: the file is empty" for name in "xyz")
+    assert found.images.distinct == {"train": 7, "validation": 0, "test": 6, "all": 13}
+    assert any(text.startswith("3 of 13 images cannot be read; the first: image 'x.png'") for text in texts(found, "warning"))
+    assert found.leakage.leaked == ()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_split_of_which_most_images_cannot_be_read_is_broken(split):
+    task = questions([asked(f"a{i}", i) for i in range(3)], [asked(f"b{i}", 10 + i) for i in range(3)])
+    whole, *others = getattr(task, split)
+    torn = (whole, *(replace(one, image=Picture(None, f"{one.id}.png")) for one in others))
+    found = audited(replace(task, **{split: torn}))
+    assert found.broken == (
+        f"2 of 3 images of {split} cannot be read; the first: image '{torn[1].id}.png' cannot be read: the file is empty",
+    )
+    assert found.constant is None
+
+
+def test_an_image_of_two_classes_is_a_contradiction_in_one_split_and_across_two():
+    train = [sick("a", 1, "sick"), sick("b", 1, "well"), sick("c", 2, "sick"), sick("d", 3, "well")]
+    found = audited(diagnosis(train, [sick("e", 2, "well"), sick("f", 9, "sick")]))
+    says = "2 images have more than one class: 'a' (looks sick) and 'b' (looks well); 'c' (looks sick) and 'e' (looks well)"
+    assert says in texts(found, "warning")
+
+
+def test_a_question_with_two_answers_on_one_image_is_a_contradiction_and_other_options_are_another_question():
+    def where(name, truth, *options):
+        return asked(name, 1, truth, question="Where is it?", form="choice" if options else "open", options=options)
+
+    train = [where("a", "Left."), where("b", "left"), where("c", "the  lung", "the lung", "the heart")]
+    test = [where("d", "right"), where("e", "the liver", "the lung", "the liver"), asked("f", 2)]
+    told = [text for text in texts(audited(questions(train, test)), "warning") if "more than one" in text]
+    assert told == ["1 questions have more than one answer on one image: 'a' (Left.) and 'd' (right)"]
+    same = audited(questions(train, [asked("f", 2), asked("g", 2)]))
+    assert not any("more than one" in text for text in texts(same, "warning"))
+
+
+def test_an_answer_that_is_nearly_always_right_is_warned_of():
+    test = [asked(f"b{i}", i, "no" if i else "yes") for i in range(10)]
+    found = audited(questions(test=test))
+    assert "one answer to everything scores 0.900 closed_accuracy (closed: always 'no')" in texts(found, "warning")
+    fewer = audited(questions(test=[asked(f"b{i}", i, "no" if i > 1 else "yes") for i in range(10)]))
+    assert not any("one answer" in text for text in texts(fewer, "warning"))
+
+
+def test_classes_that_are_never_tested_or_never_learnt_are_named():
+    found = audited(diagnosis([sick("a", 1, "sick"), sick("b", 2, "sick")], [sick("c", 3, "well")]))
+    assert "no test sample is of class 'looks sick': no score says anything of it" in texts(found, "warning")
+    says = "no training sample is of class 'looks well', which the test has: nothing can learn it"
+    assert says in texts(found, "warning")
+    untrained = audited(diagnosis([], [sick("c", 3, "well"), sick("d", 4, "sick")]))
+    assert texts(untrained, "warning") == [], "where nothing is learnt no class is missing"
+
+
+def test_test_images_that_look_like_validation_images_are_suspected():
+    smaller = Picture(scene(2).resize((60, 60), PILImage.Resampling.LANCZOS))
+    task = questions(test=[replace(asked("t", 50), image=smaller), asked("u", 51)], validation=[asked("v", 2)])
+    says = "1 of 2 test images look like a validation image, on which regimes choose (a suspicion)"
+    assert texts(audited(task), "warning") == [says]
+
+
+def test_leakage_comes_first_of_the_warnings():
+    torn = replace(asked("torn", 5), image=Picture(None, "torn.png"), group="")
+    found = audited(questions([asked("a", 1, "yes"), torn], [asked("b", 1, "no"), asked("c", 2)]), {"test": 9})
+    starts = ("1 of 2 test samples (50.0%) are leaked", "1 questions have more", "1 samples have no patient", "1 of 3 images")
+    told = texts(found, "warning")
+    assert [text[: len(start)] for text, start in zip(told, starts, strict=False)] == [*starts]
+    assert told[len(starts)] == "test has 2 samples, not the 9 that are published"
+
+
 def test_findings_are_counted_each_and_none_is_one_too():
     def found(name, seed, truth):
         return Sample(name, Picture(scene(seed)), f"g{seed}", truth, form="findings")
 
     train = [found("a", 1, "mass|effusion"), found("b", 2, "mass"), found("c", 3, "")]
-    task = Task("made", "diagnosis", tuple(train), (), (found("d", 4, "mass"), found("e", 5, "")), "f", ("effusion", "mass"))
+    task = Task(
+        "made", "diagnosis", tuple(train), (), (found("d", 4, "mass"), found("e", 5, "effusion")), "f", ("effusion", "mass")
+    )
     audit_of = audited(task)
     assert audit_of.balance["train"] == {"class": {"mass": 2, "effusion": 1, "none": 1}}
     assert audit_of.constant.answers == "always 'mass'"
