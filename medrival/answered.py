@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medrival.contracts import Answer, Failed, Prediction, Said, Sample
+from medrival.contracts import NOT_FINITE, Answer, Failed, Prediction, Said, Sample
 from medrival.tasks.answers import spoken
 
 CUT_OFF = "its thought was cut off before it answered; `thinking` in its row, or --candidate-thinking, gives it more tokens"
@@ -20,7 +20,7 @@ def predicted(samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Pre
 def _finite(answer: Answer) -> Answer:
     """The answer, or a failure where its scores are no numbers: a model that overflows must not end the case."""
     scores = answer.scores if isinstance(answer, Said) else answer if isinstance(answer, tuple) else ()
-    return answer if np.isfinite(scores).all() else Failed("the model's scores are not finite")
+    return answer if np.isfinite(scores).all() else Failed(NOT_FINITE)
 
 
 def _concluded(answer: Answer) -> Answer:

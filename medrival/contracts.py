@@ -174,7 +174,7 @@ class Generator:
         lora: full names of the linear layers of language model and projector that LoRA adapts.
         asked_by: "chat template", with the day that it takes for today where it asks, or "plain prompt", for the record.
         answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt. A thought
-            before an answer stands between <think> and </think>.
+            before an answer stands between <think> and </think>. Failed where the network overflowed.
         teach: images, prompts and wished-for answers -> model inputs with labels on the answer's tokens only.
         loglikelihood: images, prompts and candidate replies to each -> the log-likelihood of each: the sum of the (float32)
             log-probabilities of the reply's tokens, as `teach` writes them, given image and prompt. The token that closes a
@@ -184,7 +184,7 @@ class Generator:
     module: torch.nn.Module
     lora: tuple[str, ...]
     asked_by: str
-    answer: Callable[[Images, Sequence[str], int], list[str]]
+    answer: Callable[[Images, Sequence[str], int], list[str | Failed]]
     teach: Callable[[Images, Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
     loglikelihood: Likelihoods | None = None
 
@@ -199,6 +199,9 @@ class Served:
     """
 
     answer: Callable[[Sequence[Sample], Workbench], tuple[list[Answer], Mapping[str, Any]]]
+
+
+NOT_FINITE = "the model's scores are not finite"
 
 
 @dataclass(frozen=True)

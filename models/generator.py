@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from medrival.catalog import ModelCard
-from medrival.contracts import Generator, Images
+from medrival.contracts import NOT_FINITE, Failed, Generator, Images
 from medrival.errors import BrokenData, BrokenModel
 from medrival.models.checkpoint import linear_layers, load_module, load_processor
 from medrival.models.conversation import PROBE, Conversation, as_words, asked_by, conversation
@@ -77,16 +77,23 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
         return {name: _on(value, module) for name, value in batch.items()}
 
     @torch.inference_mode()
-    def answer(images: Images, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    def answer(images: Images, prompts: Sequence[str], max_new_tokens: int) -> list[str | Failed]:
         inputs = ask(images, prompts)
         prompt = inputs["input_ids"]
-        output = module.generate(**inputs, max_new_tokens=max_new_tokens)
+        lost = torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
+
+        def watch(_: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+            lost.logical_or_(~logits.amax(dim=-1).isfinite().to(lost.device))
+            return logits
+
+        output = module.generate(**inputs, max_new_tokens=max_new_tokens, logits_processor=[watch])
         if not torch.equal(output[:, : prompt.shape[1]], prompt):
             raise BrokenModel(
                 f"{card.name}: {type(module).__name__} does not continue its prompt; it needs an adapter of its own"
             )
         tokens = output[:, prompt.shape[1] :]
-        return [begun + text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [Failed(NOT_FINITE) if gone else begun + text.strip() for text, gone in zip(texts, lost.tolist(), strict=True)]
 
     def teach(images: Images, prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)

@@ -94,7 +94,8 @@ def answers(model: Generator, samples: Sequence[Sample], bench: Workbench) -> li
 
     def work(images: list[Pictures], batch: list[Sample]) -> list[Answer]:
         said = model.answer(images, [sample.prompt for sample in batch], bench.max_new_tokens)
-        return [Said(text, scores) for text, scores in zip(said, _scores(model, images, batch), strict=True)]
+        scored = zip(said, _scores(model, images, batch), strict=True)
+        return [text if isinstance(text, Failed) else Said(text, scores) for text, scores in scored]
 
     return in_batches(samples, work, bench.batch_size, bench.progress, "answers")
 

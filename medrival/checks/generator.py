@@ -268,7 +268,10 @@ def _continued(library: Library, own: Any, question: Question, tokens: Sequence[
 
 
 def _answers(model: Generator, questions: Sequence[Question]) -> list[str]:
-    return model.answer([q.images for q in questions], [q.prompt for q in questions], TOKENS)
+    found = model.answer([q.images for q in questions], [q.prompt for q in questions], TOKENS)
+    answers = [answer for answer in found if isinstance(answer, str)]
+    promise(len(answers) == len(questions), "a question has no answer")
+    return answers
 
 
 def _likelihoods(model: Generator, questions: Sequence[Question]) -> list[tuple[float, ...]]:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
+from medrival.contracts import Failed
 from medrival.errors import BrokenModel
 from medrival.models import generator
 from medrival.weights import locate
@@ -51,6 +52,20 @@ def test_answers_of_a_batch_equal_generate_on_single_samples(pocket_llava, own):
     answers = pocket_llava.answer(pictures, PROMPTS, 12)
     assert answers == [generated_alone(own, shown, prompt, 12) for shown, prompt in zip(pictures, PROMPTS, strict=True)]
     assert any(answers)
+
+
+def test_a_network_that_overflows_answers_nothing_and_other_questions_go_on(rows):
+    adapter = generator.transformers(rows.models["pocket-llava"], locate(rows.models["pocket-llava"], None), "cpu", "float32")
+    pictures = images(4)
+    whole = adapter.answer(pictures, PROMPTS, 6)
+
+    def overflow(_, __, features):
+        features[1] *= torch.nan
+        return features
+
+    adapter.module.model.multi_modal_projector.register_forward_hook(overflow)
+    answers = adapter.answer(pictures, PROMPTS, 6)
+    assert answers == [whole[0], Failed("the model's scores are not finite"), *whole[2:]]
 
 
 def test_an_answer_holds_nothing_of_the_prompt(pocket_llava):
