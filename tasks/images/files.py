@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from errno import EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR
+from functools import lru_cache
 from pathlib import Path
 
 from medrival.errors import BrokenData
@@ -70,14 +71,17 @@ def inside(root: Path, relative: str) -> Path:
     """
     path = root / relative
     try:
-        stays = path.resolve().is_relative_to(root.resolve()) and path.resolve() != root.resolve()
+        base = _resolved(root)
+        stays = os.path.realpath(base / relative).startswith(os.path.join(base, ""))
     except (OSError, ValueError):  # a loop of links; a null byte
         stays = False
     if not stays:
-        link = Path(os.path.normpath(path)) != Path(root) and Path(os.path.normpath(path)).is_relative_to(root)
-        raise BrokenData(
-            f"{relative!r} is a link that leads out of its folder {root}; only files inside it are read, so put a copy there"
-            if link
-            else f"image path {relative!r} points outside its folder {root}; only files inside it are read"
-        )
+        how = "is a link that points" if path.is_symlink() else "points"
+        raise BrokenData(f"image path {relative!r} {how} outside its folder {root}; only files inside it are read")
     return path
+
+
+@lru_cache(maxsize=16)
+def _resolved(root: Path) -> Path:
+    """Once a data set, not once an image."""
+    return root.resolve()

@@ -201,6 +201,14 @@ def test_an_image_path_that_leaves_its_folder_is_refused(tmp_path, relative):
         inside(folder, relative)
 
 
+def test_the_folder_is_resolved_once_however_many_images_it_has(tmp_path, monkeypatch):
+    resolved = []
+    monkeypatch.setattr(Path, "resolve", lambda self, true=Path.resolve: resolved.append(self) or true(self))
+    for number in range(9):
+        inside(tmp_path, f"{number}.png")
+    assert resolved == [tmp_path]
+
+
 def test_an_image_path_inside_its_folder_is_followed(tmp_path):
     assert inside(tmp_path, "a/../b/c.png").resolve() == (tmp_path / "b" / "c.png").resolve()
 
