@@ -43,7 +43,7 @@ class Files:
             MissingAsset: they are in none of these; with what to do.
             BrokenData: they are of another revision than the row names.
         """
-        found = local(card, assets) or (snapshot(card) if on_hub(card) else None)
+        found = local(card, assets) or (snapshot(card, assets) if on_hub(card) else None)
         if found is None:
             raise missing(card, assets)
         if found.is_file():

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Image
-from medrival.errors import BrokenData, MissingAsset, first_line
+from medrival.errors import BrokenCatalog, BrokenData, MissingAsset, first_line
 from medrival.tasks.images import Cell, ImageFile, inside
-from medrival.tasks.places import advice, local, revision
+from medrival.tasks.places import local, refused, revision
 from medrival.tasks.tables import Record
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ class Repository:
         card: the task's row. Its `config` names one of several tables, its `files` say what is read, by split.
         place: the folder that mirrors it, or ORG/NAME of what the library has in its cache or gets from the hub.
         revision: the commit, or "" where that is not known.
+        assets: the folder of --assets, for messages.
     """
 
     card: TaskCard
     place: str
     revision: str = ""
+    assets: Path | None = None
 
     @classmethod
     def of(cls, card: TaskCard, assets: Path | None, _: Path) -> Repository:
@@ -49,9 +51,13 @@ class Repository:
         Raises:
             MissingAsset: the row does not say where.
             BrokenData: the mirror is of another revision than the row names.
+            BrokenCatalog: there is no mirror, and the row names no data set of the hub.
         """
-        folder = local(card, assets)
-        return cls(card, str(folder), revision(folder)) if folder else cls(card, card.where, card.options.get("revision", ""))
+        if folder := local(card, assets):
+            return cls(card, str(folder.absolute()), revision(folder), assets)
+        if card.where.count("/") != 1:
+            raise BrokenCatalog(f"task {card.name!r}: {card.where!r} is no data set of the hub: these are called ORG/NAME")
+        return cls(card, card.where, card.options.get("revision", ""), assets)
 
     def records(self) -> Iterator[Record]:
         """The rows of all splits: texts, numbers, the names of labels, images; and the split, unless a column has that name.
@@ -76,8 +82,10 @@ class Repository:
         from datasets import load_dataset_builder
 
         name, files = self.card.options.get("config"), self.card.options.get("files")
-        commit = self.revision or None if self.place == self.card.where else None
-        return load_dataset_builder(self.place, name, data_files=files, revision=commit)
+        if self.place != self.card.where:
+            return load_dataset_builder(self.place, name, data_files=files)
+        # By its bare name the library would take a folder of that name in the current directory for it.
+        return load_dataset_builder(f"hf://datasets/{self.place}", name, data_files=files, revision=self.revision or None)
 
     def _roots(self) -> tuple[Path, ...]:
         """Where image files that a table names may lie: in its mirror, or where the libraries keep what they got."""
@@ -90,7 +98,7 @@ class Repository:
     def _failure(self, error: Exception) -> BrokenData | MissingAsset:
         if self.place != self.card.where:
             return BrokenData(f"{self.card.name}: {self.place} is no readable data set: {first_line(error)}")
-        return MissingAsset(f"{self.card.name}: {self.place} is not on this machine ({first_line(error)}); {advice(self.card)}")
+        return refused(self.card, self.assets, error)
 
 
 class Stream:

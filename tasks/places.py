@@ -48,7 +48,7 @@ def local(card: TaskCard, assets: Path | None) -> Path | None:
     return found
 
 
-def snapshot(card: TaskCard) -> Path:
+def snapshot(card: TaskCard, assets: Path | None) -> Path:
     """The repository's files that the row reads: in the hub's cache, brought there from the hub where they are not.
 
     Raises:
@@ -65,10 +65,9 @@ def snapshot(card: TaskCard) -> Path:
     try:
         folder = Path(get())
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
-        why = f"{card.where} is not on this machine ({first_line(error)})"
-        raise MissingAsset(f"{card.name}: {why}; {advice(card)}") from error
+        raise refused(card, assets, error) from error
     if lacking := _lacking(folder, wanted or ()):
-        raise MissingAsset(f"{card.name}: {card.where} has no {', '.join(lacking)} in {folder}; {advice(card)}")
+        raise MissingAsset(f"{card.name}: {card.where} has no {', '.join(lacking)} in {folder}; {advice(card, assets)}")
     return folder
 
 
@@ -77,16 +76,23 @@ def missing(card: TaskCard, assets: Path | None) -> MissingAsset:
     return MissingAsset(f"{card.name}: not found: {' or '.join(map(str, _places(card, assets)))}; {advice(card, assets)}")
 
 
+def refused(card: TaskCard, assets: Path | None, error: Exception) -> MissingAsset:
+    """The error for a data set of the hub that is in none of its places, and that the hub did not give either."""
+    mirror = f" (nor in {mirrored(card, assets)})" if assets else ""
+    return MissingAsset(f"{card.name}: {card.where} is not on this machine{mirror}, and {_why(error)}; {advice(card, assets)}")
+
+
 def advice(card: TaskCard, assets: Path | None = None) -> str:
     """What to do where data is missing."""
     there, licence = mirrored(card, assets or "DIR"), f" ({card.licence})" if card.licence else ""
     given = "" if assets else " and pass --assets DIR"
     if on_hub(card):
-        return (
-            f"get it with: python -m medrival fetch --tasks {card.name} --assets {assets or 'DIR'}{licence}{given}, or allow "
-            f"access to the hub; where it is gated, ask at https://huggingface.co/datasets/{card.where} and set HF_TOKEN"
-        )
-    source = f"get it from {card.access}{licence}, " if card.access else f"get the data{licence}, "
+        page = f"https://huggingface.co/datasets/{card.where}"
+        gated = f"it is gated: ask for access at {card.access or page}, then set HF_TOKEN"
+        fetch = f"python -m medrival fetch --tasks {card.name} --assets {assets or 'DIR'}{licence}{given}"
+        return f"get it with: {fetch}, or allow access to the hub; {gated if card.gated else f'its page is {page}'}"
+    get = "it is gated: ask for it at" if card.gated else "get it from"
+    source = f"{get} {card.access}{licence}, " if card.access else f"get the data{licence}, "
     return f"{source}put it into {there}{given}; docs/data.md shows the layout"
 
 
@@ -106,3 +112,16 @@ def _places(card: TaskCard, assets: Path | None) -> list[Path]:
 
 def _lacking(folder: Path, wanted: Sequence[str]) -> list[str]:
     return [glob for glob in wanted if not any(folder.glob(glob))]
+
+
+def _why(error: Exception) -> str:
+    """Why the hub did not give it, in fewer words than its client's."""
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    if isinstance(error, ConnectionError | LocalEntryNotFoundError):
+        return "the hub cannot be reached"
+    if isinstance(error, GatedRepoError):
+        return "the hub gives it only to those who were granted access"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has no data set of this name, or shows it to others only"
+    return f"the hub did not give it: {first_line(error).rstrip('.')}"

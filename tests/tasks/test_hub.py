@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as PILImage
 
 from medrival.catalog import TaskCard
-from medrival.errors import BrokenData, MissingAsset
+from medrival.errors import BrokenCatalog, BrokenData, MedrivalError, MissingAsset
 from medrival.tasks import plain
 from medrival.tasks.files import Files
 
@@ -161,11 +161,11 @@ def test_code_that_lies_in_a_data_set_never_runs(tmp_path, load):
     [
         ({"label": "dx"}, r'someone/lumps train: row 0: column "dx" is missing; there are split, label, image'),
         ({"image": "label"}, r"train: row 0: column \"label\" is 'benign'; expected an image"),
-        ({"splits": {"test": "holdout"}}, "is of an unknown split"),
+        ({"splits": {"test": "holdout"}}, "holdout"),
     ],
 )
 def test_a_wrong_row_is_told_what_is_wrong(labelled, load, row, says):
-    with pytest.raises(BrokenData, match=says):
+    with pytest.raises(MedrivalError, match=says):
         load(**row)
 
 
@@ -217,12 +217,39 @@ def test_without_a_hub_the_user_learns_how_to_get_it(read, tmp_path):
     mine = replace(card(tmp_path), licence="CC0 1.0")
     with pytest.raises(MissingAsset) as caught:
         read(mine, tmp_path / "assets", tmp_path)
-    for part in (
-        "mine: someone/lumps is not on this machine",
-        "python -m medrival fetch --tasks mine --assets DIR (CC0 1.0)",
-        "https://huggingface.co/datasets/someone/lumps",
-    ):
-        assert part in str(caught.value)
+    mirrored = tmp_path / "assets" / "datasets" / "someone" / "lumps"
+    assert str(caught.value) == (
+        f"mine: someone/lumps is not on this machine (nor in {mirrored}), and the hub cannot be reached; get it with: "
+        f"python -m medrival fetch --tasks mine --assets {tmp_path / 'assets'} (CC0 1.0), or allow access to the hub; "
+        "its page is https://huggingface.co/datasets/someone/lumps"
+    )
+    with pytest.raises(MissingAsset, match=r"gated: ask for access at https://example\.org, then set HF_TOKEN"):
+        read(replace(mine, gated=True, access="https://example.org"), None, tmp_path)
+
+
+@pytest.mark.parametrize("files", [None, {"test": "test*"}])
+def test_a_folder_of_the_current_directory_is_not_taken_for_a_data_set_of_the_hub(tmp_path, monkeypatch, files):
+    here = tmp_path / "here" / "someone" / "lumps"
+    here.mkdir(parents=True)
+    parquet.write_table(arrow.table({"image": [picture(0)] * 2, "label": ["a", "b"]}), here / "test.parquet")
+    monkeypatch.chdir(here.parent.parent)
+    with pytest.raises(MissingAsset, match="someone/lumps is not on this machine"):
+        plain.hub(card(tmp_path, **({"files": files} if files else {})), None, tmp_path)
+
+
+def test_a_folder_beside_a_catalog_file_of_the_current_directory_is_a_mirror(labelled, tmp_path, monkeypatch):
+    monkeypatch.chdir(labelled.parent.parent)
+    assert len(plain.hub(replace(card(tmp_path), folder="."), None, tmp_path).test) == 6
+
+
+@pytest.mark.parametrize("name", ["parquet", "lumps", "someone/lumps/more"])
+def test_a_name_that_no_data_set_of_the_hub_has_is_refused(tmp_path, monkeypatch, name):
+    """Some of them `datasets` would take for a way to read files of the current directory."""
+    parquet.write_table(arrow.table({"image": [picture(0)] * 2, "label": ["a", "b"]}), tmp_path / "test.parquet")
+    monkeypatch.chdir(tmp_path)
+    row = replace(card(tmp_path / "elsewhere", files={"test": "test.parquet"}), data=f"hub:{name}")
+    with pytest.raises(BrokenCatalog, match="is no data set of the hub: these are called ORG/NAME"):
+        plain.hub(row, None, tmp_path)
 
 
 def test_files_in_the_hubs_cache_are_found_and_their_commit_is_known(tmp_path, library):
