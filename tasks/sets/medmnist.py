@@ -6,7 +6,8 @@ Yang et al. 2023, MedMNIST v2; 64, 128 and 224 pixels: MedMNIST+, 2024. Expected
     medmnist/pneumoniamnist.npz        the same of 28 pixels
 
 Images are [samples, size, size(, 3)] uint8, labels [samples, 1] numbers of classes, or [samples, classes] of 0 and 1 in
-ChestMNIST. What the numbers mean, `classes` in a row, is from the package's INFO.
+ChestMNIST. What the numbers mean, `classes` in a row, is from the package's INFO; `labels` says it where the classes stand
+in another order, such as the disease last.
 """
 
 from __future__ import annotations
@@ -25,25 +26,35 @@ from medrival.tasks.images import slices
 SIZES = (28, 64, 128, 224)
 
 
-@dataset("file", "size")
+@dataset("file", "size", "labels")
 def images(card: TaskCard, files: Files) -> Iterator[Example]:
     """The images of the row's `file`, of its `size` (224 pixels), in the official split.
 
     Raises:
         MissingAsset: the file is not there.
         BrokenData: it lacks an array, or its labels are not those of its images and classes.
-        BrokenCatalog: the row says another size, or does not name the classes.
+        BrokenCatalog: the row says another size, does not name the classes, or names others by number.
     """
     size = card.options.get("size", 224)
     if size not in SIZES:
         raise BrokenCatalog(f"task {card.name!r}: size is {size!r}; it must be one of {', '.join(map(str, SIZES))}")
     npz = files.path(f"{card.options.get('file', card.name)}{'' if size == 28 else f'_{size}'}.npz")
+    labels = _labels(card)
     for split in ("train", "val", "test"):
-        shown, truths = slices(npz, f"{split}_images", files.cache), _truths(npz, f"{split}_labels", class_names(card))
+        shown, truths = slices(npz, f"{split}_images", files.cache), _truths(npz, f"{split}_labels", labels)
         if len(shown) != len(truths):
             raise BrokenData(f"{npz}: {len(shown)} {split}_images have {len(truths)} {split}_labels")
         for image, (form, truth) in zip(shown, truths, strict=True):
             yield Example(f"{split}-{image.index:06d}", (image,), truth, split, form=form)
+
+
+def _labels(card: TaskCard) -> list[str]:
+    """The classes by the number that the file has for each."""
+    classes = class_names(card)
+    said = card.options.get("labels", classes)
+    if not isinstance(said, list) or len(said) != len(classes) or any(name not in said for name in classes):
+        raise BrokenCatalog(f"task {card.name!r}: labels is {said!r}; it must be a list of its classes in the file's order")
+    return said
 
 
 def _truths(npz: Path, key: str, classes: list[str]) -> list[tuple[Form, str]]:

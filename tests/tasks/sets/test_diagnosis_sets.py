@@ -93,12 +93,11 @@ def test_a_replica_loads_in_the_published_split_with_every_class_and_patients_ap
     assert {one for sample in every(loaded) for one in sample.truth.split("|") if one} <= set(loaded.classes)
     groups = [{sample.group for sample in part} for part in parts]
     assert sum(map(len, groups)) == len(set.union(*groups)) or name in SHARED
-    assert ROWS[name].sizes == {} or set(ROWS[name].sizes) >= {"test"}
 
 
 def medmnist(name):
     classes, _ = MEDMNIST[name.partition("-")[0]]
-    names = list(ROWS[name].options["classes"])
+    names = ROWS[name].options.get("labels") or list(ROWS[name].options["classes"])
     truths = ["|".join(names[:i]) for i in range(classes)] if name == "chestmnist" else names
     return (3 * classes, classes, 2 * classes), dict.fromkeys(truths, 2)
 
@@ -129,6 +128,30 @@ def test_paper_a_s_labels_and_prompts_are_in_its_order():
         ],
     }
     assert {ROWS[name].options["prompt"] for name in words} == {"a photo of {}"}
+
+
+def test_of_two_classes_the_last_is_the_disease_but_where_paper_a_counts_the_other_way():
+    two = {name: list(ROWS[name].options["classes"])[1] for name in ROWS if len(ROWS[name].options["classes"]) == 2}
+    assert two == {
+        "chexpert": "normal",
+        "camelyon17": "tumour",
+        "ham10000-binary": "positive",
+        "papila": "glaucoma",
+        "gf3300": "glaucoma",
+        "fairvlmed": "glaucoma",
+        "drishti-gs": "Glaucomatous",
+        "rsna-pneumonia": "pneumonia",
+        "pcam": "true",
+        "lc25000-colon": "colon_aca",
+        "pneumoniamnist": "pneumonia",
+        "breastmnist": "malignant",
+        "pneumoniamnist-28": "pneumonia",
+    }
+
+
+def test_breastmnist_s_label_0_is_malignant_though_that_class_stands_last(task):
+    assert task("breastmnist").classes == ("normal, benign", "malignant")
+    assert only(task("breastmnist"), "test-000000").truth == "malignant"
 
 
 def test_chexpert_takes_uncertain_and_unmentioned_findings_as_absent(task):
@@ -192,6 +215,15 @@ def test_a_map_of_thickness_is_windowed_as_paper_a_windows_it(task):
     assert sample.attributes == {"sex": "male", "race": "black", "age": "60-79"}
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_fairvlmed_s_pixels_are_not_stretched_whatever_their_type(assets, tmp_path, kind):
+    folder = copied("fairvlmed", assets, tmp_path)
+    shades = np.arange(100, 112, dtype=kind).reshape(3, 4)
+    arrays(folder / "Test" / "data_00027.npz", slo_fundus=shades, glaucoma=1, gender=1, race=1, age=50.0)
+    sample = only(loaded("fairvlmed", tmp_path, tmp_path), "data_00027")
+    assert np.asarray(sample.image.open())[:, :, 0].tolist() == shades.tolist()
+
+
 @pytest.mark.parametrize("race", [1, 1.0, "Black or African American"])
 def test_a_race_is_a_number_or_a_word(assets, tmp_path, race):
     folder = copied("gf3300", assets, tmp_path)
@@ -207,6 +239,8 @@ def test_a_race_is_a_number_or_a_word(assets, tmp_path, race):
         ("ham10000-binary", {"positive": "mel"}, "positive is 'mel'; it must be a list of akiec, bcc"),
         ("ham10000-binary", {"positive": ["melanoma"]}, "it must be a list of akiec, bcc"),
         ("chexpert-findings", {"classes": None}, "classes is None; "),
+        ("breastmnist", {"labels": ["malignant", "benign"]}, "it must be a list of its classes in the file's order"),
+        ("breastmnist", {"labels": "malignant"}, "labels is 'malignant'; it must be a list"),
         ("papila", {"release": "2"}, "unknown key 'release'"),
     ],
 )

@@ -115,6 +115,17 @@ def test_an_image_of_several_questions_is_the_same_image(task):
     assert len({sample.group for sample in loaded.test}) == 3
 
 
+def test_figures_of_one_article_are_a_group_and_the_notes_say_what_groups_are(task, changed):
+    def same_article(folder):
+        for table in folder.glob("*_2.csv"):
+            table.write_text(table.read_text().replace("PMC1_Fig1_1", "PMC0_Fig2_1"))
+
+    loaded = changed("pmc-vqa-2", same_article)
+    assert Counter(sample.group for sample in every(loaded)) == {"PMC0": 2} | {f"PMC{i}": 1 for i in range(2, 32)}
+    notes = {name: task(name).notes["groups"] for name in ("pmc-vqa-2", "slake", "path-vqa", "medxpertqa-mm")}
+    assert notes == {"pmc-vqa-2": "article", "slake": "image", "path-vqa": "image", "medxpertqa-mm": "image"}
+
+
 def test_several_images_come_in_their_order(task):
     loaded = task("medxpertqa-mm")
     assert [len(sample.images) for sample in loaded.test[:3]] == [1, 2, 3]
