@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from medrival import rows
-from medrival.cards import Domain, ModelCard, RegimeCard, SuiteCard, TaskCard, domain, partners
+from medrival.cards import SCHEMES, Domain, ModelCard, RegimeCard, SuiteCard, TaskCard, domain, partners
 from medrival.errors import BrokenCatalog, UnknownName
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "RegimeCard",
     "SuiteCard",
     "TaskCard",
+    "comparable",
     "domain",
     "imported",
     "load",
@@ -136,7 +137,10 @@ def imported(place: str) -> Callable[..., Any]:
     try:
         return cast(Callable[..., Any], getattr(importlib.import_module(module), name))
     except (ModuleNotFoundError, AttributeError, ValueError) as error:
-        raise BrokenCatalog(f"{place!r} cannot be imported ({error}); a catalog row names it as 'module:function'") from error
+        raise BrokenCatalog(
+            f"{place!r} cannot be imported ({error}); a catalog row names it as 'module:function', "
+            f"data without code as {', '.join(f'{scheme}:PLACE' for scheme in SCHEMES)}"
+        ) from error
 
 
 def _check_partners(models: Mapping[str, ModelCard]) -> None:
@@ -147,7 +151,7 @@ def _check_partners(models: Mapping[str, ModelCard]) -> None:
         partner = models.get(model.partner)
         if partner is None:
             raise BrokenCatalog(f"{model.folder}: the partner of {model.name!r}: {unknown('models', model.partner, models)}")
-        if partner.kind == model.kind or not _comparable(model, partner):
+        if partner.kind == model.kind or not comparable(model, partner):
             raise BrokenCatalog(
                 f"{model.folder}: {model.name!r} and its partner {partner.name!r} must be one general and one medical model of "
                 f"the same type and budget; they are {model.kind} {model.type} with budget {model.budget!r} and "
@@ -155,7 +159,7 @@ def _check_partners(models: Mapping[str, ModelCard]) -> None:
             )
 
 
-def _comparable(one: ModelCard, other: ModelCard) -> bool:
+def comparable(one: ModelCard, other: ModelCard) -> bool:
     """Whether both do the same thing under the same budget; one that is served answers as a generator, and spends none."""
     types = {one.type, other.type}
     if "served" in types:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from medrival.catalog import TaskCard
@@ -17,7 +17,7 @@ from medrival.tasks.files import Files
 from medrival.tasks.images import ImageFile, fingerprint, read_digests
 from medrival.tasks.prompts import ask
 from medrival.tasks.splits import Manifest
-from medrival.tasks.splitting import OFFICIAL, cut
+from medrival.tasks.splitting import OFFICIAL, check_uses, cut
 
 KEYS: Mapping[str, tuple[type, ...]] = {
     "classes": (list, dict),
@@ -33,8 +33,11 @@ KEYS: Mapping[str, tuple[type, ...]] = {
 }
 """What the row of any data set may say."""
 TYPES = {"list": "a list", "dict": "a table", "str": "a text"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"}
-"""Of image files."""
+SUFFIXES = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm"),
+}
+"""Of image files of every format that is decoded."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Example:
         group: the patient, or what else `dataset` says of `groups`; "" where that is not known, and equal images are a group.
         listed: whether the question itself lists its options already.
         attributes: subgroups such as {"sex": "female"}, and what a row's `only` can choose by.
+        classes: all classes in the data set's own order, where it has one.
         where: file and row of a table, for messages.
     """
 
@@ -63,6 +67,7 @@ class Example:
     listed: bool = False
     skill: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    classes: Sequence[str] = ()
     where: str = ""
 
     @property
@@ -83,13 +88,17 @@ Read = Callable[[TaskCard, Any], Iterable[Example]]
 
 
 def dataset(
-    *keys: str, source: Callable[[TaskCard, Path | None, Path], Source] = Files.of, groups: str = "patient"
+    *keys: str,
+    source: Callable[[TaskCard, Path | None, Path], Source] = Files.of,
+    groups: str = "patient",
+    among: Callable[[Any], Iterable[str]] = lambda _: (),
 ) -> Callable[[Read], Loader]:
     """Make a loader of a function that yields a data set's examples.
 
     The row may say of any data set:
 
-    - `classes`: the classes of a diagnosis in label order, as a list, or as a table that says how the prompt calls each.
+    - `classes`: the classes of a diagnosis in label order, the positive one of two last, as a list, or as a table that says
+      how the prompt calls each.
     - `prompt`: of each class, with {} in the class's place.
     - `only`: which examples: by form, skill, truth or attribute, such as `only = { form = "closed" }`.
     - `splits`: what a split is used as, such as `splits = { validation = "test" }`; one that is not used is "".
@@ -102,6 +111,7 @@ def dataset(
         keys: what else the row may say to this loader.
         source: what it reads from; its files by default.
         groups: what the examples' `group` names, for the record: such as the article that a figure is from.
+        among: the source's files of which each should be an image of some example; those that are none are counted.
     """
 
     def made(read: Read) -> Loader:
@@ -109,14 +119,21 @@ def dataset(
         def load(card: TaskCard, assets: Path | None, cache: Path) -> Task:
             _check_keys(card, keys)
             found = source(card, assets, cache)
-            return assembled(card, read(card, found), cache, found.revision, groups)
+            return assembled(card, read(card, found), cache, found.revision, groups, among(found))
 
         return load
 
     return made
 
 
-def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision: str = "", groups: str = "patient") -> Task:
+def assembled(
+    card: TaskCard,
+    examples: Iterable[Example],
+    cache: Path,
+    revision: str = "",
+    groups: str = "patient",
+    among: Iterable[str] = (),
+) -> Task:
     """The task that a row and its data set's examples make; a split that was made is written into the cache.
 
     Raises:
@@ -124,7 +141,11 @@ def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision
         BrokenCatalog: the row says what cannot be.
     """
     everything = list(examples)
+    check_uses(card, {example.split for example in everything})
     chosen = [example for example in everything if _wanted(card, example)]
+    if not chosen:
+        why = f"only = {dict(card.options['only'])!r} leaves none of {len(everything)}" if everything else "its data has none"
+        raise BrokenData(f"{card.name}: the test split is empty, for there are no samples: {why}")
     _refuse_twice(card, chosen)
     classes = _classes(card, chosen)
     read_digests((image for example in chosen for image in example.images), cache)
@@ -134,10 +155,15 @@ def assembled(card: TaskCard, examples: Iterable[Example], cache: Path, revision
     parts = [tuple(sample for sample in samples if split_of.get(sample.id) == name) for name in splits.SPLITS]
     train, validation, test = parts
     if not test:
-        raise BrokenData(f"{card.name}: the test split is empty: none of {len(samples)} samples is for it")
+        raise BrokenData(
+            f"{card.name}: the test split is empty: none of {len(samples)} samples is for it; the row can cut one by "
+            'split = "made", or say by `splits` which split is the test'
+        )
     manifest = Manifest(card.name, rule, split_of)
     notes = {"split": rule, "split_sha256": manifest.sha256, "groups": _groups(chosen, groups), **_without_sample(everything)}
     notes |= {"revision": revision} if revision else {}
+    others = _others(everything, among)
+    notes |= {"files_without_sample": others} if others else {}
     if rule != OFFICIAL and "manifest" not in card.options:
         manifest.write(cache / "splits" / f"{card.name}-{manifest.sha256[:12]}.json")
     prompts = tuple(_prompt(card).replace("{}", words) for words in classes.values())
@@ -160,6 +186,10 @@ def _check_keys(card: TaskCard, keys: Sequence[str]) -> None:
             raise BrokenCatalog(
                 f"task {card.name!r} has an unknown key {key!r}; it may have {', '.join(sorted({*KEYS, *keys}))}"
             )
+        if key == "split" and key not in keys and value != "made":
+            raise BrokenCatalog(
+                f'task {card.name!r}: split is {value!r}; it must be "made", for its data has no column of that'
+            )
         if key not in keys and not isinstance(value, KEYS[key]):
             wanted = " or ".join(TYPES[one.__name__] for one in KEYS[key])
             raise BrokenCatalog(f"task {card.name!r}: {key} is {value!r}; it must be {wanted}")
@@ -171,6 +201,13 @@ def _without_sample(examples: Sequence[Example]) -> dict[str, Any]:
     folders = {path.parent for path in files}
     there = {path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
     return {"image_files": len(there), "image_files_without_sample": len(there - files)} if files else {}
+
+
+def _others(examples: Sequence[Example], among: Iterable[str]) -> dict[str, int]:
+    """How many of some files no example shows, by suffix."""
+    shown = {image.name for example in examples for image in example.images if isinstance(image, ImageFile)}
+    suffixes = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in among if name not in shown)
+    return dict(sorted(suffixes.items()))
 
 
 def _groups(examples: Sequence[Example], called: str) -> str:
@@ -187,19 +224,24 @@ def _wanted(card: TaskCard, example: Example) -> bool:
 
 
 def _refuse_twice(card: TaskCard, examples: Sequence[Example]) -> None:
-    (name, count), *_ = Counter(example.id for example in examples).most_common(1) or [("", 1)]
+    (name, count), *_ = Counter(example.id for example in examples).most_common(1)
     if count > 1:
-        raise BrokenData(f"{card.name}: {count} samples have the id {name!r}")
+        first, second, *_ = (example.where or "a file" for example in examples if example.id == name)
+        raise BrokenData(f"{card.name}: {count} samples have the id {name!r}: {first}, {second}")
 
 
 def _classes(card: TaskCard, examples: Sequence[Example]) -> dict[str, str]:
     """The classes in label order, and the words a prompt has for each."""
     if card.kind != "diagnosis":
         return {}
-    found = sorted({truth for example in examples for truth in example.truth.split("|") if truth})
+    if several := [example for example in examples if example.form == "label" and "|" in example.truth]:
+        raise BrokenData(f'{card.name}: {several[0].shown}: its class is {several[0].truth!r}; the name of one has no "|"')
+    truths = {truth for example in examples for truth in example.truth.split("|") if truth}
+    own = list(examples[0].classes)
+    found = [*(name for name in own if name in truths), *sorted(truths.difference(own))]
     said = card.options.get("classes", found)
-    if isinstance(said, list):
-        said = {name: name.replace("_", " ") for name in said}
+    if isinstance(said, list) and all(type(name) in (str, int, float) for name in said):
+        said = {str(name): str(name).replace("_", " ") for name in said}
     if not isinstance(said, dict) or not all(isinstance(words, str) for words in said.values()):
         raise BrokenCatalog(f"task {card.name!r}: classes is {said!r}; it must be a list of names, or a table of words by name")
     if strange := [truth for truth in found if truth not in said]:

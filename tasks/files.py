@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,10 @@ class Files:
             MissingAsset: it is not there.
             BrokenData: it is no readable table.
         """
+        if not (name or self.named):
+            raise BrokenData(
+                f"{self.card.name}: {self.root} is a folder; the row must name a table in it, as in FOLDER/labels.csv"
+            )
         path = self.path(name or self.named)
         return rows(path, str(path))
 
@@ -146,6 +151,28 @@ class Files:
         """The files that a glob finds, relative to the folder, sorted; none that are hidden."""
         found = (path.relative_to(self.root) for path in self.root.glob(pattern) if path.is_file())
         return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+
+    def below(self) -> list[str]:
+        """All files below the folder, relative to it, sorted; none that are hidden, or that macOS packs beside others.
+
+        Raises:
+            BrokenData: a folder in it is a link that leads out, or round in a circle.
+        """
+        found: list[str] = []
+        for folder, folders, names in os.walk(self.root, followlinks=True):
+            here = Path(folder).relative_to(self.root)
+            folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+            for name in folders:
+                self._check_link(here / name)
+            found += [(here / name).as_posix() for name in names if not name.startswith(".")]
+        return sorted(found)
+
+    def _check_link(self, folder: Path) -> None:
+        path = self.root / folder
+        if path.is_symlink():
+            target = self._inside(str(folder)).resolve()
+            if target in {(self.root / above).resolve() for above in folder.parents}:
+                raise BrokenData(f"{self.card.name}: {path} is a link to a folder that it lies in; remove it")
 
     def _inside(self, name: str) -> Path:
         """As `inside`; in the hub's cache, files are links to its blobs beside the snapshot, which count as inside."""

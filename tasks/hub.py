@@ -151,9 +151,10 @@ def _kept(table: Dataset, shown: str, split: str, roots: Sequence[Path]) -> Iter
     table, pictured = _encoded(table)
     images = {column: _images(table.select_columns([column]), column, shown, roots) for column in pictured}
     labels = _labels(table)
+    names = {column: feature.names for column, feature in labels.items()}
     for row, said in enumerate(table.remove_columns(pictured)):
         values = {"split": split, **_named(said, labels), **{column: images[column][row] for column in pictured}}
-        yield Record(f"{shown}: row {row}", values)
+        yield Record(f"{shown}: row {row}", values, names)
 
 
 def _images(table: Dataset, column: str, shown: str, roots: Sequence[Path]) -> list[Image | None]:
@@ -180,6 +181,7 @@ def _streamed(table: IterableDataset, shown: str, split: str) -> Iterator[Record
     """The rows of a table as they pass; an image is hashed while it is at hand and read again when it is looked at."""
     table, pictured = _encoded(table)
     stream, labels, row = Stream(table, shown), _labels(table), 0
+    names = {column: feature.names for column, feature in labels.items()}
     while True:
         try:
             found = stream[row]
@@ -189,7 +191,7 @@ def _streamed(table: IterableDataset, shown: str, split: str) -> Iterator[Record
         for cell in cells.values():
             _ = cell and cell.digest
         said = {column: value for column, value in found.items() if column not in cells}
-        yield Record(f"{shown}: row {row}", {"split": split, **_named(said, labels), **cells})
+        yield Record(f"{shown}: row {row}", {"split": split, **_named(said, labels), **cells}, names)
         row += 1
 
 

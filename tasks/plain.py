@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from string import ascii_uppercase
 from typing import Any
@@ -15,8 +15,7 @@ from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import SUFFIXES, Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.hub import Repository
-from medrival.tasks.splits import SPLITS
-from medrival.tasks.splitting import NAMES
+from medrival.tasks.splitting import used_as
 from medrival.tasks.tables import Record
 
 COLUMNS = ("id", "image", "label", "question", "answer", "options", "patient", "split")
@@ -25,28 +24,46 @@ GROUPS = ("site", "sex", "age")
 """Columns that become subgroups, likewise."""
 
 
-@dataset("patient")
+@dataset("patient", among=Files.below)
 def folder(card: TaskCard, files: Files) -> Iterator[Example]:
-    """Images in folders named after their class, or in such folders within folders named after a split.
+    """Images in folders named after their class, at any depth below folders named after a split, where there are such.
 
     The row's `patient` is a regular expression whose first group finds the patient in a file's path.
 
     Raises:
-        BrokenData: there is no image in a folder.
-        BrokenCatalog: the row's `patient` is no regular expression with a group.
+        BrokenData: there is no image in a folder, or it is not clear of which split one is.
+        BrokenCatalog: the row's `patient` is no regular expression with a group, or it asks for questions.
     """
+    if card.kind != "diagnosis":
+        raise BrokenCatalog(f"task {card.name!r}: {card.data!r} holds classes; questions of kind 'vqa' need a table of them")
+    if files.named:
+        raise BrokenData(f"{card.name}: {files.root / files.named} is a file; the row must name the folder of class folders")
     patient = _patient(card)
-    found = False
-    for name in files.names("**/*"):
-        path = PurePosixPath(name)
-        *above, label, _ = ("", *path.parts) if len(path.parts) > 1 else ("", "", "")
-        if path.suffix.lower() not in SUFFIXES or not label:
-            continue
-        found = True
-        split = above[-1] if NAMES.get(above[-1], above[-1]) in SPLITS else ""
-        yield Example(name, (files.image(name),), label, split=split, group=patient(name))
-    if not found:
+    paths = [PurePosixPath(name) for name in files.below()]
+    paths = [path for path in paths if path.suffix.lower() in SUFFIXES and len(path.parts) > 1]
+    if not paths:
         raise BrokenData(f"{card.name}: {files.root} has no folder with images in it, named after their class")
+    split_of = _split_folders(card, paths)
+    for path in paths:
+        name = path.as_posix()
+        yield Example(name, (files.image(name),), path.parent.name, split=split_of[path.parent], group=patient(name))
+
+
+def _split_folders(card: TaskCard, paths: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
+    """The split folder that each class folder lies below; "" of all where there are none, or the row cuts anew."""
+    folders = dict.fromkeys(path.parent for path in paths)
+    if card.options.get("split") == "made":
+        return dict.fromkeys(folders, "")
+    found = {folder: [name for name in folder.parts[:-1] if used_as(card, name) is not None] for folder in folders}
+    ways = 'name folders otherwise, or cut all anew by split = "made"'
+    if several := [folder for folder, names in found.items() if len({used_as(card, name) for name in names}) > 1]:
+        raise BrokenData(f"{card.name}: {several[0]} lies below folders of several splits; {ways}")
+    if not any(found.values()) and all(used_as(card, folder.name) is not None for folder in folders):
+        raise BrokenData(f"{card.name}: {paths[0]} lies in a folder named after a split, and in none named after its class")
+    if any(found.values()) and (without := [folder for folder, names in found.items() if not names]):
+        other = next(folder for folder, names in found.items() if names)
+        raise BrokenData(f"{card.name}: {other} lies below a folder named after a split, and {without[0]} does not; {ways}")
+    return {folder: next(iter(names), "") for folder, names in found.items()}
 
 
 @dataset(*COLUMNS, *GROUPS)
@@ -56,7 +73,15 @@ def table(card: TaskCard, files: Files) -> Iterator[Example]:
     Raises:
         BrokenData: a column is missing or holds what it should not.
     """
-    return examples(card, files.table(), lambda record, column: files.image(record.text(column)))
+
+    def image(record: Record, column: str) -> Image:
+        name = record.text(column)
+        try:
+            return files.image(name)
+        except BrokenData as error:
+            raise BrokenData(f'{record.where}: column "{column}": {error}') from None
+
+    return examples(card, files.table(), image)
 
 
 @dataset(*COLUMNS, *GROUPS, "config", "streaming", source=Repository.of)
@@ -95,6 +120,7 @@ def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record,
             split=record.text(column["split"], default="") if told(record, "split") else "",
             group=record.text(column["patient"]) if told(record, "patient") else "",
             attributes={name: _subgroup(record, name, column[name]) for name in GROUPS if told(record, name)},
+            classes=record.names.get(column["label"], ()),
             where=record.where,
             **(_question(card, record, column) if card.kind == "vqa" else {"truth": _label(record, column["label"])}),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,34 @@ from medrival.tasks import splits
 from medrival.tasks.splits import Assigned, Manifest
 
 NAMES = {"training": "train", "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
-"""Other names of the splits."""
+"""Other names of the splits, which count whatever their case."""
 OFFICIAL = "official"
 SHARES = {"test": 0.2, "validation": 0.1}
+
+
+def used_as(card: TaskCard, theirs: str) -> str | None:
+    """What a split of the data set is used as, "" for not at all; None where neither the row nor its name says it."""
+    said = {name.casefold(): use for name, use in card.options.get("splits", {}).items()}
+    name = theirs.casefold()
+    use: str = said.get(name, NAMES.get(name, name))
+    return use if name in said or use in splits.SPLITS else None
+
+
+def check_uses(card: TaskCard, theirs: Collection[str]) -> None:
+    """Whether the row's `splits` are splits that the data set has, and are used as what there is.
+
+    Raises:
+        BrokenCatalog: naming the one that is not.
+    """
+    for name, use in card.options.get("splits", {}).items():
+        if use not in (*splits.SPLITS, ""):
+            raise BrokenCatalog(
+                f"task {card.name!r}: splits has {name!r} used as {use!r}; it must be one of {', '.join(splits.SPLITS)}, "
+                'or "" for not at all'
+            )
+        if name.casefold() not in {one.casefold() for one in theirs}:
+            there = ", ".join(map(repr, sorted(theirs)))
+            raise BrokenCatalog(f"task {card.name!r}: splits names {name!r}, of which there is no sample; there are {there}")
 
 
 def cut(card: TaskCard, samples: Sequence[Sample], said: Assigned, shown: Mapping[str, str]) -> tuple[Assigned, str]:
@@ -44,16 +69,20 @@ def cut(card: TaskCard, samples: Sequence[Sample], said: Assigned, shown: Mappin
     else:
         split_of, rule = _official(card, samples, said, shown), OFFICIAL
     whole = splits.with_validation([sample for sample in samples if sample.id in split_of], split_of)
-    return whole, rule if whole == split_of else f"{rule}; validation cut from train by group"
+    if whole != split_of:
+        rule = f"{rule}; validation cut from train by group"
+    elif "train" in whole.values() and "validation" not in whole.values():
+        rule = f"{rule}; no validation, for training has too few groups to cut it from"
+    return whole, rule
 
 
 def _official(card: TaskCard, samples: Sequence[Sample], said: Assigned, shown: Mapping[str, str]) -> Assigned:
-    used = card.options.get("splits", {})
+    uses = {theirs: used_as(card, theirs) for theirs in {*said.values(), ""}}
     split_of = {}
     for sample in samples:
         theirs = said.get(sample.id, "")
-        name = used.get(theirs, NAMES.get(theirs, theirs))
-        if name not in splits.SPLITS and not (theirs in used and not name):
+        name = uses[theirs]
+        if name is None:
             raise BrokenData(
                 f"{card.name}: {shown[sample.id]} is of an unknown split {theirs!r}; known are "
                 f"{', '.join(splits.SPLITS)}, and the row's `splits` can say what others are"
@@ -65,7 +94,9 @@ def _official(card: TaskCard, samples: Sequence[Sample], said: Assigned, shown: 
 
 def _fold(card: TaskCard, samples: Sequence[Sample]) -> tuple[Assigned, str]:
     try:
-        count, fold, seed = (int(card.options["folds"][key]) for key in ("of", "fold", "seed"))
+        count, fold, seed = (card.options["folds"][key] for key in ("of", "fold", "seed"))
+        if not all(type(number) is int for number in (count, fold, seed)):
+            raise ValueError("they must be whole numbers")
         return splits.folds(samples, count, fold, seed), f"fold {fold} of {count}, seed {seed}"
     except (KeyError, TypeError, ValueError) as error:
         raise BrokenCatalog(

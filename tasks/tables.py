@@ -7,7 +7,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, isnan
 from pathlib import Path
 from reprlib import Repr
@@ -29,10 +29,12 @@ class Record:
     Attributes:
         where: file and row, as a message names them. Rows of JSON and parquet count from 0, lines of a text file from 1.
         values: what stands in it, by column.
+        names: of columns whose numbers have names, all of these in their order.
     """
 
     where: str
     values: Mapping[str, Any]
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def text(self, column: str, *, one_of: Collection[str] = (), default: str | None = None) -> str:
         """A column's text or number, with its white space folded.

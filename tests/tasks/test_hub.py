@@ -73,6 +73,16 @@ def test_a_mirrored_data_set_is_a_task_by_a_five_line_row(labelled, load):
     assert task.notes["split"].startswith("official")
 
 
+def test_classes_keep_the_order_of_the_data_set(tmp_path, load):
+    from datasets import ClassLabel, Dataset, Features, Image
+
+    features = Features({"image": Image(), "label": ClassLabel(names=["normal", "benign", "malignant"])})
+    table = {"image": [{"bytes": bytes([i]), "path": None} for i in range(12)], "label": [i % 3 for i in range(12)]}
+    (mirror(tmp_path) / "data").mkdir()
+    Dataset.from_dict(table, features).to_parquet(mirror(tmp_path) / "data" / "train-00000-of-00001.parquet")
+    assert load(split="made").classes == load(split="made", streaming=True).classes == ("normal", "benign", "malignant")
+
+
 def test_an_image_is_read_where_it_lies_by_threads_and_by_other_processes(labelled, load):
     task = load()
     sent = pickle.dumps([sample.image for sample in task.test])

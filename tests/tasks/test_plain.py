@@ -313,6 +313,36 @@ def test_data_that_is_nowhere_is_told_where_to_put_it(tmp_path):
         assert part in str(caught.value)
 
 
+def test_an_id_that_is_there_twice_is_told_with_its_rows(labels, tmp_path):
+    table = rows(id=lambda i: "x" if i in (3, 7) else i)
+    with pytest.raises(BrokenData, match=r"2 samples have the id 'x': \S*labels\.csv: line 5, \S*labels\.csv: line 9"):
+        plain.table(labels(table), None, tmp_path)
+
+
+def test_an_image_outside_the_folder_is_told_with_row_and_column(labels, tmp_path):
+    table = [*rows(), {"image": "../secret.png", "label": "sick"}]
+    says = r'labels\.csv: line 12: column "image": image path .*secret\.png. points outside'
+    with pytest.raises(BrokenData, match=says):
+        plain.table(labels(table), None, tmp_path)
+
+
+def test_a_folder_is_no_table(labels, tmp_path):
+    mine = replace(labels(rows()), data="table:table")
+    with pytest.raises(BrokenData, match=r"is a folder; the row must name a table in it, as in FOLDER/labels\.csv"):
+        plain.table(mine, None, tmp_path)
+
+
+@pytest.mark.parametrize("folds", [{"of": 2.7, "fold": 1, "seed": 0}, {"of": 5, "fold": True, "seed": 0}])
+def test_folds_are_whole_numbers(labels, tmp_path, folds):
+    with pytest.raises(BrokenCatalog, match="they must be whole numbers"):
+        plain.table(labels(rows(), folds=folds), None, tmp_path)
+
+
+def test_the_splits_of_a_table_count_in_any_case(labels, tmp_path):
+    task = plain.table(labels(rows(split=lambda i: "Test" if i < 4 else "TRAIN")), None, tmp_path)
+    assert len(task.test) == 4
+
+
 def test_image_files_that_no_sample_shows_are_counted(labels, tmp_path):
     task = plain.table(labels(rows()[:8]), None, tmp_path)
     assert (task.notes["image_files"], task.notes["image_files_without_sample"]) == (10, 2)
