@@ -101,8 +101,8 @@ class Record:
             BrokenData: naming file, row and column.
         """
         value = self._filled(column, default)
-        if value is default:
-            return value
+        if default is not None and value is default:
+            return default
         if isinstance(value, dict):
             if set(value) != set(ascii_uppercase[: len(value)]):
                 raise self.wrong(column, "a text for each of the letters A, B, C, ..., or a list of texts")

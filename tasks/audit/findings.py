@@ -83,6 +83,9 @@ def unshown(task: Task) -> Iterator[Concern]:
     """Image files that no sample shows."""
     if without := task.notes.get("image_files_without_sample"):
         yield Concern("note", f"{without:,} of {task.notes['image_files']:,} image files in its folders have no sample")
+    if others := task.notes.get("files_without_sample"):
+        told = ", ".join(f"{count:,} {suffix}" for suffix, count in others.items())
+        yield Concern("note", f"files below its folder that are no sample, by suffix: {told}")
 
 
 def _above(some: int, of: int) -> Severity:
