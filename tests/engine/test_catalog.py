@@ -139,9 +139,9 @@ def test_a_missing_catalog_file_is_named(tmp_path):
         catalog.load([tmp_path / "nowhere.toml"])
 
 
-@pytest.mark.parametrize("place", ["medrival.models.nothing:here", "medrival.errors:nothing", "not a place", ""])
+@pytest.mark.parametrize("place", ["medrival.models.nothing:here", "medrival.errors:nothing", "not a place", "tabel:x.csv", ""])
 def test_a_place_that_does_not_exist_is_named(place):
-    with pytest.raises(BrokenCatalog, match="cannot be imported"):
+    with pytest.raises(BrokenCatalog, match=r"cannot be imported.*folder:PLACE, table:PLACE, hub:PLACE"):
         catalog.imported(place)
 
 

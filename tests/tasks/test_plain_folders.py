@@ -10,6 +10,8 @@ from PIL import Image as PILImage
 from medrival.catalog import TaskCard
 from medrival.errors import BrokenCatalog, BrokenData
 from medrival.tasks import plain
+from medrival.tasks.audit import audit
+from tests.tasks.audit.made import silent
 
 
 def card(tmp_path, kind="diagnosis", data="folder:set", **options):
@@ -94,6 +96,8 @@ def test_images_of_every_format_are_samples_and_other_files_are_counted(tmp_path
     task = plain.folder(card(tmp_path), None, tmp_path)
     assert len(split_of(task)) == 16
     assert task.notes["files_without_sample"] == {".npy": 1, ".png": 1, ".txt": 1, "no suffix": 1}
+    told = [finding.text for finding in audit(task, {}, silent, None).findings]
+    assert "files below its folder that are no sample, by suffix: 1 .npy, 1 .png, 1 .txt, 1 no suffix" in told
 
 
 def test_linked_class_folders_are_followed_inside_and_refused_outside(tmp_path):
