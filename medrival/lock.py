@@ -21,7 +21,7 @@ class Lock:
     """A lock file.
 
     Attributes:
-        tasks: the fingerprint of each task's data: samples, their order and split, images.
+        tasks: the fingerprint of each task's data: samples, their order and split, images, classes and prompts.
     """
 
     path: Path
@@ -74,8 +74,8 @@ class Lock:
             raise BrokenLock(f"{name}: {self.path} does not have this task; --update-lock adds it")
         if locked != fingerprint:
             raise BrokenLock(
-                f"{name}: its samples, split or images are not those that {self.path} has: fingerprint {fingerprint[:12]}... "
-                f"here, {locked[:12]}... there; restore them, or accept what is here with --update-lock"
+                f"{name}: its samples, split, images, classes or prompts are not those that {self.path} has: fingerprint "
+                f"{fingerprint[:12]}... here, {locked[:12]}... there; restore them, or accept what is here with --update-lock"
             )
 
 

@@ -76,8 +76,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="tokens that the candidates may think with before they answer (default: as many as base model or rival)",
     )
     add("--rival", metavar="MODEL", help="the model of the other kind that the candidates are held against")
-    add("--lock", type=Path, metavar="FILE", help="fail the cases of models whose weights are not those that FILE has")
-    add("--update-lock", action="store_true", help="write this run's weights to the --lock file instead")
+    add("--lock", type=Path, metavar="FILE", help="fail cases whose model's weights or task's data are not those of FILE")
+    add("--update-lock", action="store_true", help="write this run's weights and data to the --lock file instead")
     add(
         "--trust-remote-code",
         action="append",

@@ -19,7 +19,7 @@ from medrival.reports import figures
 from medrival.reports.environment import environment
 from medrival.reports.files import write
 from medrival.reports.gallery import Images, clip, gallery
-from medrival.reports.integrity import warnings
+from medrival.reports.integrity import details, warnings
 from medrival.reports.questions import answers
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, plain
 
@@ -56,7 +56,7 @@ def _page(run: Run, images: Images) -> str:
         answers=answers(run.pairs),
         limit=max((case.notes.get("limit", 0) for case in run.cases), default=0),
         warnings=_warnings(run.cases, run.audits),
-        audits=[record.audit for record in run.audits if record.audit],
+        audits=[(record.audit, list(details(record.audit))) for record in run.audits if record.audit],
         notes=_notes(run.cases),
         unmeasured=_unmeasured(run),
         pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.task, p.general)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from textwrap import wrap
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 from medrival.integrity import Audit, Blind
 from medrival.reports.figures import count, visible
 from medrival.reports.record import AuditRecord, CaseRecord
+
+SHOWN = 5
+"""Of a long list; the report as data has it all."""
 
 
 def beside(cases: Iterable[CaseRecord], audits: Sequence[AuditRecord], *, drop_leaked: bool) -> tuple[CaseRecord, ...]:
@@ -44,6 +47,27 @@ def audit_lines(audits: Iterable[AuditRecord], width: int) -> list[str]:
 def warnings(audit: Audit) -> list[str]:
     """What must be known before scores are believed, the gravest first."""
     return [finding.text for finding in audit.findings if finding.severity != "note"]
+
+
+def details(audit: Audit) -> Iterator[tuple[str, str]]:
+    """What a table has no room for, each with its title: balance, repeated questions, pairs of look-alikes, names."""
+    for split, counted in audit.balance.items():
+        for what, counts in counted.items():
+            yield f"{split}, {what}", _first([f"{value} {n:,}" for value, n in counts.items()])
+    for where, repeated in audit.repeats.items():
+        if any(repeated.values()):
+            yield f"questions repeated, {where}", ", ".join(f"{n:,} on {image}" for image, n in repeated.items())
+    for pair in audit.duplicates.examples:
+        yield "look alike", f"{pair.samples[0]} and {pair.samples[1]}: {pair.distance} of {audit.duplicates.bits} bits differ"
+    if audit.images.unreadable:
+        yield "cannot be read", _first(audit.images.unreadable, "; ")
+    if audit.leakage.leaked:
+        yield "leaked", _first(audit.leakage.leaked)
+
+
+def _first(texts: Sequence[str], between: str = ", ") -> str:
+    more = f" and {len(texts) - SHOWN:,} more in report.json" if len(texts) > SHOWN else ""
+    return between.join(texts[:SHOWN]) + more
 
 
 def _beside(case: CaseRecord, audit: Audit, drop_leaked: bool) -> CaseRecord:

@@ -96,7 +96,7 @@ def test_a_task_that_is_not_the_locked_one_is_named(tmp_path):
     lock = Lock(tmp_path / "models.lock", {}, {"t": "a" * 64})
     lock.check_task("t", "a" * 64)
     with pytest.raises(
-        BrokenLock, match=r"t: its samples, split or images are not those .* bbbbbbbbbbbb... here, aaaaaaaaaaaa"
+        BrokenLock, match=r"t: its samples, split, images, classes or prompts are not those .* bbbbbbbbbbbb... here, aaaaaaaaaaaa"
     ):
         lock.check_task("t", "b" * 64)
     with pytest.raises(BrokenLock, match=r"u: .*models.lock does not have this task; --update-lock adds it"):
@@ -134,4 +134,4 @@ def test_a_run_writes_its_lock_and_a_later_run_is_held_to_it(study, rows, tmp_pa
     changed = study(*common, *lock, "--models", "mine")
     (status, reason) = next((case["status"], case["reason"]) for case in changed.report["cases"])
     assert status == "failed"
-    assert "its samples, split or images are not those" in reason
+    assert "its samples, split, images, classes or prompts are not those" in reason

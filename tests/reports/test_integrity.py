@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from medrival.gates import Judgement
-from medrival.integrity import Audit, Blind, Concern, Duplicates, Images, Leakage
+from medrival.integrity import Audit, Blind, Concern, Duplicates, Images, Leakage, Lookalikes
 from medrival.reports.gates import gate_lines
 from medrival.reports.html import write_html
 from medrival.reports.integrity import audit_lines, beside, unaudited
@@ -117,6 +117,28 @@ def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, asked,
     (left,) = (case.unleaked["metrics"][case.primary]["n"] for case in cases if case.id == asked[0].id)
     assert re.search(rf"without leaked samples: [^<]*, n = {left}<", text)
     assert "closed: always &#39;yes&#39;" in text
+
+
+def test_the_page_tells_balance_repeats_lookalikes_and_names_of_a_data_set(run, tmp_path):
+    record = audited(leaked=tuple(f"q{i}" for i in range(7)))
+    alike = replace(record.audit.duplicates, examples=(Lookalikes(("<b>", "q2"), 3),))
+    known = replace(
+        record.audit,
+        duplicates=alike,
+        images=replace(record.audit.images, unreadable=("image 'a.png' cannot be read: it is empty",)),
+        repeats={"train": {"same image": 0, "other image": 0}, "test-train": {"same image": 2, "other image": 30}},
+        balance={"train": {"yes or no": {"yes": 1_200, "no": 7}}, "validation": {}, "test": {}},
+    )
+    page = write_html(replace(run, audits=(replace(record, audit=known),), report_dir=tmp_path), lambda *_: None).read_text()
+    for told in (
+        "train, yes or no: yes 1,200, no 7<",
+        "questions repeated, test-train: 2 on same image, 30 on other image<",
+        "look alike: &lt;b&gt; and q2: 3 of 255 bits differ<",
+        "cannot be read: image &#39;a.png&#39; cannot be read: it is empty<",
+        "leaked: q0, q1, q2, q3, q4 and 2 more in report.json<",
+    ):
+        assert told in page
+    assert "questions repeated, train:" not in page
 
 
 def test_where_nothing_is_leaked_the_page_does_not_say_a_result_twice(run, tmp_path):
