@@ -96,7 +96,8 @@ def test_a_task_that_is_not_the_locked_one_is_named(tmp_path):
     lock = Lock(tmp_path / "models.lock", {}, {"t": "a" * 64})
     lock.check_task("t", "a" * 64)
     with pytest.raises(
-        BrokenLock, match=r"t: its samples, split, images, classes or prompts are not those .* bbbbbbbbbbbb... here, aaaaaaaaaaaa"
+        BrokenLock,
+        match=r"t: its samples, split, images, classes or prompts are not those .* bbbbbbbbbbbb... here, aaaaaaaaaaaa",
     ):
         lock.check_task("t", "b" * 64)
     with pytest.raises(BrokenLock, match=r"u: .*models.lock does not have this task; --update-lock adds it"):
