@@ -326,6 +326,11 @@ def test_an_image_outside_the_folder_is_told_with_row_and_column(labels, tmp_pat
         plain.table(labels(table), None, tmp_path)
 
 
+def test_too_few_samples_to_cut_a_test_from_are_told(labels, tmp_path):
+    with pytest.raises(BrokenData, match="none of 2 samples is for it; there are too few to cut one from"):
+        plain.table(labels(rows()[:2]), None, tmp_path)
+
+
 def test_a_folder_is_no_table(labels, tmp_path):
     mine = replace(labels(rows()), data="table:table")
     with pytest.raises(BrokenData, match=r"is a folder; the row must name a table in it, as in FOLDER/labels\.csv"):
