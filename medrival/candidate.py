@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+import warnings
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from medrival.catalog import Catalog, ModelCard
-from medrival.errors import BrokenModel, MissingAsset
+from medrival.catalog import Catalog, ModelCard, comparable
+from medrival.errors import BrokenModel, MedrivalError, MedrivalWarning, MissingAsset
 from medrival.weights import local, mirrored
 
 WHOLE = ("model*.safetensors", "pytorch_model*.bin", "open_clip_*.safetensors", "open_clip_*.bin")
@@ -45,13 +48,17 @@ def entered(rows: Catalog, paths: Iterable[Path], claims: Claims, assets: Path |
         BrokenModel: a path holds no checkpoint, one that nothing here loads, or both a whole model and an adapter.
         MissingAsset: the base model of an adapter directory is not on this machine.
         UnknownName: no model has the rival's name.
+        MedrivalError: the rival is of the candidates' kind, or of another type.
     """
     rival = rows.model(claims.rival) if claims.rival else None
     found: dict[str, ModelCard] = {}
-    for path in paths:
-        folder = path.expanduser().resolve()
+    for folder, times in Counter(path.expanduser().resolve() for path in paths).items():
+        if times > 1:
+            warnings.warn(f"--candidate {folder}: named {times} times, and taken once", MedrivalWarning, stacklevel=2)
         name = _name(folder, {*rows.models, *found})
         card = _card(name, folder, rows, rival, assets)
+        if rival:
+            _refuse_rival(card, rival, claims)
         found[name] = replace(
             card,
             kind=claims.kind,
@@ -62,6 +69,20 @@ def entered(rows: Catalog, paths: Iterable[Path], claims: Claims, assets: Path |
             thinking=_thinking(card, rival, claims),
         )
     return list(found.values())
+
+
+def _refuse_rival(card: ModelCard, rival: ModelCard, claims: Claims) -> None:
+    """A model that the candidate could not be compared with, in the words of the options."""
+    if not comparable(replace(card, budget=rival.budget), rival):
+        raise MedrivalError(
+            f"--rival {rival.name}: it is a {rival.type}, and the candidate {card.weights} is a {card.type}; name a {card.type}"
+        )
+    if claims.kind == rival.kind:
+        other = "general" if claims.kind == "medical" else "medical"
+        raise MedrivalError(
+            f"--rival {rival.name}: it is a {rival.kind} model, and so is the candidate {card.weights}; where that is "
+            f"a {other} one say --candidate-kind {other}, else name a rival that is"
+        )
 
 
 def introduced(card: ModelCard) -> str:
@@ -117,16 +138,35 @@ def _base(folder: Path, rows: Catalog, rival: ModelCard | None, assets: Path | N
         )
     places = [Path(named).expanduser(), folder / named, *([assets / "models" / named] if assets else [])]
     place = next((place.resolve() for place in places if place.is_dir()), None)
+    if place is not None and _is_adapter(place):
+        raise BrokenModel(
+            f"candidate {folder}: its base model {place} is an adapter itself; merge that one into its own base model with "
+            "peft's merge_and_unload, save the whole, and name its directory in base_model_name_or_path"
+        )
     row = next((row for row in rows.models.values() if row.weights == named and row.type != "served"), None)
     if row is not None:
         return replace(row, weights=str(place or row.weights), revision=revision or row.revision)
+    if place is None and named in rows.models:
+        return rows.models[named]
     if place is None:
         raise MissingAsset(
-            f"candidate {folder}: adapter_config.json names the base model {named!r}, which is no directory and no row's "
-            f"weights; put its files into {assets or 'DIR'}/models/{named} and pass --assets {assets or 'DIR'}"
+            f"candidate {folder}: adapter_config.json names the base model {named!r}, which is no directory, no row and no "
+            f"row's weights; {_where_to_put(named, assets)}"
         )
     loading = _loading(place, rival, assets)
     return ModelCard(place.name, kind="general", family=place.name, weights=str(place), revision=revision, **loading)
+
+
+def _is_adapter(folder: Path) -> bool:
+    whole = ("config.json", "open_clip_config.json")
+    return (folder / "adapter_config.json").is_file() and not any((folder / name).is_file() for name in whole)
+
+
+def _where_to_put(named: str, assets: Path | None) -> str:
+    """What to do for a base model that is nowhere, as the end of a sentence."""
+    if Path(named).expanduser().is_absolute():
+        return "put its files there, or name the directory that has them in base_model_name_or_path"
+    return f"put its files into {assets or 'DIR'}/models/{named} and pass --assets {assets or 'DIR'}"
 
 
 def _taken(base: ModelCard) -> dict[str, Any]:
@@ -139,15 +179,40 @@ def _loading(folder: Path, rival: ModelCard | None, assets: Path | None) -> dict
     """The keys of a row that say how a directory is loaded."""
     said = _architecture(folder)
     known = _architectures()
-    found = next((row for pattern, row in known.items() for one in said if fnmatchcase(one, pattern)), None)
-    if found is None:
+    pattern = next((pattern for pattern in known for one in said if fnmatchcase(one, pattern)), None)
+    if pattern is None:
         raise BrokenModel(
             f"candidate {folder}: nothing here loads a {' or '.join(said) or 'model that does not say what it is'}; "
             f"known are {', '.join(known)}. A row in a --catalog file can name an adapter for it"
         )
+    if "*" in pattern:  # the end of a name alone
+        _refuse_unknown_type(folder, said[0])
+    found = known[pattern]
     default, *others = found["adapters"]
     shared = rival is not None and rival.adapter in others and _says_one_of(said, rival, assets)
     return {"type": found["type"], "adapter": rival.adapter if rival and shared else default}
+
+
+def _refuse_unknown_type(folder: Path, architecture: str) -> None:
+    """A name that ends like those of known architectures may be one that transformers has not, unless code lies beside it."""
+    config = _json(folder / "config.json")
+    kind = config.get("model_type")
+    if not kind or "auto_map" in config or _has_folder(kind):
+        return
+    from transformers import CONFIG_MAPPING  # takes seconds, and is asked of rare ones alone
+
+    if kind not in CONFIG_MAPPING:
+        raise BrokenModel(
+            f"candidate {folder}: nothing here loads a {architecture}: the transformers that is installed knows no model_type "
+            f"{kind!r}; a newer one may, or a row in a --catalog file can name an adapter for it"
+        )
+
+
+def _has_folder(model_type: str) -> bool:
+    """Whether transformers has a folder for a type of model, as it has for nearly all."""
+    found = find_spec("transformers")
+    place = Path(found.origin).parent / "models" if found and found.origin else None
+    return place is not None and (place / model_type.replace("-", "_")).is_dir()
 
 
 def _says_one_of(architectures: Container[str], card: ModelCard, assets: Path | None) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from medrival.errors import MedrivalError, first_line
+from medrival.errors import MedrivalError, MedrivalWarning, first_line
 from medrival.pace import Pace
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 Messages = Sequence[Mapping[str, Any]]
 
 ATTEMPTS = 5
+ATTEMPTS_TO_REACH = 4
+"""Where nobody has answered yet: seven seconds, for a server that is not there does not come."""
 LONGEST_PAUSE = 60.0
 """Seconds that pauses between attempts grow to by themselves."""
 LONGEST_WAIT = 120.0
@@ -104,6 +108,8 @@ class Chat:
         self._timeout = timeout
         self._sleep = sleep
         self._refused: frozenset[str] = frozenset()
+        self._reached = False
+        self._unwarned = Lock()
         self._client = httpx2.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(timeout, connect=min(timeout, SECONDS_TO_CONNECT)),
@@ -117,6 +123,7 @@ class Chat:
 
         A timeout, a broken connection, an answer that is none, 429 and 5xx are tried again after 1, 2, 4, 8, ... seconds, or
         later where the server's Retry-After says so. A question that waits keeps its place among those under way.
+        Where nobody was ever reached, fewer attempts are enough; that there is nobody is said once, as a warning.
 
         Raises:
             ChatUnanswered: no answer to this question after all attempts.
@@ -139,9 +146,19 @@ class Chat:
                     self.pace.refused(turn)
                 if failed.wait > LONGEST_WAIT:
                     raise ChatUnanswered(f"{failed}; it asks to wait {failed.wait:.0f} s")
-                if attempts == self._attempts:
+                most = self._most_attempts(failed.failure)
+                if attempts >= most:
                     raise type(failed.failure)(f"{failed} ({attempts} attempts)")
                 self._sleep(max(failed.wait, min(2.0 ** (attempts - 1), LONGEST_PAUSE)))
+
+    def _most_attempts(self, failure: ChatFailed) -> int:
+        if not isinstance(failure, ChatDown):
+            return self._attempts
+        most = self._attempts if self._reached else min(self._attempts, ATTEMPTS_TO_REACH)
+        if self._unwarned.acquire(blocking=False):  # once, of all threads
+            seconds = sum(min(2.0**attempt, LONGEST_PAUSE) for attempt in range(most - 1))
+            warnings.warn(f"{failure}; trying again for {seconds:.0f} s", MedrivalWarning, stacklevel=3)
+        return most
 
     def _once(self, messages: Messages, max_tokens: int | None) -> Reply:
         import httpx2
@@ -157,6 +174,7 @@ class Chat:
             raise _Passing(ChatUnanswered(f"no answer from {self.url} within {self._timeout:g} s")) from error
         except httpx2.RequestError as error:
             raise _Passing(ChatUnanswered(f"the connection to {self.url} broke: {first_line(error)}")) from error
+        self._reached = True
         if response.status_code == 200:
             return self._reply(response, parameters)
         parameter = _error(response).get("param")

@@ -1,9 +1,17 @@
 """What can go wrong, each with a message for the user: the thing, what is wrong with it, what to do."""
 
+from textwrap import shorten
+
+LONGEST = 300
+"""Characters of a line that heads others, and of what it heads: some list every weight of a model."""
+
 
 def first_line(error: BaseException) -> str:
-    """An error's message without the advice and the trace behind it."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """An error's message without the advice and the trace behind it; a line that heads others (":") with the one it heads."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return shorten(" ".join(lines[:2]), LONGEST, placeholder=" ...") if lines[0].endswith(":") else lines[0]
 
 
 class MedrivalError(Exception):

@@ -11,7 +11,7 @@ from medrival.errors import MedrivalError, MissingAsset
 from medrival.models.files import kinds, parts
 from medrival.repositories import mirror
 from medrival.tasks import places
-from medrival.weights import companion, files_read, local, mirrored, on_hub, packaged, place
+from medrival.weights import by_hand, companion, files_read, local, mirrored, on_hub, packaged, place
 
 
 def fetch(cards: Iterable[ModelCard | TaskCard], assets: Path, say: Callable[[str], object], *, dry_run: bool = False) -> bool:
@@ -65,8 +65,7 @@ def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bo
     """
     name = place(model.weights)
     if not on_hub(model):
-        notes = f" ({' '.join(model.notes.split())})" if model.notes else ""
-        raise MissingAsset(f"{model.weights} is no model of the hub; its files go into {folder} by hand{notes}")
+        raise MissingAsset(f"{model.weights} is no model of the hub; {by_hand(model, folder)}")
 
     def read(known: Iterable[str]) -> list[str]:
         wanted = files_read(model, known, only)

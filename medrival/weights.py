@@ -22,6 +22,8 @@ from medrival.models.files import TEXTS, Part, inner, kinds, needed, parts
 MARKS = ("config.json", "open_clip_config.json", "adapter_config.json", "pytorch_model.bin", "*.pth")
 """A directory with one of these is a model's; the last two are layouts of authors that wrote no configuration."""
 
+SECONDS_TO_CONNECT = 10.0
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -104,7 +106,7 @@ def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> 
 
 def companion(card: ModelCard, part: Part, near: Path) -> ModelCard:
     """A row for what the adapter of another reads; relative names start at a directory near it."""
-    return replace(card, weights=part.name, folder=str(near), revision="", gated=False, trusted=False, base=None)
+    return replace(card, weights=part.name, folder=str(near), revision="", notes="", gated=False, trusted=False, base=None)
 
 
 def place(weights: str) -> str:
@@ -166,6 +168,12 @@ def files_read(card: ModelCard, names: Iterable[str], only: Sequence[str] = ()) 
     return [name for folder in read for name in _read_of(card, folders[folder])]
 
 
+def by_hand(card: ModelCard, folder: Path) -> str:
+    """Where the files of a model that is not on the hub go, and what its row says of where they come from."""
+    notes = f" ({' '.join(card.notes.split())})" if card.notes else ""
+    return f"its files go into {folder} by hand{notes}"
+
+
 def access(card: ModelCard) -> str:
     """What to do for a gated model, as the end of a sentence; "" for others."""
     if not card.gated:
@@ -187,18 +195,21 @@ def _local(card: ModelCard, assets: Path | None) -> Path | None:
             raise BrokenModel(f"{card.name}: {folder} is no model directory: it is a file")
     if not on_hub(card):
         looked = " and ".join(map(str, places))
-        raise MissingAsset(f"{card.name}: there is no directory {looked}; a hub model would be named ORG/NAME")
+        said = by_hand(card, mirrored(card, assets or "DIR")) if card.notes else "a hub model would be named ORG/NAME"
+        raise MissingAsset(f"{card.name}: there is no directory {looked}; {said}")
     return None
 
 
 def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     name, revision = place(card.weights), card.revision or None
     try:
         if folder := _cached(card, only):
             return folder
+        if lost := _unreachable(constants.ENDPOINT):
+            raise MissingAsset(lost)
         names = HfApi().list_repo_files(name, revision=revision)
         wanted = files_read(card, names, only)
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
@@ -211,6 +222,18 @@ def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Pa
             f"(python -m medrival fetch --models {card.name} --assets {assets or 'DIR'}) and pass --assets {assets or 'DIR'}, "
             f"or allow access to the model hub{access(card)}"
         ) from error
+
+
+@cache
+def _unreachable(endpoint: str) -> str:
+    """Why nobody answers there; asked once a process, for the hub's client tries again and again for every model."""
+    from huggingface_hub import get_session
+
+    try:
+        get_session().head(endpoint, timeout=SECONDS_TO_CONNECT)
+    except Exception as error:  # of several libraries, as below
+        return f"{endpoint} cannot be reached: {first_line(error)}"
+    return ""
 
 
 def _cached(card: ModelCard, only: tuple[str, ...]) -> Path | None:

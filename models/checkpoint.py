@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,11 +32,11 @@ def load_module(card: ModelCard, auto_class: Any, folder: Path, device: str, dty
     """Load the network for inference: evaluation mode, no gradients, on the device, or on all GPUs where one is not enough.
 
     Raises:
-        BrokenModel: see `read`; or weights are missing, misshapen or left over.
+        BrokenModel: see `read`; or weights are missing or left over.
         OutOfMemory: the weights do not fit.
     """
     module, report = read(card, auto_class, folder, device, dtype)
-    refuse_missing(card, folder, module, [*report["missing_keys"], *report["mismatched_keys"]])
+    refuse_missing(card, folder, module, report["missing_keys"])
     refuse_left_over(card, folder, report["unexpected_keys"])
     return module
 
@@ -53,7 +53,7 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
 
     Raises:
         BrokenModel: unreadable or truncated files, pickled code, an unknown architecture, no bitsandbytes, weights that were
-            stored quantised, or an adapter beside them.
+            stored quantised or are misshapen, or an adapter beside them.
         OutOfMemory: the weights do not fit.
     """
     logging.disable_progress_bar()
@@ -77,13 +77,14 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
             local_files_only=True,
             trust_remote_code=card.trusted,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name and shapes, which transformers prints and does not raise
             **place,
             **options,
         )
     except UnpicklingError as error:
-        raise BrokenModel(_pickled(card, files, error)) from error
+        raise pickled(card, files, error) from error
     except SafetensorError as error:
-        raise BrokenModel(f"{card.name}: weights in {folder} are cut short or damaged ({error}); fetch them again") from error
+        raise damaged(card, folder, error) from error
     except (OSError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         if "out of memory" in str(error).lower():
             raise
@@ -92,6 +93,7 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
         if "Unrecognized configuration class" in str(error):
             raise BrokenModel(f"{card.name}: the model in {folder} is not one that {auto_class.__name__} loads") from error
         raise BrokenModel(f"{card.name}: {folder} does not load: {first_line(error)}") from error
+    _refuse_misshapen(card, folder, report["mismatched_keys"])
     refuse_offloaded(card, module)
     if dtype == "4bit":
         _as_they_are(module)
@@ -104,6 +106,27 @@ def needs_trust(card: ModelCard, folder: Path) -> BrokenModel:
     return BrokenModel(
         f"{card.name}: {folder} needs code that lies beside its weights; where you trust its authors, run with "
         f"--trust-remote-code {card.name}"
+    )
+
+
+def damaged(card: ModelCard, place: Path, error: SafetensorError) -> BrokenModel:
+    """What to raise where a directory's or file's safetensors end too early or have no sound header."""
+    return BrokenModel(
+        f"{card.name}: weights in {place} are cut short or damaged ({first_line(error)}); save, copy or fetch them once more"
+    )
+
+
+def pickled(card: ModelCard, files: Collection[Path], error: UnpicklingError) -> BrokenModel:
+    """What to raise where pickled files hold code, which is named, or cannot be read."""
+    wanted = re.search(r"GLOBAL (\S+)", str(error))
+    names = ", ".join(map(str, files))
+    if not wanted:
+        return BrokenModel(
+            f"{card.name}: {names} cannot be read as weights alone ({first_line(error)}); save the model as safetensors"
+        )
+    return BrokenModel(
+        f"{card.name}: {names} would run code when read ({wanted[1]}), and is refused; "
+        "ask its authors for safetensors, or save it as safetensors yourself where you trust it"
     )
 
 
@@ -184,7 +207,7 @@ def refuse_unusable(card: ModelCard, folder: Path, tokenizer: Any) -> None:
     if told[0] == told[1] or not all(set(tokens) - {tokenizer.unk_token_id} for tokens in told):
         raise BrokenModel(
             f"{card.name}: {folder} has no usable tokenizer: it does not know the words {' and '.join(map(repr, WORDS))}; "
-            "fetch its files again"
+            "save, copy or fetch its files once more"
         )
     if tokenizer.eos_token is None and tokenizer.pad_token is None:
         raise BrokenModel(
@@ -213,6 +236,16 @@ def linear_layers(module: torch.nn.Module) -> list[str]:
         for name, part in module.named_modules()
         if isinstance(part, torch.nn.Linear) and not isinstance(part, NonDynamicallyQuantizableLinear)
     ]
+
+
+def _refuse_misshapen(card: ModelCard, folder: Path, unlike: Collection[tuple[str, Sequence[int], Sequence[int]]]) -> None:
+    """Weights of another shape than the config makes: transformers has left random numbers in their place."""
+    if unlike:
+        name, stored, made = min(unlike)
+        raise BrokenModel(
+            f"{card.name}: {len(unlike)} weights in {folder} have another shape than its config.json makes (the first: "
+            f"{name} is {list(stored)} and not {list(made)}); give it the config.json that the model was trained with"
+        )
 
 
 def _refuse_adapter_beside(card: ModelCard, folder: Path) -> None:
@@ -261,14 +294,3 @@ def _as_they_are(module: torch.nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, Linear4bit):
             part.support_avx512bf16_for_cpu = False
-
-
-def _pickled(card: ModelCard, files: Collection[Path], error: UnpicklingError) -> str:
-    wanted = re.search(r"GLOBAL (\S+)", str(error))
-    names = ", ".join(file.name for file in files)
-    if not wanted:
-        return f"{card.name}: {names} cannot be read as weights alone ({first_line(error)}); save the model as safetensors"
-    return (
-        f"{card.name}: {names} would run code when read ({wanted[1]}), and is refused; "
-        "ask its authors for safetensors, or save it once more with transformers' save_pretrained where you trust it"
-    )

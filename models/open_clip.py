@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel, first_line
-from medrival.models.checkpoint import needs_trust, precision
+from medrival.models.checkpoint import damaged, needs_trust, pickled, precision
 from medrival.models.dual_encoder import lora_layers
 from medrival.models.files import has_tokenizer, place
 from medrival.models.placement import Shapes, refuse_too_large, shapes
@@ -48,8 +48,10 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
         module = create_model(f"local-dir:{folder}", require_pretrained=True, **tower)
         tokenizer = _tokenizer(card, folder, text)
     except pickle.UnpicklingError as error:
-        raise BrokenModel(f"{card.name}: weights in {folder} hold more than weights, which could run code") from error
-    except (OSError, SafetensorError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise pickled(card, _weight_file(folder), error) from error
+    except SafetensorError as error:
+        raise damaged(card, folder, error) from error
+    except (OSError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         if "trust_remote_code" in str(error):
             raise needs_trust(card, folder) from error
         raise BrokenModel(f"{card.name}: {folder} does not load as a model of open_clip: {first_line(error)}") from error

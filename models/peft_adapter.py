@@ -12,10 +12,12 @@ from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from medrival.catalog import ModelCard, imported
 from medrival.contracts import DualEncoder, Generator
 from medrival.errors import BrokenModel, first_line
+from medrival.models.checkpoint import damaged
 from medrival.models.files import VOCABULARIES, has_tokenizer
 from medrival.weights import locate
 
@@ -40,7 +42,8 @@ def merged(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncode
 
     if card.base is None:
         raise BrokenModel(f"{card.name}: an adapter directory needs a base model; enter it with --candidate {folder}")
-    if not (folder / "adapter_model.safetensors").is_file():
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
         raise BrokenModel(
             f"{card.name}: {folder} has no adapter_model.safetensors; pickled adapters (.bin) are not read: save it once more "
             "with peft's save_pretrained"
@@ -50,25 +53,50 @@ def merged(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncode
             f"{card.name}: merging an adapter into weights in 4 bits would round them a second time; take --dtype bfloat16, or "
             "save the merged model with peft's merge_and_unload and enter that"
         )
-    with _as_trained(card, folder, card.base, locate(card.base, None)) as place:
+    _refuse_damaged(card, file)
+    whole = locate(card.base, None)
+    with _as_trained(card, folder, card.base, whole) as place:
         base: DualEncoder | Generator = imported(card.base.adapter)(card.base, place, device, dtype)
     try:
         with warnings.catch_warnings():
             # peft only warns where weights of an adapter are missing, and goes on with an adapter that does nothing.
-            warnings.filterwarnings("error", message="Found missing adapter keys")
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")
             adapted = PeftModel.from_pretrained(base.module, folder, is_trainable=False)
-        unread = adapted.load_adapter(str(folder), adapted.active_adapter, torch_device=device).unexpected_keys
-        if unread:
-            raise BrokenModel(f"{card.name}: {card.base.name} has no layer for {len(unread)} weights, the first: {unread[0]}")
+            read = adapted.load_adapter(str(folder), adapted.active_adapter, torch_device=device)
+        _refuse_unlike(card, file, whole, read.missing_keys, read.unexpected_keys)
         adapted.merge_and_unload(safe_merge=True)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UserWarning) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         if "out of memory" in str(error).lower():
             raise
         raise BrokenModel(
-            f"{card.name}: the adapter in {folder} does not fit its base model {card.base.name}: {first_line(error)}"
+            f"{card.name}: the adapter in {folder} does not fit its base model {whole}: {first_line(error)}"
         ) from error
     base.module.eval().requires_grad_(False)
     return base
+
+
+def _refuse_damaged(card: ModelCard, file: Path) -> None:
+    """A file that is cut short, or of a training that diverged, is told from one that belongs to another base model."""
+    try:
+        weights = load_file(file)
+    except SafetensorError as error:
+        raise damaged(card, file, error) from error
+    if lost := sorted(name for name, weight in weights.items() if not weight.float().isfinite().all()):
+        raise BrokenModel(
+            f"{card.name}: {len(lost)} weights in {file} are not finite numbers (the first: {lost[0]}); its training diverged, "
+            "or the file is damaged"
+        )
+
+
+def _refuse_unlike(card: ModelCard, file: Path, base: Path, missing: Sequence[str], unread: Sequence[str]) -> None:
+    """An adapter is applied as a whole or not at all."""
+    if missing:
+        raise BrokenModel(
+            f"{card.name}: {file} lacks {len(missing)} weights of the adapter that its adapter_config.json makes on {base} "
+            f"(the first: {min(missing)}); name the base model that it was trained on in base_model_name_or_path"
+        )
+    if unread:
+        raise BrokenModel(f"{card.name}: {base} has no layer for {len(unread)} weights of {file} (the first: {min(unread)})")
 
 
 @contextmanager

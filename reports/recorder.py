@@ -121,7 +121,8 @@ class Recorder:
         if exitstatus in PASSABLE and not all(judgement.holds for judgement in judgements):
             session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
         run = self._run(int(exitstatus), judgements)
-        self._lines = summary(run, verbose=self._config.get_verbosity() > 0)
+        alone = bool(self._config.getoption("--candidate")) and self._config.getoption("--rival") is None
+        self._lines = summary(run, verbose=self._config.get_verbosity() > 0, alone=alone)
         if self._from_before:
             self._lines.insert(1, f"  {len(self._from_before)} of them were in the store from an earlier run")
         if self._config.getoption("--drop-leaked") and (tasks := unaudited(run.cases, run.audits)):

@@ -15,15 +15,17 @@ from medrival.reports.questions import Answer, answers, families
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run
 
 WIDTH = 80
+SHOWN, SHOWN_OF_FIRST = 400, 900  # characters of a reason, and of the most frequent one of each status
 REASONS = 6  # groups of reasons shown each for failed and skipped; the report has them all
 
 
-def summary(run: Run, *, verbose: bool = False) -> list[str]:
+def summary(run: Run, *, verbose: bool = False, alone: bool = False) -> list[str]:
     """The run in a few lines of at most 80 columns where names allow.
 
     Args:
         run: what was measured.
         verbose: add one line a measured case with its primary metric, and one a pair with its verdict.
+        alone: candidates were entered without a rival.
     """
     states = Counter(case.status for case in run.cases)
     lines = [
@@ -38,7 +40,7 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
         lines += [_case(case) for case in run.cases if case.status == "measured"]
         lines += [_pair(pair) for pair in run.pairs if pair.status == "measured"]
     if run.cases:
-        lines += _rivalry(run.pairs)
+        lines += _rivalry(run.pairs, alone)
     told = {case.reason for case in run.cases}
     lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
     lines += _reasons("audit", [audit for audit in run.audits if audit.reason not in told])
@@ -52,8 +54,10 @@ def summary(run: Run, *, verbose: bool = False) -> list[str]:
     return [*lines, f"report: {visible(str(run.report_dir / 'report.html'))}"]
 
 
-def _rivalry(pairs: tuple[PairRecord, ...]) -> list[str]:
+def _rivalry(pairs: tuple[PairRecord, ...], alone: bool) -> list[str]:
     said = answers(pairs)
+    if alone and not pairs:
+        return ["  No general and medical model were compared: give the candidate a --rival MODEL"]
     if not any(answer.measured for answer in said):
         return wrap(
             "  No general and medical model were compared: no pair was measured. A pair needs two partners on one task: "
@@ -119,9 +123,11 @@ def _pair(pair: PairRecord) -> str:
 def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord | AuditRecord]) -> list[str]:
     """Why cases, pairs or audits were not measured, one entry a reason, the most frequent first."""
     reasons = Counter((record.status, record.reason) for record in records if record.status != "measured")
-    lines = []
+    lines, told = [], set()
     for (status, reason), n in reasons.most_common(REASONS):
-        text = shorten(visible(reason) or "no reason given", 400, placeholder=" ...")
+        length = SHOWN if status in told else SHOWN_OF_FIRST  # advice stands at the end, and is alike
+        told.add(status)
+        text = shorten(visible(reason) or "no reason given", length, placeholder=" ...")
         lines += wrap(f"  {count(n, noun)} {status}: {text}", WIDTH, subsequent_indent="    ")
     hidden = sum(reasons.values()) - sum(n for _, n in reasons.most_common(REASONS))
     return lines + ([f"  {count(hidden, noun)} more not measured, for other reasons: see the report"] if hidden else [])

@@ -13,7 +13,7 @@ from transformers import CLIPModel
 
 from medrival import catalog
 from medrival.candidate import Claims, entered, introduced
-from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset, UnknownName
+from medrival.errors import BrokenModel, MedrivalError, MedrivalWarning, MissingAsset, UnknownName
 from medrival.keys import of_features
 from medrival.plan import Plan, Selection
 from medrival.settings import Settings
@@ -93,11 +93,28 @@ def test_an_unknown_rival_is_answered_with_the_nearest(rows, tmp_path):
         entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival="pocketclip"), None)
 
 
-@pytest.mark.parametrize("rival", ["pocket-medclip", "pocket-llava"])
-def test_a_rival_of_its_own_kind_or_another_type_is_refused(rows, tmp_path, rival):
-    cards = entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival=rival), None)
-    with pytest.raises(BrokenCatalog, match=rf"'mine' and its partner '{rival}' must be one general and one medical model"):
-        rows.joined_by(cards)
+@pytest.mark.parametrize(
+    ("rival", "advice"), [("pocket-medclip", "say --candidate-kind general"), ("pocket-llava", "name a dual-encoder")]
+)
+def test_a_rival_of_its_own_kind_or_another_type_is_refused(rows, tmp_path, rival, advice):
+    with pytest.raises(MedrivalError, match=rf"^--rival {rival}: .*{advice}"):
+        entered(rows, [directory(tmp_path / "mine", architectures=["CLIPModel"])], Claims(rival=rival), None)
+
+
+def test_a_directory_named_twice_is_taken_once_and_that_is_said(rows, tmp_path):
+    folder = directory(tmp_path / "mine", architectures=["CLIPModel"])
+    with pytest.warns(MedrivalWarning, match=r"--candidate .*/mine: named 2 times, and taken once"):
+        (card,) = entered(rows, [folder, tmp_path / "." / "mine"], Claims(), None)
+    assert card.name == "mine"
+
+
+def test_a_name_that_ends_like_a_known_one_is_refused_where_transformers_has_no_such_type(rows, tmp_path):
+    content = {"architectures": ["FooForConditionalGeneration"], "model_type": "foo"}
+    with pytest.raises(BrokenModel, match=r"nothing here loads a FooForConditionalGeneration: .*no model_type 'foo'"):
+        entered(rows, [directory(tmp_path / "foo", **content)], Claims(), None)
+    trusted = directory(tmp_path / "own", **content, auto_map={"AutoConfig": "configuration_foo.FooConfig"})
+    blip2 = directory(tmp_path / "blip", architectures=["Blip2ForConditionalGeneration"], model_type="blip-2")
+    assert [card.type for card in entered(rows, [trusted, blip2], Claims(), None)] == ["generator"] * 2
 
 
 def planned(rows, cards, **selection) -> Plan:
@@ -171,6 +188,8 @@ def test_the_base_of_an_adapter_is_a_directory_a_rows_weights_or_one_in_assets(r
     assert locate(by_path.base, None) == weights
     (by_row,) = entered(rows, [with_base(adapter, tmp_path / "row", rows.models["pocket-clip"].weights)], Claims(), None)
     assert by_row.base == rows.models["pocket-clip"]
+    (by_rows_name,) = entered(rows, [with_base(adapter, tmp_path / "by-name", "pocket-clip")], Claims(), None)
+    assert by_rows_name.base == rows.models["pocket-clip"]
     mirror = shutil.copytree(weights, tmp_path / "assets" / "models" / "someone" / "clip")
     named = with_base(adapter, tmp_path / "named", "someone/clip")
     (by_name,) = entered(rows, [named], Claims(), tmp_path / "assets")
@@ -178,6 +197,27 @@ def test_the_base_of_an_adapter_is_a_directory_a_rows_weights_or_one_in_assets(r
     assert by_name.type == "dual-encoder"
     with pytest.raises(MissingAsset, match=r"base model 'someone/clip'.*put its files into DIR/models/someone/clip"):
         entered(rows, [named], Claims(), None)
+
+
+def test_a_base_that_is_no_whole_model_or_nowhere_is_refused_with_what_to_do(rows, adapter, tmp_path):
+    with pytest.raises(BrokenModel, match=rf"its base model {adapter} is an adapter itself; merge that one"):
+        entered(rows, [with_base(adapter, tmp_path / "chain", str(adapter))], Claims(), None)
+    with pytest.raises(MissingAsset, match=r"base model '/nowhere/base', .*; put its files there"):
+        entered(rows, [with_base(adapter, tmp_path / "lost", "/nowhere/base")], Claims(), None)
+
+
+@pytest.mark.parametrize("damage", ["cut short or damaged", "1 weights in .* are not finite numbers"])
+def test_a_damaged_adapter_is_told_from_one_of_another_base(rows, adapter, tmp_path, damage):
+    file = shutil.copytree(adapter, tmp_path / "odd") / "adapter_model.safetensors"
+    if damage.startswith("cut"):
+        file.write_bytes(file.read_bytes()[:-100])
+    else:
+        weights = load_file(file)
+        next(iter(weights.values())).fill_(torch.nan)
+        save_file(weights, file)
+    (card,) = entered(rows, [file.parent], Claims(), None)
+    with pytest.raises(BrokenModel, match=damage):
+        catalog.imported(card.adapter)(card, locate(card, None), "cpu", "float32")
 
 
 def test_an_adapter_on_a_model_that_thinks_may_think_as_long(rows, adapter, tmp_path):
@@ -283,7 +323,7 @@ def test_pickled_adapters_are_not_read(rows, adapter, tmp_path):
         catalog.imported(card.adapter)(card, folder, "cpu", "float32")
 
 
-@pytest.mark.parametrize(("change", "complaint"), [("lacks", "does not fit"), ("too much", "has no layer for 1 weights")])
+@pytest.mark.parametrize(("change", "complaint"), [("lacks", "lacks 1 weights"), ("too much", "has no layer for 1 weights")])
 def test_an_adapter_that_does_not_fit_its_base_is_refused(rows, adapter, tmp_path, change, complaint):
     folder = shutil.copytree(adapter, tmp_path / "odd")
     weights = load_file(folder / "adapter_model.safetensors")

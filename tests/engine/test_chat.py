@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 
 from medrival.chat import Chat, ChatDown, ChatFailed, ChatUnanswered, Reply
+from medrival.errors import MedrivalWarning
 from medrival.pace import Pace
 from tests.stand_ins import serving
 
@@ -65,6 +67,19 @@ def test_failures_are_of_three_kinds_for_now_for_this_question_and_for_all(statu
     with pytest.raises(ChatFailed, match=f"HTTP {status} from") as raised:
         asked(status, json.dumps({"error": error}))
     assert type(raised.value) is kind
+
+
+def test_a_server_that_was_never_there_is_given_up_soon_and_said_to_be_waited_for_once():
+    waited: list[float] = []
+    chat = Chat("http://127.0.0.1:9/v1", "m", attempts=8, sleep=waited.append)
+    with (
+        pytest.warns(MedrivalWarning, match=r"cannot connect to http://127.0.0.1:9/v1: .*; trying again for 7 s"),
+        pytest.raises(ChatDown, match=r"cannot connect .*\(4 attempts\)"),
+    ):
+        chat.ask(MESSAGES)
+    with warnings.catch_warnings(action="error", category=MedrivalWarning), pytest.raises(ChatDown):
+        chat.ask(MESSAGES)
+    assert waited == [1, 2, 4] * 2
 
 
 def test_a_busy_endpoint_halves_the_pace_and_a_broken_one_does_not():

@@ -68,6 +68,22 @@ def test_a_missing_model_says_how_to_get_it_and_a_gated_one_where_to_ask(clip, t
         locate(replace(clip, gated=True), tmp_path)
 
 
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_not_again_for_every_model(clip, monkeypatch, caplog):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    for name in ("someone/clip", "someone/other"):
+        with pytest.raises(MissingAsset, match=r"http://127.0.0.1:9 cannot be reached: .*put its files into"):
+            locate(replace(clip, weights=name), None)
+    assert "Retrying" not in caplog.text
+
+
+def test_a_model_that_is_not_on_the_hub_says_where_its_files_come_from(rows):
+    with pytest.raises(MissingAsset, match=r"its files go into DIR/models/medclip-vit by hand \(not on the hub: .*pytrial"):
+        locate(rows.models["medclip"], None)
+
+
 @pytest.mark.parametrize(
     ("names", "weights"),
     [

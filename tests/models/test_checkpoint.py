@@ -94,6 +94,15 @@ def test_safetensors_are_read_where_there_are_both(card, folder, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_weights_of_another_shape_are_refused_by_name_and_shapes(card, folder):
+    weights = load_file(folder / "model.safetensors")
+    shape = list(weights["language_model.lm_head.weight"].shape)
+    save_file({**weights, "language_model.lm_head.weight": torch.zeros(3, 3)}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BrokenModel, match=r"1 weights in .* have another shape") as refused:
+        load(card, folder)
+    assert f"(the first: lm_head.weight is [3, 3] and not {shape})" in str(refused.value)
+
+
 def test_a_directory_without_weights_is_one_message(card, folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(BrokenModel, match="has no weights: neither"):

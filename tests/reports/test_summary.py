@@ -7,7 +7,7 @@ import pytest
 from medrival.reports.github import markdown
 from medrival.reports.html import write_html
 from medrival.reports.questions import answers, questions
-from medrival.reports.record import PairRecord, Run
+from medrival.reports.record import CaseRecord, PairRecord, Run, Status
 from medrival.reports.summary import summary
 from medrival.statistics import Verdict
 
@@ -136,7 +136,19 @@ def test_a_reason_cannot_steer_the_terminal_or_flood_it(run: Run) -> None:
     reason = "\x1b[2J\r\nbad \u202eword" + " word" * 10_000
     lines = summary(replace(run, cases=(replace(run.cases[0], status="failed", reason=reason),), pairs=()))
     assert all(line.isprintable() and len(line) <= 80 for line in lines[:-1])
-    assert len(lines) < 16
+    assert len(lines) < 20
+
+
+def test_the_advice_at_the_end_of_the_first_reason_of_each_status_is_shown(run: Run) -> None:
+    def lost(status: Status, number: int) -> CaseRecord:
+        return replace(run.cases[0], status=status, reason=f"{number}" + " word" * 100 + f" advice {number}")
+
+    shown = "\n".join(summary(replace(run, cases=(lost("skipped", 1), lost("skipped", 2), lost("failed", 3)), pairs=())))
+    assert [advice in shown for advice in ("advice 1", "advice 2", "advice 3")] == [True, False, True]
+
+
+def test_a_candidate_without_a_rival_is_told_to_have_one(run: Run) -> None:
+    assert "give the candidate a --rival" in summary(replace(run, pairs=()), alone=True)[1]
 
 
 def test_failed_samples_are_counted(run: Run) -> None:
