@@ -8,7 +8,16 @@ import pytest
 from medrival.errors import BrokenGates
 from medrival.gates import Gates, read
 from medrival.gates.margins import Margin
-from medrival.gates.rules import CostBound, MetricBound, NoRegression, NotWorseThan, Required, SubgroupGap, VerdictIn
+from medrival.gates.rules import (
+    CostBound,
+    MaxLeakage,
+    MetricBound,
+    NoRegression,
+    NotWorseThan,
+    Required,
+    SubgroupGap,
+    VerdictIn,
+)
 from medrival.plan import Plan, Selection
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +45,7 @@ def test_the_example_of_the_documentation_is_a_gate_file_for_the_pocket_suite(wr
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "gates.md").read_text(), flags=re.S)
     gates = Gates.of([written(example)], plan, rows, None, None)
     assert {type(one.rule) for one in gates.gates} == {
-        *(MetricBound, CostBound, NotWorseThan, NoRegression, SubgroupGap, VerdictIn, Required)
+        *(MetricBound, CostBound, NotWorseThan, NoRegression, SubgroupGap, VerdictIn, MaxLeakage, Required)
     }
     assert gates.idle == []
     assert [one.name for one in gates.gates if one.lenient] == ["knows how sure it is"]
