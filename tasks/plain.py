@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
-from string import ascii_uppercase
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from medrival.catalog import TaskCard
@@ -66,7 +67,7 @@ def _split_folders(card: TaskCard, paths: Sequence[PurePosixPath]) -> dict[PureP
     return {folder: next(iter(names), "") for folder, names in found.items()}
 
 
-@dataset(*COLUMNS, *GROUPS)
+@dataset(*COLUMNS, *GROUPS, "answers")
 def table(card: TaskCard, files: Files) -> Iterator[Example]:
     """A table with a column of image files, relative to the table's folder, and one of labels, or of questions and answers.
 
@@ -84,7 +85,7 @@ def table(card: TaskCard, files: Files) -> Iterator[Example]:
     return examples(card, files.table(), image)
 
 
-@dataset(*COLUMNS, *GROUPS, "config", "streaming", source=Repository.of)
+@dataset(*COLUMNS, *GROUPS, "answers", "config", "streaming", source=Repository.of)
 def hub(card: TaskCard, repository: Repository) -> Iterator[Example]:
     """A data set of the hub with a column of images, and one of labels, or of questions and answers.
 
@@ -98,12 +99,26 @@ def hub(card: TaskCard, repository: Repository) -> Iterator[Example]:
 
 
 def examples(card: TaskCard, records: Iterable[Record], image: Callable[[Record, str], Image]) -> Iterator[Example]:
-    """An example of each record, by the columns that the row names.
+    """An example of each record, by the columns that the row names; of choices, all answers are read in one way (`READINGS`).
+
+    The row's `answers` says which; without it they are the texts of options where all are, else their letters where all are.
 
     Args:
         image: the image in a record's column.
+
+    Raises:
+        BrokenData: a column is missing or holds what it should not, or the answers of choices can be read in no way or in two.
+        BrokenCatalog: the row's `answers` is no way to read them.
     """
     column = _columns(card)
+    found = _as_written(card, records, column, image)
+    return _with_answers(card, list(found), column["answer"]) if card.kind == "vqa" else found
+
+
+def _as_written(
+    card: TaskCard, records: Iterable[Record], column: dict[str, str], image: Callable[[Record, str], Image]
+) -> Iterator[Example]:
+    """As `examples`, but that the truth of a choice is what its answer's column says."""
     named = {column[key] for key in column if key in card.options and column[key]} | set(_option_columns(card))
     first: Record | None = None
     seen: set[str] = set()
@@ -150,22 +165,63 @@ def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[st
     if len(options) == 1 or len(options) > len(ascii_uppercase):
         first = next(iter(_option_columns(card)), "options")
         raise BrokenData(f'{record.where}: column "{first}" has {len(options)} options; a choice needs 2 to 26')
-    form, options, truth = formed(answer, options)
+    form, options, truth = ("choice", options, answer) if options else formed(answer)
     return {"question": record.text(column["question"]), "truth": truth, "form": form, "options": options}
 
 
-def formed(answer: str, options: tuple[str, ...] = ()) -> tuple[Form, tuple[str, ...], str]:
-    """The form of a question, what may be answered, and its truth, by its answer and the options it lists.
-
-    With options it is a choice, and an answer that is no option but the letter of one means that one; without, an answer of yes
-    or no makes it closed.
-    """
-    if options:
-        place = ascii_uppercase.find(answer) if len(answer) == 1 else -1
-        return "choice", options, options[place] if answer not in options and 0 <= place < len(options) else answer
+def formed(answer: str) -> tuple[Form, tuple[str, ...], str]:
+    """The form of a question without choices, what may be answered, and its truth: an answer of yes or no makes it closed."""
     if normalise(answer) in YES_NO:
         return "closed", ("yes", "no"), normalise(answer)
     return "open", (), answer
+
+
+def _by_text(answer: str, options: tuple[str, ...]) -> str:
+    return answer if answer in options else ""
+
+
+def _by_letter(answer: str, options: tuple[str, ...]) -> str:
+    return dict(zip(ascii_lowercase, options, strict=False)).get(answer.lower(), "")
+
+
+def _by_index(answer: str, options: tuple[str, ...]) -> str:
+    return dict(zip(map(str, range(len(options))), options, strict=True)).get(answer.removesuffix(".0"), "")
+
+
+READINGS: Mapping[str, Callable[[str, tuple[str, ...]], str]] = {"text": _by_text, "letter": _by_letter, "index": _by_index}
+"""The option that an answer means, or "" for none: by its very text, its letter in either case, or its number from 0."""
+
+
+def _with_answers(card: TaskCard, examples: Sequence[Example], column: str) -> Iterator[Example]:
+    """Examples whose choices have the option that is meant as their truth."""
+    read = READINGS[_reading(card, [example for example in examples if example.form == "choice"], column)]
+    for example in examples:
+        yield replace(example, truth=read(example.truth, example.options)) if example.form == "choice" else example
+
+
+def _reading(card: TaskCard, choices: Sequence[Example], column: str) -> str:
+    """The name of the way in which the answers of all choices are read."""
+    said = card.options.get("answers")
+    if said not in (None, *READINGS):
+        raise BrokenCatalog(f"task {card.name!r}: answers is {said!r}; it must be one of {', '.join(READINGS)}")
+    tried = [said] if said else ["text", "letter"]
+    meant = {way: [READINGS[way](choice.truth, choice.options) for choice in choices] for way in tried}
+    fitting = [way for way in tried if all(meant[way])]
+    if not fitting:
+        wrong = choices[max(meant[way].index("") for way in tried)]
+        expected = (
+            f'the {said} of one of its {len(wrong.options)} options, by the row\'s answers = "{said}"'
+            if said
+            else 'all answers to be the text of an option, or all its letter (its number from 0: answers = "index")'
+        )
+        raise BrokenData(f'{wrong.where}: column "{column}" is {wrong.truth!r}; expected {expected}')
+    differing = (choice for choice, *both in zip(choices, *meant.values(), strict=True) if len(set(both)) > 1)
+    if len(fitting) > 1 and (unclear := next(differing, None)):
+        raise BrokenData(
+            f'{unclear.where}: column "{column}" is {unclear.truth!r}, the text of one option and the letter of another, and '
+            'all answers can be read in both ways; the row must say answers = "text" or answers = "letter"'
+        )
+    return fitting[0]
 
 
 def _options(card: TaskCard, record: Record) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ def test_a_table_of_questions_knows_their_forms(labels, tmp_path):
         {"image": "images/0.png", "question": "Mass?", "answer": "Yes", "A": "", "B": "", "split": "test"},
         {"image": "images/0.png", "question": "Where?", "answer": "the left lobe", "A": "", "B": "", "split": "test"},
         {"image": "images/1.png", "question": "Which?", "answer": "B", "A": "CT", "B": "MR", "split": "test"},
-        {"image": "images/2.png", "question": "Which?", "answer": "CT", "A": "CT", "B": "MR", "split": "train"},
+        {"image": "images/2.png", "question": "Which?", "answer": "a", "A": "CT", "B": "MR", "split": "train"},
     ]
     task = plain.table(labels(table, kind="vqa", options=["A", "B"]), None, tmp_path)
     assert [(s.form, s.truth, s.options) for s in task.test] == [
@@ -189,6 +189,60 @@ def test_a_question_beside_choices_without_options_is_no_choice(labels, tmp_path
     table = [*questions("B", options=["x", "y"])[:5], *questions("the lung", options=nothing)[5:]]
     task = plain.table(labels(table, "q.json", "vqa"), None, tmp_path)
     assert sorted((sample.form, sample.truth) for sample in every(task)) == [("choice", "y")] * 5 + [("open", "the lung")] * 5
+
+
+def asked(options, *answers):
+    """Questions of the same options, with these answers in turn."""
+    return [one | {"answer": answers[i % len(answers)]} for i, one in enumerate(questions("", options=options))]
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "said", "truths"),
+    [
+        (["x", "y", "z"], ["x", "z"], {}, {"x", "z"}),
+        (["x", "y", "z"], ["A", "c"], {}, {"x", "z"}),
+        (["B", "C"], ["C"], {}, {"C"}),
+        (["B", "A", "x"], ["C", "A"], {}, {"x", "B"}),
+        (["B", "A"], ["A", "B"], {"answers": "letter"}, {"A", "B"}),
+        (["B", "A"], ["A"], {"answers": "letter"}, {"B"}),
+        (["B", "A"], ["A"], {"answers": "text"}, {"A"}),
+        (["A", "B"], ["A"], {}, {"A"}),
+        (["x", "y", "z"], [0, "2", 1.0], {"answers": "index"}, {"x", "y", "z"}),
+        (["1", "0"], ["0"], {}, {"0"}),
+        (["1", "0"], ["0"], {"answers": "index"}, {"1"}),
+    ],
+)
+def test_the_answers_of_choices_are_read_in_one_way(labels, tmp_path, options, answers, said, truths):
+    task = plain.table(labels(asked(options, *answers), "q.json", "vqa", **said), None, tmp_path)
+    assert {sample.truth for sample in every(task)} == truths
+    assert {options["ABC".index(sample.reply)] for sample in every(task)} == truths
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "said", "says"),
+    [
+        (
+            ["x", "y"],
+            ["A", "x"],
+            {},
+            r"row 1: column \"answer\" is 'x'; expected all answers to be the text of an option, or all",
+        ),
+        (["x", "y"], ["A", "b", "c"], {}, r"row 2: column \"answer\" is 'c'; expected all"),
+        (["x", "y"], [0, 1], {}, r"row 0: column \"answer\" is '0'; expected all .* answers = \"index\""),
+        (
+            ["B", "A"],
+            ["B", "A"],
+            {},
+            r"row 0: .* 'B', the text of one option and the letter of another.* must say answers = \"text\"",
+        ),
+        (["x", "y"], ["A", "x"], {"answers": "letter"}, r"row 1: .* is 'x'; expected the letter of one of its 2 options"),
+        (["x", "y"], [0, 2], {"answers": "index"}, r"row 1: .* is '2'; expected the index of one of its 2 options"),
+        (["x", "y"], ["A"], {"answers": "number"}, r"answers is 'number'; it must be one of text, letter, index"),
+    ],
+)
+def test_answers_of_choices_that_can_be_read_in_no_way_or_in_two_are_refused(labels, tmp_path, options, answers, said, says):
+    with pytest.raises((BrokenData, BrokenCatalog), match=says):
+        plain.table(labels(asked(options, *answers), "q.json", "vqa", **said), None, tmp_path)
 
 
 @pytest.mark.parametrize(("said", "options"), [('["A", "B"]', ("x", "y")), ('"choices"', ("p", "q"))])
