@@ -16,7 +16,7 @@ from medrival.integrity import Audit, Images
 from medrival.tasks.audit.balance import balance
 from medrival.tasks.audit.blind import constant, question_only
 from medrival.tasks.audit.contradictions import contradictions
-from medrival.tasks.audit.faults import faults
+from medrival.tasks.audit.faults import faults, without_flawed
 from medrival.tasks.audit.findings import leaking, miscounted, repeated, skewed, unreadable, unshown
 from medrival.tasks.audit.looks import looks
 from medrival.tasks.audit.overlaps import duplicates, leakage, lookalikes, repeats
@@ -46,6 +46,7 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
     alike = lookalikes(readable, {digests[row]: own for row, own in zip(seen.rows.tolist(), seen.hashes, strict=True)})
     faulty = [*faults(task), *unreadable(torn, distinct)]
     sound = not any(concern.severity == "broken" for concern in faulty)
+    scored = without_flawed(task)
     found = Audit(
         task=task.name,
         fingerprint=task.fingerprint,
@@ -57,8 +58,8 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
         leakage=leakage(readable, alike["test-train"]),
         repeats=repeats(readable) if task.kind == "vqa" else {},
         balance={name: balance(part.samples) for name, part in parts.items()},
-        constant=constant(task) if sound else None,
-        question_only=question_only(task) if sound and task.kind == "vqa" else None,
+        constant=constant(scored) if sound else None,
+        question_only=question_only(scored) if sound and task.kind == "vqa" else None,
         findings=(),
     )
     told = [*leaking(found), *contradictions(task.kind, readable), *faulty]

@@ -1,9 +1,10 @@
-"""Samples that no model could be scored on."""
+"""Samples that no model could be scored on, or that their own options contradict."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from medrival.contracts import Sample, Task
 from medrival.integrity import Concern
@@ -11,6 +12,8 @@ from medrival.tasks.answers import normalise
 from medrival.tasks.audit.balance import classes_of
 
 SHOWN = 3
+FLAWED_SHARE = 0.01
+"""Of a test split with more than this share of one flaw, scores would be wrong: its data is broken."""
 
 
 def faults(task: Task) -> Iterator[Concern]:
@@ -19,30 +22,50 @@ def faults(task: Task) -> Iterator[Concern]:
     ids = Counter(sample.id for sample in samples)
     if twice := [name for name, times in ids.items() if times > 1]:
         yield Concern("broken", f"{len(twice):,} ids are there more than once: {_named(twice)}")
-    for says, wrong in FAULTS.items():
+    for says, wrong in IMPOSSIBLE.items():
         if found := [sample.id for sample in samples if wrong(sample, task.classes)]:
             yield Concern("broken", f"{len(found):,} samples {says}: {_named(found)}")
+    yield from _flawed(task)
+    if alike := [sample.id for sample in samples if len(set(sample.options)) < len(sample.options)]:
+        yield Concern("warning", f"{len(alike):,} samples have the same option twice: {_named(alike)}")
     if alone := [sample.id for sample in samples if not sample.group]:
         text = f"{len(alone):,} samples have no patient or image that they belong to, so that intervals are too narrow"
         yield Concern("warning", f"{text}: {_named(alone)}")
+
+
+def without_flawed(task: Task) -> Task:
+    """The task without the samples whose own answer is flawed."""
+    train, validation, test = (
+        tuple(sample for sample in part if not any(wrong(sample) for wrong in FLAWS.values()))
+        for part in (task.train, task.validation, task.test)
+    )
+    return replace(task, train=train, validation=validation, test=test)
+
+
+def _flawed(task: Task) -> Iterator[Concern]:
+    """A few are to be expected of a large set whose questions were generated: only a test split of them is worth nothing."""
+    for split, part in (("train", task.train), ("validation", task.validation), ("test", task.test)):
+        for says, wrong in FLAWS.items():
+            if found := [sample.id for sample in part if wrong(sample)]:
+                text = f"{len(found):,} of {len(part):,} samples of {split} {says}: {_named(found)}"
+                if split == "test" and len(found) > FLAWED_SHARE * len(part):
+                    yield Concern("broken", text)
+                else:
+                    yield Concern("warning", f"{text}; figures without the image leave them out")
 
 
 def _no_text(sample: Sample, _: Sequence[str]) -> bool:
     return any(type(value) is not str for value in (sample.truth, sample.question))
 
 
-def _empty(sample: Sample, _: Sequence[str]) -> bool:
+def _empty(sample: Sample) -> bool:
     return sample.form != "findings" and not str(sample.truth).strip()
 
 
-def _missed(sample: Sample, _: Sequence[str]) -> bool:
+def _missed(sample: Sample) -> bool:
     if sample.form == "choice":
         return sample.truth not in sample.options
     return bool(sample.options) and normalise(str(sample.truth)) not in map(normalise, sample.options)
-
-
-def _ambiguous(sample: Sample, _: Sequence[str]) -> bool:
-    return len(set(sample.options)) < len(sample.options)
 
 
 def _unknown(sample: Sample, classes: Sequence[str]) -> bool:
@@ -51,14 +74,17 @@ def _unknown(sample: Sample, classes: Sequence[str]) -> bool:
     return sample.form == "findings" and not set(classes_of(sample)) <= set(classes)
 
 
-FAULTS: dict[str, Callable[[Sample, Sequence[str]], bool]] = {
+IMPOSSIBLE: dict[str, Callable[[Sample, Sequence[str]], bool]] = {
     "have a question or an answer that is no text": _no_text,
-    "have an empty answer": _empty,
-    "have options that miss the answer": _missed,
-    "have the same option twice": _ambiguous,
     "are of a class that the task does not have": _unknown,
 }
-"""By what is said of them, whether a sample of a task with such classes is one."""
+"""By what is said of them, whether a sample of a task with such classes is one; no loader that works gives any."""
+
+FLAWS: dict[str, Callable[[Sample], bool]] = {
+    "have an empty answer": _empty,
+    "have options that miss the answer": _missed,
+}
+"""By what is said of them, whether a sample is one: what data sets have a few of."""
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -97,10 +97,12 @@ def test_a_count_that_differs_from_the_published_one_is_told_with_both():
 @pytest.mark.parametrize(
     ("sample", "says"),
     [
-        (asked("x", 2, ""), "1 samples have an empty answer: 'x'"),
+        (asked("x", 2, ""), "1 of 2 samples of test have an empty answer: 'x'"),
         (asked("x", 2, 7), "1 samples have a question or an answer that is no text: 'x'"),
-        (asked("x", 2, "C", form="choice", options=("A", "B")), "1 samples have options that miss the answer: 'x'"),
-        (asked("x", 2, "A", form="choice", options=("A", "A")), "1 samples have the same option twice: 'x'"),
+        (
+            asked("x", 2, "C", form="choice", options=("A", "B")),
+            "1 of 2 samples of test have options that miss the answer: 'x'",
+        ),
         (asked("a", 2), "1 ids are there more than once: 'a'"),
     ],
 )
@@ -108,6 +110,45 @@ def test_what_no_model_can_be_scored_on_is_broken(sample, says):
     found = audited(questions([asked("a", 1)], [asked("b", 3), sample]))
     assert says in found.broken
     assert found.constant is None
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("flaw", "says"),
+    [
+        ({"truth": ""}, "have an empty answer"),
+        ({"truth": "C", "form": "choice", "options": ("A", "B")}, "have options that miss the answer"),
+    ],
+)
+def test_a_flawed_question_that_is_not_tested_is_warned_of_and_leaves_the_figures_without_the_image(split, flaw, says):
+    task = questions(telling(12, 0), telling(10, 20), telling(4, 40))
+    kept = audited(task)
+    flawed = replace(getattr(task, split)[-1], id="x", **flaw)
+    found = audited(replace(task, **{split: (*getattr(task, split), flawed)}))
+    of = len(getattr(task, split)) + 1
+    expected = f"1 of {of} samples of {split} {says}: 'x'; figures without the image leave them out"
+    assert expected in texts(found, "warning")
+    assert found.broken == ()
+    assert (found.constant, found.question_only) == (kept.constant, kept.question_only)
+
+
+def test_one_flawed_question_of_a_hundred_tested_is_warned_of_and_two_are_broken():
+    group = [asked(f"t{i}", i % 2, group=f"g{i}") for i in range(98)]
+    sound, missed = asked("sound", 2), asked("x", 3, "perhaps")
+    one = audited(questions(test=[*group, sound, missed]))
+    says = "1 of 100 samples of test have options that miss the answer: 'x'; figures without the image leave them out"
+    assert says in texts(one, "warning")
+    assert one.constant == audited(questions(test=[*group, sound])).constant
+    two = audited(questions(test=[*group, asked("y", 2, "perhaps"), missed]))
+    assert two.broken == ("2 of 100 samples of test have options that miss the answer: 'y', 'x'",)
+    assert (two.constant, two.question_only) == (None, None)
+
+
+def test_the_same_option_twice_makes_no_score_wrong_and_is_warned_of():
+    doubled = asked("x", 2, "A", form="choice", options=("A", "A"))
+    found = audited(questions([asked("a", 1)], [asked("b", 3), doubled]))
+    assert "1 samples have the same option twice: 'x'" in texts(found, "warning")
+    assert found.constant is not None
 
 
 def test_a_class_that_the_task_does_not_have_is_broken():
