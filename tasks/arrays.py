@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medrival.errors import BrokenData
-from medrival.tasks.tables import Record
+from medrival.tasks.tables import Record, check_size
 
 
 def numbers(npz: Path, key: str) -> np.ndarray:
@@ -40,7 +40,11 @@ def _read(npz: Path, keys: Sequence[str]) -> list[np.ndarray]:
         with np.load(npz, allow_pickle=False) as arrays:
             if missing := [key for key in keys if key not in arrays]:
                 raise BrokenData(f'{npz}: array "{missing[0]}" is missing; there are {", ".join(arrays)}')
+            for key in keys:
+                check_size(arrays.zip.getinfo(f"{key}.npy"))
             return [arrays[key] for key in keys]
+    except MemoryError as error:
+        raise BrokenData(f"{npz}: arrays {', '.join(keys)} do not fit into memory") from error
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise BrokenData(f"{npz}: arrays {', '.join(keys)} cannot be read: {error}") from error
 

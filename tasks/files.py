@@ -14,8 +14,9 @@ from medrival.catalog import TaskCard
 from medrival.contracts import Image
 from medrival.errors import BrokenData, MissingAsset
 from medrival.tasks.images import ImageFile, ZipMember, inside
+from medrival.tasks.images.archives import refuse_unread
 from medrival.tasks.places import advice, local, missing, on_hub, revision, snapshot
-from medrival.tasks.tables import Record, rows
+from medrival.tasks.tables import Record, check_size, rows
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,17 @@ class Files:
         return ImageFile(self._inside(name), self.root)
 
     def packed(self, archive: str, member: str) -> Image:
-        """An image in a zip archive, or where the archive was unpacked: beside it, under the name that it has in there.
+        """An image beside a zip archive, under the name that it has in there, where it was unpacked; else in the archive.
 
         Raises:
             MissingAsset: there is no archive, and it was not unpacked.
             BrokenData: the name points out of the data set's folder.
         """
-        if (self.root / member.partition("/")[0]).is_dir():
-            return self.image(member)
+        unpacked = self.image(member)
+        if unpacked.path.is_file():
+            return unpacked
+        if (self.root / member.partition("/")[0]).is_dir() and not (self.root / archive).exists():
+            return unpacked
         return ZipMember(self.path(archive), self.root, member)
 
     def packed_tables(self, archive: str, pattern: str) -> Iterator[Record]:
@@ -124,8 +128,10 @@ class Files:
             with zipfile.ZipFile(path) as opened:
                 found = sorted(name for name in opened.namelist() if fnmatchcase(name, pattern))
                 for name in found:
+                    check_size(opened.getinfo(name))
+                    refuse_unread(opened.getinfo(name))
                     yield from rows(zipfile.Path(opened, name), f"{path}:{name}")
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise BrokenData(f"{self.card.name}: archive {path} cannot be read: {error}") from error
         if not found:
             raise BrokenData(f"{self.card.name}: {path} has no table {pattern}")

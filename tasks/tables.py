@@ -20,6 +20,10 @@ from medrival.tasks.images.encoded import Encoded
 
 Place = Path | zipfile.Path
 """A file, or a member of an archive."""
+MOST_BYTES = 2 * 2**30
+"""No table, and no array of labels, that an archive declares to be larger is inflated."""
+PIECE = 2**20
+"""Bytes that are read at once: asked for more, zipfile inflates a member beyond the size that its archive declares."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,18 @@ class Record:
         Raises:
             BrokenData: naming file, row and column.
         """
-        value = self._filled(column, default)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise self.wrong(column, "a text")
-        folded = " ".join(str(value).split())
+        folded = " ".join(self._worded(column, default).split())
         if one_of and folded not in one_of and folded != default:
             raise self.wrong(column, f"one of {', '.join(one_of)}")
         return folded
+
+    def name(self, column: str) -> str:
+        """A column's file name, path or id, to the letter: white space in it counts.
+
+        Raises:
+            BrokenData: naming file, row and column.
+        """
+        return self._worded(column, None)
 
     def number(self, column: str, default: float | None = None) -> float:
         """A column's number, which a text file writes in digits.
@@ -159,6 +168,12 @@ class Record:
         """The error for a value that is not what it should be."""
         return BrokenData(f'{self.where}: column "{column}" is {_Short().repr(self.values[column])}; expected {expected}')
 
+    def _worded(self, column: str, default: str | None) -> str:
+        value = self._filled(column, default)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise self.wrong(column, "a text")
+        return str(value)
+
     def _filled(self, column: str, default: Any) -> Any:
         value = self.values.get(column) if default is not None else self.get(column)
         empty = value is None or (isinstance(value, float) and isnan(value)) or (isinstance(value, str) and not value.strip())
@@ -204,8 +219,16 @@ def rows(path: Place, shown: str) -> Iterator[Record]:
             yield Record(f"{shown}: {place}", values)
     except UnicodeDecodeError as error:
         raise BrokenData(f"{shown}: not a readable table: it is not UTF-8 ({error}); save it as UTF-8") from error
+    except MemoryError as error:
+        raise BrokenData(f"{shown}: not a readable table: it does not fit into memory") from error
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise BrokenData(f"{shown}: not a readable table: {error}") from error
+
+
+def check_size(member: zipfile.ZipInfo) -> None:
+    """Raise ValueError for a member of an archive that is declared to be larger than any table."""
+    if member.file_size > MOST_BYTES:
+        raise ValueError(f"{member.filename} has {member.file_size:,} bytes, more than {MOST_BYTES:,}")
 
 
 Numbered = Iterable[tuple[str, Any]]
@@ -237,7 +260,8 @@ def _check_headings(names: Sequence[str], delimiter: str) -> None:
 
 
 def _json(path: Place) -> Numbered:
-    content = json.loads(path.read_bytes())
+    with path.open("rb") as stream:
+        content = json.loads(b"".join(iter(lambda: stream.read(PIECE), b"")))
     if not isinstance(content, list):
         raise ValueError(f"expected a list of objects, found {type(content).__name__}")
     for number, values in enumerate(content):

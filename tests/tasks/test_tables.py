@@ -24,6 +24,7 @@ readings = {
     "text": lambda record: record.text("dx"),
     "text of few": lambda record: record.text("dx", one_of=("nv", "mel")),
     "text or none": lambda record: record.text("dx", default=""),
+    "name": lambda record: record.name("dx"),
     "number": lambda record: record.number("dx"),
     "whole": lambda record: record.whole("dx"),
     "coded": lambda record: record.coded("dx", {0: "normal", 1: "tumour"}),
@@ -70,6 +71,21 @@ def test_a_number_is_finite_and_a_code_is_one_of_its_meanings(value):
             continue
         assert isinstance(found, kind)
         assert not isinstance(found, float) or math.isfinite(found)
+
+
+def test_white_space_counts_in_a_name_and_is_folded_in_a_text():
+    said = record(dx=" a  3.png")
+    assert (said.name("dx"), said.text("dx")) == (" a  3.png", "a 3.png")
+
+
+def test_a_table_that_does_not_fit_into_memory_is_refused_by_its_name(tmp_path, monkeypatch):
+    def full(_):
+        raise MemoryError
+
+    monkeypatch.setattr(json, "loads", full)  # the real thing would take the machine's memory
+    (tmp_path / "any.json").write_text("[]")
+    with pytest.raises(BrokenData, match="any: not a readable table: it does not fit into memory"):
+        list(rows(tmp_path / "any.json", "any"))
 
 
 @pytest.mark.parametrize(
