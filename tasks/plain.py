@@ -76,7 +76,7 @@ def table(card: TaskCard, files: Files) -> Iterator[Example]:
     """
 
     def image(record: Record, column: str) -> Image:
-        name = record.text(column)
+        name = record.name(column)
         try:
             return files.image(name)
         except BrokenData as error:
@@ -130,7 +130,7 @@ def _as_written(
         first = first or record
         seen.update(record.values)
         yield Example(
-            id=record.text(column["id"]) if told(record, "id") else f"{number:06d}",
+            id=record.name(column["id"]) if told(record, "id") else f"{number:06d}",
             images=(image(record, column["image"]),),
             split=record.text(column["split"], default="") if told(record, "split") else "",
             group=record.text(column["patient"]) if told(record, "patient") else "",

@@ -36,7 +36,7 @@ def findings(card: TaskCard, files: Files) -> Iterator[Example]:
     places, known = files.by_name("**/*.png"), [*class_names(card), "No Finding"]
     table = next(iter(files.names("Data_Entry_2017*.csv")), "Data_Entry_2017.csv")
     for row in files.table(table):
-        name = row.text("Image Index")
+        name = row.name("Image Index")
         if name not in split_of:
             raise BrokenData(f"{row.where}: image {name!r} is in neither of {' and '.join(LISTS.values())}")
         shown = row.text("Finding Labels").split("|")

@@ -62,7 +62,7 @@ def _shown(row: Record, names: Sequence[str]) -> list[str]:
 
 
 def _example(files: Files, split: str, row: Record, truth: str, form: Form = "label") -> Example:
-    path = row.text("Path")
+    path = row.name("Path")
     patient = PATIENT.search(path)
     if patient is None:
         raise row.wrong("Path", "a path with the patient, such as .../patient00001/...")

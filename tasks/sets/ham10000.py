@@ -34,9 +34,9 @@ def lesions(card: TaskCard, files: Files) -> Iterator[Example]:
     if positive is not None and (not isinstance(positive, list) or any(one not in DIAGNOSES for one in positive)):
         raise BrokenCatalog(f"task {card.name!r}: positive is {positive!r}; it must be a list of {', '.join(DIAGNOSES)}")
     for row in files.table("HAM10000_metadata.csv"):
-        name, diagnosis = f"{row.text('image_id')}.jpg", row.text("dx", one_of=DIAGNOSES)
+        name, diagnosis = f"{row.name('image_id')}.jpg", row.text("dx", one_of=DIAGNOSES)
         yield Example(
-            id=row.text("image_id"),
+            id=row.name("image_id"),
             images=(files.image(places.get(name, name)),),
             truth=diagnosis if positive is None else "positive" if diagnosis in positive else "negative",
             group=row.text("lesion_id"),

@@ -35,7 +35,7 @@ def questions(card: TaskCard, files: Files) -> Iterator[Example]:
         if not shown:
             raise row.wrong("images", "one file name or several")
         yield Example(
-            id=row.text("id"),
+            id=row.name("id"),
             images=tuple(files.packed("images.zip", f"images/{name}") for name in shown),
             truth=row.option("label", options),
             split=split,

@@ -38,7 +38,7 @@ def questions(_: TaskCard, repository: Repository) -> Iterator[Example]:
         if choices:
             form, options, truth = "choice", choices, row.option("answer", choices)
         yield Example(
-            id=row.text("id"),
+            id=row.name("id"),
             images=tuple(row.image(column) for column in IMAGES if column == IMAGES[0] or row.get(column) is not None),
             truth=truth,
             split=row.text("split"),

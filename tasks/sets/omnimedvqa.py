@@ -34,8 +34,8 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
         said = (row.text(f"option_{letter}", default="") for letter in "ABCD")
         options, answer = tuple(one for one in said if one), row.text("gt_answer")
         yield Example(
-            id=f"{row.text('question_id')}-{number}",
-            images=(files.packed(ARCHIVE, f"OmniMedVQA/{row.text('image_path')}"),),
+            id=f"{row.name('question_id')}-{number}",
+            images=(files.packed(ARCHIVE, f"OmniMedVQA/{row.name('image_path')}"),),
             truth=answer if answer in options else next((one for one in options if same(one, answer)), answer),
             split="test",
             question=row.text("question"),

@@ -58,8 +58,8 @@ def _question(name: str, split: str, row: Record, files: Files) -> Example:
     )
     return Example(
         id=name,
-        images=(files.packed(archive, f"{folder}/{row.text('Figure_path')}"),),
-        group=row.text("Figure_path").partition("_")[0],
+        images=(files.packed(archive, f"{folder}/{row.name('Figure_path')}"),),
+        group=row.name("Figure_path").partition("_")[0],
         truth=row.option(letter, choices),
         split=split,
         question=row.text("Question"),

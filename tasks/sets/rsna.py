@@ -29,7 +29,7 @@ def radiographs(card: TaskCard, files: Files) -> Iterator[Example]:
     """
     truths: dict[str, str] = {}
     for row in files.table("stage_2_train_labels.csv"):
-        patient, truth = row.text("patientId"), row.coded("Target", {0: "negative", 1: "pneumonia"})
+        patient, truth = row.name("patientId"), row.coded("Target", {0: "negative", 1: "pneumonia"})
         if truths.setdefault(patient, truth) != truth:
             raise BrokenData(f"{card.name}: {row.where}: {patient} is {truth} here, and {truths[patient]} in an earlier row")
     for patient, truth in truths.items():

@@ -42,9 +42,9 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
             raise row.wrong("answer", "a word")
         options = ("yes", "no") if closed and said in YES_NO else ()
         yield Example(
-            id=row.text("qid"),
-            images=(files.image(f"images/{row.text('image_name')}"),),
-            group=row.text("image_name"),
+            id=row.name("qid"),
+            images=(files.image(f"images/{row.name('image_name')}"),),
+            group=row.name("image_name"),
             truth=said if options else answer,
             split="test" if row.text("phrase_type").startswith("test_") else "train",
             question=row.text("question"),
@@ -65,7 +65,7 @@ def organs(card: TaskCard, files: Files) -> Iterator[Example]:
     files.path("images")
     shown: dict[str, Record] = {}
     for row in files.table(FILE):
-        name, organ = row.text("image_name"), row.text("image_organ", one_of=ORGANS)
+        name, organ = row.name("image_name"), row.text("image_organ", one_of=ORGANS)
         first = shown.setdefault(name, row)
         if first.text("image_organ") != organ:
             raise BrokenData(

@@ -373,6 +373,13 @@ def test_an_id_that_is_there_twice_is_told_with_its_rows(labels, tmp_path):
         plain.table(labels(table), None, tmp_path)
 
 
+def test_white_space_in_file_names_and_ids_counts(labels, tmp_path):
+    table = labels([one | {"id": f"x  {i}", "image": one["image"].replace("3", "a  3")} for i, one in enumerate(rows())])
+    picture(tmp_path / "table" / "images" / "a  3.png", 3)
+    found = {sample.id: sample.image.open().size for sample in every(plain.table(table, None, tmp_path))}
+    assert found == {f"x  {i}": (4, 4) for i in range(10)}
+
+
 def test_an_image_outside_the_folder_is_told_with_row_and_column(labels, tmp_path):
     table = [*rows(), {"image": "../secret.png", "label": "sick"}]
     says = r'labels\.csv: line 12: column "image": image path .*secret\.png. points outside'
