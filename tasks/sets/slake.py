@@ -2,7 +2,7 @@
 
 Liu et al. 2021, SLAKE: a semantically-labeled knowledge-enhanced dataset for medical visual question answering. Expected:
 
-    BoKelvin/SLAKE/train.json, validation.json, test.json     one object a question
+    BoKelvin/SLAKE/train.json, validation.json, test.json     one object a question; or validate.json, as in older copies
     BoKelvin/SLAKE/imgs.zip                                   or unpacked: imgs/xmlab102/source.jpg
 
 Its closed questions go beyond yes and no (416 of 1,061 English test questions are closed), and are then compared as words.
@@ -28,13 +28,14 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
         MissingAsset: a file is not there.
         BrokenData: naming the row and column.
     """
-    tables = {split: f"{split}.json" for split in ("train", "validation", "test")}
+    older = not files.names("validation.json") and files.names("validate.json")
+    tables = {"train": "train.json", "validation": "validate.json" if older else "validation.json", "test": "test.json"}
     for name, split, row in files.tables(tables):
         answer, closed = row.text("answer"), row.text("answer_type", one_of=("CLOSED", "OPEN")) == "CLOSED"
         options = ("yes", "no") if closed and normalise(answer) in YES_NO else ()
         yield Example(
             id=name,
-            images=(files.packed("imgs.zip", f"imgs/{row.text('img_name')}"),),
+            images=(files.packed("imgs.zip", f"imgs/{row.name('img_name')}"),),
             group=row.text("img_name"),
             truth=normalise(answer) if options else answer,
             split=split,

@@ -182,6 +182,22 @@ def test_an_unpacked_archive_is_read_like_the_archive(task, changed):
     assert changed("omnimedvqa", unpack).fingerprint == task("omnimedvqa").fingerprint
 
 
+def test_what_of_an_archive_was_not_unpacked_is_read_from_it(task, changed):
+    def unpack_tables(folder):
+        shutil.unpack_archive(folder / "OmniMedVQA.zip", folder)
+        shutil.rmtree(folder / "OmniMedVQA" / "Images" / "Chest CT Scan")
+
+    loaded = changed("omnimedvqa", unpack_tables)
+    assert loaded.fingerprint == task("omnimedvqa").fingerprint
+    homes = Counter(sample.image.name.startswith("OmniMedVQA.zip:") for sample in loaded.test)
+    assert homes == {False: 20, True: 2}
+
+
+def test_the_validation_table_of_slake_may_have_its_older_name(task, changed):
+    loaded = changed("slake", lambda folder: (folder / "validation.json").rename(folder / "validate.json"))
+    assert loaded.fingerprint == task("slake").fingerprint
+
+
 @pytest.mark.parametrize(
     ("name", "file"), [("slake-en", "imgs.zip"), ("slake-en", "test.json"), ("omnimedvqa", "OmniMedVQA.zip")]
 )
