@@ -45,7 +45,7 @@ def _read(npz: Path, keys: Sequence[str]) -> list[np.ndarray]:
             return [arrays[key] for key in keys]
     except MemoryError as error:
         raise BrokenData(f"{npz}: arrays {', '.join(keys)} do not fit into memory") from error
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, KeyError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise BrokenData(f"{npz}: arrays {', '.join(keys)} cannot be read: {error}") from error
 
 

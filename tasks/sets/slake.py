@@ -36,7 +36,7 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
         yield Example(
             id=name,
             images=(files.packed("imgs.zip", f"imgs/{row.name('img_name')}"),),
-            group=row.text("img_name"),
+            group=row.name("img_name"),
             truth=normalise(answer) if options else answer,
             split=split,
             question=row.text("question"),
