@@ -208,7 +208,7 @@ def test_an_endpoint_that_is_not_there_is_one_reason(judge):
     slept: list[float] = []
     scores = judge("http://127.0.0.1:9/v1", waits=slept, concurrency=1)([answered("a"), answered("b"), answered("c")])
     assert scores.values["judge_accuracy"].startswith("3 of 3 judgements failed; the first: cannot connect to http://127")
-    assert slept == [1, 2, 4, 8]
+    assert slept == [1, 2, 4]
 
 
 def test_the_key_is_in_no_reason_no_cache_and_no_repr_even_where_the_server_repeats_it(endpoint, judge, tmp_path):
