@@ -97,10 +97,12 @@ class TaskCard:
 
     Attributes:
         data: "module:function" that loads it; or `folder:PLACE`, `table:PLACE/FILE`, `hub:ORG/NAME` for what needs no Python.
+        family: tasks of one family share what `[families.NAME]` in the same file says.
         place: where its files are: a directory, the name ORG/NAME of a hub data set, or a name that --assets has it under.
         access: the page where to get it, or where to ask for it.
         gated: whether its owner grants access on request.
-        sizes: published numbers of samples, by split: "train", "validation", "test".
+        sizes: published numbers of samples, by split: "train", "validation", "test"; "all" of them together.
+        test_only: why nothing may be trained on it: no regime that adapts a model is planned for it.
         published: the data set's name among the published figures (reports/published.csv), where it is one of theirs.
     """
 
@@ -108,10 +110,12 @@ class TaskCard:
     kind: TaskKind
     modality: str
     data: str
+    family: str = ""
     place: str = ""
     access: str = ""
     gated: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    test_only: str = ""
     licence: str = ""
     source: str = ""
     published: str = ""
@@ -164,6 +168,8 @@ class RegimeCard:
 
     def runner(self, task: TaskCard, model: ModelCard) -> str | None:
         """The "module:function" that adapts this model to this task, or None where that makes no sense."""
+        if self.adapts and task.test_only:
+            return None
         runners = self.diagnosis if task.kind == "diagnosis" else self.vqa
         return runners.get(model.type)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from medrival.cards import TaskCard
+from medrival.cards import RegimeCard, TaskCard
 from medrival.case import Case, Pair, cases, pairs
 from medrival.catalog import Catalog, SuiteCard
 from medrival.errors import BrokenCatalog, UnknownName
@@ -33,6 +33,7 @@ class Selection:
     """What the user asked for; None leaves an axis to the suite.
 
     Attributes:
+        budget: name of the one that all models are given; "" for that of their rows.
         joining: models that are in whatever the suite or `models` names: candidates and their rival.
     """
 
@@ -41,16 +42,22 @@ class Selection:
     tasks: tuple[str, ...] | None = None
     regimes: tuple[str, ...] | None = None
     seeds: tuple[int, ...] = (0,)
+    budget: str = ""
     joining: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cases and pairs of a run, by id, in the order they run in."""
+    """The cases and pairs of a run, by id, in the order they run in.
+
+    Attributes:
+        refused: which regimes were asked for on a task that nothing may be trained on, and why that is so.
+    """
 
     suite: SuiteCard
     cases: Mapping[str, Case]
     pairs: Mapping[str, Pair]
+    refused: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, catalog: Catalog, selection: Selection) -> Plan:
@@ -60,18 +67,23 @@ class Plan:
             UnknownName: a name that no catalog has, with the nearest.
         """
         (suite,) = catalog.select("suites", [selection.suite])[:1]
+        tasks = catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks)
+        regimes = catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes)
         selected = cases(
             catalog.select("models", (*(suite.models if selection.models is None else selection.models), *selection.joining)),
-            catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks),
-            catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes),
+            tasks,
+            regimes,
             selection.seeds,
+            selection.budget,
         )
+        refused = _refused(tasks, regimes)
         if not selected:
             axes = ("models", "tasks", "regimes")
             asked = {axis: getattr(suite if getattr(selection, axis) is None else selection, axis) for axis in axes}
             chosen = "; ".join(f"{axis}: {', '.join(names) or 'none'}" for axis, names in asked.items())
-            raise UnknownName(f"the selection holds no case: no regime of it adapts a model of it to a task of it ({chosen})")
-        return cls(suite, _by_id(selected), _by_id(pairs(selected)))
+            why = f"no regime of it adapts a model of it to a task of it ({'; '.join([chosen, *refused])})"
+            raise UnknownName(f"the selection holds no case: {why}")
+        return cls(suite, _by_id(selected), _by_id(pairs(selected)), refused)
 
     @cached_property
     def tasks(self) -> Mapping[str, TaskCard]:
@@ -107,6 +119,11 @@ class Plan:
     @cached_property
     def _ranks(self) -> dict[str, int]:
         return {identity: rank for rank, identity in enumerate([*self.tasks, *self.cases, *self.pairs])}
+
+
+def _refused(tasks: Iterable[TaskCard], regimes: Iterable[RegimeCard]) -> tuple[str, ...]:
+    adapting = ", ".join(regime.name for regime in regimes if regime.adapts)
+    return tuple(f"{task.name} is not for {adapting}: {task.test_only}" for task in tasks if adapting and task.test_only)
 
 
 Named = TypeVar("Named", Case, Pair)

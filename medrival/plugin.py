@@ -235,10 +235,11 @@ def _selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Select
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say at the beginning what candidates are taken for, and which gates will fail, for they are about nothing in this run."""
+    """Say at the beginning what candidates are taken for, what is not planned, and which gates will fail, being about nothing."""
+    refused = [f"medrival: not planned: {one}" for one in config.stash[PLAN].refused]
     gates = config.stash[GATES]
     idle = [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
-    return [f"medrival: {introduced(card)}" for card in config.stash[CANDIDATES]] + idle
+    return [f"medrival: {introduced(card)}" for card in config.stash[CANDIDATES]] + refused + idle
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:

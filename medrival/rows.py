@@ -1,7 +1,7 @@
 """Catalog files: TOML becomes cards, and what is wrong in one is said with file, row and key.
 
-Rows stand under `[models.NAME]`, `[tasks.NAME]`, `[regimes.NAME]` and `[suites.NAME]`. What models of one family have in
-common may stand once, under `[families.NAME]`, and is taken by the rows of that file alone.
+Rows stand under `[models.NAME]`, `[tasks.NAME]`, `[regimes.NAME]` and `[suites.NAME]`. What models or tasks of one family
+have in common may stand once, under `[families.NAME]`, and is taken by the rows of that file alone.
 """
 
 from __future__ import annotations
@@ -16,35 +16,40 @@ from medrival.cards import ModelCard, RegimeCard, SuiteCard, TaskCard
 from medrival.errors import BrokenCatalog
 
 CARDS: Mapping[str, type[Any]] = {"models": ModelCard, "tasks": TaskCard, "regimes": RegimeCard, "suites": SuiteCard}
+WITH_FAMILIES = ("models", "tasks")
+JOINED = ("sources", "options")
+"""Of which a row takes from its family each by itself."""
 
 
 def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
     """The cards of a catalog file, by axis and name; `axis` is that of a file in which the rows of one stand at the top.
 
-    A model takes from `[families.ITS FAMILY]` of the same file what its row does not say, and of the sources each by itself.
+    A model or task takes from `[families.ITS FAMILY]` of the same file what its row does not say, and of the sources each by
+    itself.
 
     Raises:
         BrokenCatalog: naming file, row and key.
     """
     document = _document(path)
-    families = {
-        name: _values(ModelCard, row, f"{path}: [families.{name}]")
-        for name, row in _table(document.pop("families", {}), f"{path}: 'families'").items()
-    }
+    families = _table(document.pop("families", {}), f"{path}: 'families'")
     document = {axis: document} if axis else document
     if strange := sorted(set(document) - set(CARDS)):
         known = ", ".join(f"[{axis}.*]" for axis in (*CARDS, "families"))
         raise BrokenCatalog(f"{path}: unknown table [{strange[0]}]; a catalog has {known}")
-    cards = {
-        axis: {
-            name: _card(axis, name, row, path, families)
-            for name, row in _table(document.get(axis, {}), f"{path}: {axis!r}").items()
-        }
-        for axis in CARDS
+    tables = {axis: _table(document.get(axis, {}), f"{path}: {axis!r}") for axis in CARDS}
+    shared = {axis: _shared(axis, families, tables[axis], path) for axis in WITH_FAMILIES}
+    if idle := sorted(set(families).difference(*shared.values())):
+        raise BrokenCatalog(f"{path}: no model or task of this file is of [families.{idle[0]}]")
+    return {
+        axis: {name: _card(axis, name, row, path, shared.get(axis, {})) for name, row in table.items()}
+        for axis, table in tables.items()
     }
-    if idle := sorted(set(families) - {model.family for model in cards["models"].values()}):
-        raise BrokenCatalog(f"{path}: no model of this file is of [families.{idle[0]}]")
-    return cards
+
+
+def _shared(axis: str, families: Mapping[str, Any], rows: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
+    """What the families say that rows of this axis name, by family."""
+    named = [row.get("family") for row in rows.values() if isinstance(row, dict)]
+    return {name: _values(CARDS[axis], row, f"{path}: [families.{name}]") for name, row in families.items() if name in named}
 
 
 def _table(content: Any, where: str) -> dict[str, Any]:
@@ -63,8 +68,7 @@ def _document(path: Path) -> dict[str, Any]:
 def _card(axis: str, name: str, row: Any, path: Path, families: Mapping[str, Mapping[str, Any]]) -> Any:
     card, where = CARDS[axis], f"{path}: [{axis}.{name}]"
     values = _values(card, row, where)
-    if axis == "models":
-        values = _of_family(values, families.get(values.get("family", ""), {}))
+    values = _of_family(values, families.get(values.get("family", ""), {}))
     required = {f.name for f in fields(card) if f.default is MISSING and f.default_factory is MISSING} - {"name"}
     if missing := sorted(required - set(values)):
         raise BrokenCatalog(f"{where} lacks {missing[0]!r}")
@@ -72,8 +76,9 @@ def _card(axis: str, name: str, row: Any, path: Path, families: Mapping[str, Map
 
 
 def _of_family(row: Mapping[str, Any], family: Mapping[str, Any]) -> dict[str, Any]:
-    """The row and what its family says besides; of the sources, each by itself."""
-    return {**family, **row, "sources": {**family.get("sources", {}), **row.get("sources", {})}}
+    """The row and what its family says besides."""
+    joined = {key: {**family.get(key, {}), **row.get(key, {})} for key in JOINED if key in family or key in row}
+    return {**family, **row, **joined}
 
 
 def _values(card: type[Any], row: Any, where: str) -> dict[str, Any]:

@@ -112,8 +112,10 @@ def _of_task(card: TaskCard) -> Sequence[str]:
 
 
 def _where(card: TaskCard) -> str:
+    whole = f"{card.sizes['all']:,} in all" if "all" in card.sizes else ""
     place = f"in DIR/datasets/{card.where}" if card.where else ""
-    return "; ".join(filter(None, [place, f"gated: ask at {card.access}" if card.gated else card.access]))
+    access = f"gated: ask at {card.access}" if card.gated else card.access
+    return "; ".join(filter(None, [whole, f"for tests alone: {card.test_only}" if card.test_only else "", place, access]))
 
 
 def _figure(value: float, smaller: float) -> str:

@@ -51,10 +51,11 @@ def miscounted(audit: Audit) -> Iterator[Concern]:
     """Where no validation split is published it was cut from the training split, and counts with it."""
     published = {} if audit.limit else audit.published
     cut = 0 if "validation" in published else audit.counts["validation"]
+    counts = {**audit.counts, "train": audit.counts["train"] + cut, "all": sum(audit.counts.values())}
     for split, stated in published.items():
-        there = audit.counts.get(split, 0) + (cut if split == "train" else 0)
-        if there != stated:
-            yield Concern("warning", f"{split} has {there:,} samples, not the {stated:,} that are published")
+        if (there := counts.get(split, 0)) != stated:
+            what = "the whole set" if split == "all" else split
+            yield Concern("warning", f"{what} has {there:,} samples, not the {stated:,} that are published")
 
 
 def skewed(task: Task, audit: Audit) -> Iterator[Concern]:

@@ -72,6 +72,14 @@ def test_a_row_takes_from_its_family_what_it_does_not_say_and_the_sources_it_doe
     assert two.sources == {"image_size": "page", "gated": "hub"}
 
 
+def test_tasks_share_by_families_too_what_only_their_loader_understands_among_it(tmp_path):
+    family = '[families.lumps]\nkind = "diagnosis"\nmodality = "ultrasound"\ndata = "x:y"\nprompt = "a {}"\nsize = 28\n'
+    row = '[tasks.one]\nfamily = "lumps"\nsize = 64\nfile = "one"\n'
+    card = catalog.load([written(tmp_path, family + row)]).tasks["one"]
+    assert (card.kind, card.data) == ("diagnosis", "x:y")
+    assert card.options == {"prompt": "a {}", "size": 64, "file": "one"}
+
+
 def test_a_family_is_of_its_own_file_alone(tmp_path):
     row = 'kind = "general"\nfamily = "siglip"\ntype = "generator"\nadapter = "x:y"\nweights = "w"\n'
     card = catalog.load([written(tmp_path, f"[models.mine]\n{row}")]).models["mine"]
@@ -118,8 +126,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
         ('[suites.x]\nmodels = []\ntasks = []\nregimes = []\nmargin = "a"\n', "margin is 'a'; it must be a number"),
         ("[model.mine]\n", r"unknown table \[model\]"),
         ('families = "mine"\n', "'families' is not a table of rows"),
-        ("[families]\nmine = 3\n", r"\[families.mine\] is not a table"),
-        (FAMILY, r"no model of this file is of \[families.mine\]"),
+        ("[families]\nmine = 3\n" + ROW, r"\[families.mine\] is not a table"),
+        (FAMILY, r"no model or task of this file is of \[families.mine\]"),
         (FAMILY + "colour = 1\n" + ROW, r"\[families.mine\] has an unknown key 'colour'"),
         (FAMILY.replace("true", "1") + ROW, r"\[families.mine\]: gated is 1; it must be true or false"),
         (FAMILY.replace('adapter = "x:y"\n', "") + ROW, r"\[models.one\] lacks 'adapter'"),

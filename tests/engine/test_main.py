@@ -25,13 +25,15 @@ def test_rows_of_a_users_file_are_listed_too(capsys, tmp_path):
 
 
 def test_tasks_say_where_their_data_goes_and_a_gated_one_where_to_ask(tmp_path, capsys):
-    row = 'kind = "vqa"\nmodality = "ultrasound"\ndata = "hub:org/name"\nplace = "org/name"\nsizes = { test = 1234 }\n'
+    row = 'kind = "vqa"\nmodality = "ultrasound"\ndata = "hub:org/name"\nplace = "org/name"\ntest_only = "a few"\n'
+    row += "sizes = { test = 1234, all = 5678 }\n"
     (tmp_path / "my.toml").write_text(f'[tasks.mine]\n{row}gated = true\naccess = "https://example.org"\nlicence = "CC0 1.0"\n')
     assert main(["tasks", "--catalog", str(tmp_path / "my.toml")]) == 0
     lines = capsys.readouterr().out.splitlines()
     (number,) = (number for number, line in enumerate(lines) if line.startswith("mine "))
     assert lines[number].split() == ["mine", "vqa", "ultrasound", "-", "-", "1,234", "CC0", "1.0"]
-    assert lines[number + 1] == "    in DIR/datasets/org/name; gated: ask at https://example.org"
+    told = " ".join(" ".join(lines[number + 1 : number + 3]).split())
+    assert told.startswith("5,678 in all; for tests alone: a few; in DIR/datasets/org/name; gated: ask at https://example.org")
 
 
 def test_a_task_shows_everything_that_its_row_says(capsys):

@@ -24,6 +24,16 @@ def test_combinations_that_make_no_sense_are_not_planned():
     assert "pocket-llava-phantom-chest-vqa-linear-probe" not in ids
 
 
+def test_a_regime_that_trains_is_refused_on_a_task_that_is_a_test_alone_with_the_reason():
+    asked = {"models": ("qwen2.5-vl-7b",), "regimes": ("zero-shot", "lora")}
+    plan = planned(tasks=("mmmu-health", "slake-en"), **asked)
+    assert {case.asked for case in plan.cases.values()} == {"mmmu-health-zero-shot", "slake-en-zero-shot", "slake-en-lora"}
+    (refused,) = plan.refused
+    assert refused.startswith("mmmu-health is not for lora: MMMU's test answers are not public")
+    with pytest.raises(UnknownName, match=r"no case.*mmmu-health is not for lora: MMMU's test answers are not public"):
+        planned(models=asked["models"], tasks=("mmmu-health",), regimes=("lora",))
+
+
 def test_pairs_answer_the_three_questions():
     pairs = planned(models=("pocket-clip", "pocket-medclip")).pairs
     by_question = {q: [p for p in pairs.values() if p.question == q] for q in (1, 2, 3)}

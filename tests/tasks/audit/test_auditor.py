@@ -92,6 +92,8 @@ def test_a_count_that_differs_from_the_published_one_is_told_with_both():
         "test has 1 samples, not the 5 that are published",
     ]
     assert texts(audited(task, {"test": 5}, limit=1), "warning") == []
+    assert texts(audited(task, {"all": 3}), "warning") == []
+    assert texts(audited(task, {"all": 4}), "warning") == ["the whole set has 3 samples, not the 4 that are published"]
 
 
 @pytest.mark.parametrize(

@@ -83,16 +83,18 @@ def slake(folder: Path) -> None:
 
 
 def pmc_vqa(folder: Path) -> None:
-    """The last of version 1's test questions is about a missing image; letters stand before choices, after a space."""
+    """The last of version 1's questions is about a missing image; letters stand before choices, after a space."""
     choices = [f" {letter}: {text} " for letter, text in zip("ABCD", ("Left lung", "B", "MRI", "A"), strict=True)]
     named = dict(zip((f"Choice {letter}" for letter in "ABCD"), choices, strict=True))
     answers = ("Left lung", "B", "MRI", "A")
     table = [
-        {"Figure_path": f"PMC{i}_F2.jpg", "Question": " What is shown? ", "Answer": text, **named, "Answer_label": "ABCD"[i]}
-        for i, text in enumerate(answers)
+        {"Figure_path": f"PMC{i}_F2.jpg", "Question": " What is shown? ", "Answer": answers[i % 4], **named}
+        | {"Answer_label": "ABCD"[i % 4]}
+        for i in range(20)
     ]
-    write_csv(folder / "test_clean.csv", table)
-    archive(folder / "images.zip", {f"images/PMC{i}_F2.jpg": picture(i, "JPEG") for i in range(3)})
+    write_csv(folder / "train.csv", table[:16])
+    write_csv(folder / "test_clean.csv", table[16:])
+    archive(folder / "images.zip", {f"images/PMC{i}_F2.jpg": picture(i, "JPEG") for i in range(19)})
     for split, first, count in (("train", 0, 24), ("test", 24, 8)):
         table = [
             {

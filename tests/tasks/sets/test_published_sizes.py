@@ -1,8 +1,9 @@
-"""The catalog's numbers of samples against those that are published, of which published_sizes.csv names the source."""
+"""The catalog's rows are short; their numbers of samples are published, by the sources in published_sizes.csv."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,3 +17,11 @@ def test_the_catalog_s_sizes_are_the_published_ones():
             assert row["source"]
             published[row["row"]][row["split"]] = int(row["n"])
     assert {name: dict(row.sizes) for name, row in load().tasks.items() if row.sizes} == published
+
+
+def test_a_row_of_the_catalog_is_about_ten_lines_what_it_shares_stands_in_its_family():
+    text = (Path(__file__).parents[3] / "tasks" / "catalog.toml").read_text(encoding="utf-8")
+    rows = [row.splitlines() for row in text.split("\n[")[1:] if not row.startswith("families.")]
+    keys = {row[0]: sum(re.match(r"\w+ += ", line) is not None for line in row[1:]) for row in rows}
+    assert {name: count for name, count in keys.items() if count > 12} == {}
+    assert sum(keys.values()) / len(keys) < 8

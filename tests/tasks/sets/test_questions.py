@@ -24,7 +24,7 @@ ROWS = {name: row for name, row in load().tasks.items() if row.kind == "vqa" and
 REAL = Path(__file__).parents[4] / "shared" / "data"
 pytestmark = pytest.mark.usefixtures("library")
 
-EXPECTED = {  # train, validation and test samples; forms of the test; truth of the first test sample
+EXPECTED = {  # train, validation and test samples; forms of the test; truth of the first test sample, where it is told
     "vqa-rad-hub": ((35, 5, 6), {"closed": 4, "open": 2}, "no"),
     "vqa-rad-yes-no": ((24, 3, 4), {"closed": 4}, "no"),
     "slake": ((150, 10, 10), {"closed": 6, "open": 4}, "CT"),
@@ -34,12 +34,13 @@ EXPECTED = {  # train, validation and test samples; forms of the test; truth of 
     "slake-en-open": ((30, 2, 2), {"open": 2}, "CT"),
     "path-vqa": ((30, 6, 9), {"closed": 6, "open": 3}, "in the canals of hering"),
     "path-vqa-yes-no": ((20, 4, 6), {"closed": 6}, "yes"),
-    "pmc-vqa-clean": ((0, 0, 4), {"choice": 4}, "Left lung"),
+    "pmc-vqa-clean": ((14, 2, 4), {"choice": 4}, "Left lung"),
     "pmc-vqa-2": ((21, 3, 8), {"choice": 8}, "Left lung"),
     "omnimedvqa": ((0, 0, 22), {"choice": 22}, "Glaucoma"),
     "omnimedvqa-split": ((6, 1, 15), {"choice": 15}, "Glaucoma"),
     "medxpertqa-mm": ((0, 5, 20), {"choice": 20}, "C"),
     "medxpertqa-mm-fold0": ((14, 2, 4), {"choice": 4}, "None of the above"),
+    **{f"medxpertqa-mm-fold{i}": ((14, 2, 4), {"choice": 4}, None) for i in range(1, 5)},
     "mmmu-health": ((0, 0, 15), {"choice": 10, "open": 5}, "Crohn's disease"),
     "mmmu-health-choice": ((0, 0, 10), {"choice": 10}, "Crohn's disease"),
     "fairvlmed-vqa": ((18, 2, 4), {"closed": 2, "open": 2}, "about 0.4"),
@@ -95,7 +96,7 @@ def test_a_replica_loads_as_the_real_one_would(task, name):
     loaded = task(name)
     assert tuple(map(len, (loaded.train, loaded.validation, loaded.test))) == sizes
     assert Counter(sample.form for sample in loaded.test) == forms
-    assert loaded.test[0].truth == first
+    assert first in (None, loaded.test[0].truth)
     for sample in every(loaded):
         assert sample.truth
         assert not sample.options or sample.truth in sample.options
@@ -141,6 +142,11 @@ def test_a_letter_is_the_right_choice_even_where_choices_are_letters(task):
         assert read(sample.reply, sample.options, lettered=True) == sample.truth
 
 
+def test_five_folds_test_each_question_once(task):
+    tested = [sample.id for i in range(5) for sample in task(f"medxpertqa-mm-fold{i}").test]
+    assert sorted(tested) == sorted(sample.id for sample in task("medxpertqa-mm").test)
+
+
 def test_letters_before_choices_are_cut_off(task):
     assert task("pmc-vqa-clean").test[0].options == ("Left lung", "B", "MRI", "A")
 
@@ -170,7 +176,7 @@ def test_an_open_question_with_several_answers_has_the_first(task):
 
 def test_an_image_that_the_archive_lacks_fails_by_its_name(task):
     missing = task("pmc-vqa-clean").test[3]
-    with pytest.raises(UnreadableImage, match=r"images\.zip:images/PMC3_F2\.jpg"):
+    with pytest.raises(UnreadableImage, match=r"images\.zip:images/PMC19_F2\.jpg"):
         missing.image.open()
 
 
