@@ -33,7 +33,6 @@ class Selection:
     """What the user asked for; None leaves an axis to the suite.
 
     Attributes:
-        budget: name of the one that all models are given; "" for that of their rows.
         joining: models that are in whatever the suite or `models` names: candidates and their rival.
     """
 
@@ -42,7 +41,6 @@ class Selection:
     tasks: tuple[str, ...] | None = None
     regimes: tuple[str, ...] | None = None
     seeds: tuple[int, ...] = (0,)
-    budget: str = ""
     joining: tuple[str, ...] = ()
 
 
@@ -74,7 +72,6 @@ class Plan:
             tasks,
             regimes,
             selection.seeds,
-            selection.budget,
         )
         refused = _refused(tasks, regimes)
         if not selected:
