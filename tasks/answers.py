@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 
+from medrival.tasks import chinese
 from medrival.tasks.denials import DENIED, END, NOT_SO, OF, RULED_OUT, STATEMENT, SURELY, WITHOUT, each_denied, spelled, upheld
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -110,7 +111,7 @@ def read(answer: str, options: Sequence[str], *, lettered: bool = False) -> str 
     """What an answer states, or None where it states nothing or two things.
 
     Args:
-        options: yes and no, the texts of a choice, or none: then the whole conclusion is what it states.
+        options: yes and no, 是 and 否, the texts of a choice, or none: then the whole conclusion is what it states.
         lettered: whether the question gave its options letters; without them "A" answers no yes/no question.
     """
     if not options:
@@ -118,6 +119,8 @@ def read(answer: str, options: Sequence[str], *, lettered: bool = False) -> str 
         return said if normalise(said) else None
     if not lettered and {normalise(option) for option in options} == YES_NO:
         return parse_yes_no(answer)
+    if not lettered and set(options) == set(chinese.OPTIONS):
+        return chinese.parse(_prose(answer), english=parse_yes_no)
     return parse_choice(answer, options)
 
 

@@ -1,15 +1,56 @@
-"""What a generator is asked: one wording a form, the same for every question task."""
+"""What a generator is asked: one wording a form and language, the same for every question task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from string import ascii_uppercase
 
 from medrival.contracts import Form
+from medrival.tasks import chinese
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How questions in a language are asked.
+
+    Attributes:
+        closed: what precedes a closed question, with {} where the words stand that may be answered.
+        joined: what stands between these.
+        words: these, of a question of yes and no.
+        open: what follows an open question.
+        options: what stands over the options of a choice.
+        choice: what follows them.
+    """
+
+    closed: str
+    joined: str
+    words: tuple[str, str]
+    open: str
+    options: str
+    choice: str
+
+
+ENGLISH = Wording(
+    closed="Answer the following question about the image with {}. ",
+    joined=" or ",
+    words=("yes", "no"),
+    open="Answer the question concisely.",
+    options="Options:",
+    choice="Answer with the single letter corresponding to the best choice.",
+)
+CHINESE = Wording(
+    closed="请用“{}”回答下面关于图像的问题。",
+    joined="”或“",
+    words=chinese.OPTIONS,
+    open="请简洁地回答问题。",
+    options="选项：",
+    choice="请只回答最佳选项的字母。",
+)
 
 
 def ask(form: Form, question: str, options: Sequence[str] = (), *, listed: bool = False) -> str:
-    """The full prompt for a question.
+    """The full prompt for a question, in Chinese where the question is.
 
     Args:
         form: "closed", "choice" or "open".
@@ -20,12 +61,13 @@ def ask(form: Form, question: str, options: Sequence[str] = (), *, listed: bool 
     Raises:
         ValueError: for a form that asks no question, or a choice without 2 to 26 options.
     """
+    wording = CHINESE if chinese.written(question) else ENGLISH
     if form == "closed":
-        return f"Answer the following question about the image with {' or '.join(options or ('yes', 'no'))}. {question}"
+        return f"{wording.closed.format(wording.joined.join(options or wording.words))}{question}"
     if form == "open":
-        return f"{question}\nAnswer the question concisely."
+        return f"{question}\n{wording.open}"
     if form == "choice" and 2 <= len(options) <= len(ascii_uppercase):
         lettered = "\n".join(f"({letter}) {text}" for letter, text in zip(ascii_uppercase, options, strict=False))
-        shown = question if listed else f"{question}\nOptions:\n{lettered}"
-        return f"{shown}\nAnswer with the single letter corresponding to the best choice."
+        shown = question if listed else f"{question}\n{wording.options}\n{lettered}"
+        return f"{shown}\n{wording.choice}"
     raise ValueError(f"no prompt for a question of form {form!r} with {len(options)} options")

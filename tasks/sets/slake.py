@@ -6,6 +6,7 @@ Liu et al. 2021, SLAKE: a semantically-labeled knowledge-enhanced dataset for me
     BoKelvin/SLAKE/imgs.zip                                   or unpacked: imgs/xmlab102/source.jpg
 
 Its closed questions go beyond yes and no (416 of 1,061 English test questions are closed), and are then compared as words.
+Chinese ones that are answered 有 or 不包含 are asked for 是 or 否, as which either is read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
+from medrival.tasks import chinese
 from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
@@ -32,12 +34,12 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
     tables = {"train": "train.json", "validation": "validate.json" if older else "validation.json", "test": "test.json"}
     for name, split, row in files.tables(tables):
         answer, closed = row.text("answer"), row.text("answer_type", one_of=("CLOSED", "OPEN")) == "CLOSED"
-        options = ("yes", "no") if closed and normalise(answer) in YES_NO else ()
+        options, truth = _read(answer) if closed else ((), answer)
         yield Example(
             id=name,
             images=(files.packed("imgs.zip", f"imgs/{row.name('img_name')}"),),
             group=row.name("img_name"),
-            truth=normalise(answer) if options else answer,
+            truth=truth,
             split=split,
             question=row.text("question"),
             form="closed" if closed else "open",
@@ -48,3 +50,11 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
                 "topic": row.text("content_type", default="unknown"),
             },
         )
+
+
+def _read(answer: str) -> tuple[tuple[str, ...], str]:
+    """What may be answered to a closed question, where it is yes or no in either language, and which of it is true."""
+    if normalise(answer) in YES_NO:
+        return ("yes", "no"), normalise(answer)
+    said = chinese.polar(answer)
+    return (chinese.OPTIONS, said) if said else ((), answer)

@@ -29,7 +29,7 @@ EXPECTED = {  # train, validation and test samples; forms of the test; truth of 
     "vqa-rad-yes-no": ((24, 3, 4), {"closed": 4}, "no"),
     "slake": ((150, 10, 10), {"closed": 6, "open": 4}, "CT"),
     "slake-en": ((90, 6, 6), {"closed": 4, "open": 2}, "CT"),
-    "slake-zh": ((60, 4, 4), {"closed": 2, "open": 2}, "包含"),
+    "slake-zh": ((60, 4, 4), {"closed": 2, "open": 2}, "是"),
     "slake-en-closed": ((60, 4, 4), {"closed": 4}, "yes"),
     "slake-en-open": ((30, 2, 2), {"open": 2}, "CT"),
     "path-vqa": ((30, 6, 9), {"closed": 6, "open": 3}, "in the canals of hering"),
@@ -167,7 +167,14 @@ def test_skills_subjects_and_languages_are_on_record(task):
 
 def test_closed_questions_beyond_yes_and_no_are_compared_as_words(task):
     closed = {sample.truth: sample.options for sample in task("slake").test if sample.form == "closed"}
-    assert closed == {"yes": ("yes", "no"), "Lung": (), "包含": ()}
+    assert closed == {"yes": ("yes", "no"), "Lung": (), "是": ("是", "否")}
+
+
+def test_questions_in_chinese_are_asked_in_chinese_for_words_that_are_read_in_it(task):
+    closed, opened = task("slake-zh").test[:2]
+    assert (closed.question, closed.prompt) == ("图中包含肺吗？", "请用“是”或“否”回答下面关于图像的问题。图中包含肺吗？")
+    assert opened.prompt == "图像的成像方式是什么？\n请简洁地回答问题。"
+    assert [read(answer, closed.options) for answer in ("包含。", "没有", "不包含")] == ["是", "否", "否"]
 
 
 def test_an_open_question_with_several_answers_has_the_first(task):
