@@ -1,7 +1,7 @@
 """LLaVA's own layout, in which its code saves checkpoints, read into transformers' LLaVA: the same network, other names.
 
-Facts: the code at github.com/microsoft/LLaVA-Med and github.com/FreedomIntelligence/HuatuoGPT-Vision, which kept it: the names of
-the weights (llava_arch.py), images padded to squares of the mean colour (mm_utils.py, there off the middle by a random pixel, here
+Facts: the code at github.com/microsoft/LLaVA-Med and github.com/FreedomIntelligence/HuatuoGPT-Vision, which kept it: names of
+weights (llava_arch.py), images padded to squares of the mean colour (mm_utils.py, there off the middle by a random pixel, here
 never; cli.py), and an image tower that may lie in a folder or repository of its own (multimodal_encoder/builder.py).
 """
 
@@ -24,6 +24,7 @@ from medrival.models.checkpoint import load_tokenizer, read, refuse_left_over, r
 from medrival.models.files import TOWER, place
 from medrival.models.generator import speaking
 from medrival.models.llava import Spliced
+from medrival.models.own_layout import measured, numbered
 from medrival.models.placement import refuse_too_large, shapes, weight_files
 
 NAMES = {
@@ -63,7 +64,7 @@ def converted(card: ModelCard, folder: Path, device: str, dtype: str, layouts: C
     refuse_too_large(card, stored | (_seeing(beside) if beside else {}), device, dtype, divides=True)
     text = AutoConfig.for_model(**{**own, "model_type": LANGUAGES[own["model_type"]]})
     tokenizer = _tokenizer(card, folder, text)
-    vision = _described(beside) if beside else _measured(stored)
+    vision = _described(beside) if beside else measured(card, "CLIP image tower", _clip, stored)
     config = _config(own, text, vision, _image_token(card, tokenizer, text.vocab_size))
     module, report = read(card, LlavaForConditionalGeneration, folder, device, dtype, config=config, key_mapping=NAMES)
     lacking = {*report["missing_keys"], *report["mismatched_keys"]}
@@ -109,7 +110,7 @@ def _config(own: Mapping[str, Any], text: Any, vision: Any, image_token: int) ->
     )
 
 
-def _measured(stored: Mapping[str, Sequence[int]]) -> Any:
+def _clip(stored: Mapping[str, Sequence[int]]) -> Any:
     """The config of the image tower in a checkpoint, by the shapes of its weights.
 
     All of OpenAI's vision transformers have heads of 64 (Radford et al. 2021, table 20), and `CLIPVisionConfig` describes the
@@ -119,7 +120,7 @@ def _measured(stored: Mapping[str, Sequence[int]]) -> Any:
 
     width, channels, patch, _ = stored[f"{TOWER}embeddings.patch_embedding.weight"]
     places, _ = stored[f"{TOWER}embeddings.position_embedding.weight"]
-    layers = {match[1] for name in stored if (match := re.match(rf"{re.escape(TOWER)}encoder\.layers\.(\d+)\.", name))}
+    layers = numbered(stored, rf"{re.escape(TOWER)}encoder\.layers\.(\d+)\..*")
     return CLIPVisionConfig(
         hidden_size=width,
         intermediate_size=stored[f"{TOWER}encoder.layers.0.mlp.fc1.weight"][0],

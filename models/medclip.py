@@ -6,28 +6,25 @@ the package takes from the hub.
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image as PIL
+from torchvision.transforms.functional import center_crop, to_tensor
 
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.models.checkpoint import precision
-from medrival.models.dual_encoder import lora_layers, tokens
-from medrival.models.own_layout import Weights, bert, of_transformers, projection, read_weights, require_room, shape, split
+from medrival.models.dual_encoder import tokens
+from medrival.models.own_layout import Weights, bert, measured, numbered, of_transformers, read_weights, split
+from medrival.models.towers import Tower, joined
 
 SIZE, MEAN, DEVIATION, LENGTH = 224, 0.5862785803043838, 0.27950088968644304, 77
-PARTS = (
-    *("vision_model.model.", "vision_model.projection_head.weight"),
-    *("text_model.model.", "text_model.projection_head.weight"),
-    "logit_scale",
-)
+PARTS = [f"{side}_model.{part}" for side in ("vision", "text") for part in ("model.", "projection_head.weight")]
 
 
 def medclip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
@@ -39,60 +36,43 @@ def medclip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncod
         BrokenModel: a file is missing or damaged, a weight has no place, or the precision is "4bit".
         OutOfMemory: the weights do not fit.
     """
-    from transformers import SwinConfig, SwinModel
+    from transformers import SwinModel
 
-    kind, file = precision(card, dtype), folder / "pytorch_model.bin"
-    require_room(card, [file], device, dtype)
-    image, image_head, text, text_head, scale = split(card, read_weights(card, file), *PARTS)
-    swin = of_transformers(card, SwinModel, SwinConfig(**shape(card, "Swin", _shape, image)), image)
+    kind = precision(card, dtype)
+    (weights,) = read_weights(card, [folder / "pytorch_model.bin"], device, dtype)
+    image, image_head, text, text_head, scale = split(card, weights, *PARTS, "logit_scale")
+    swin = of_transformers(card, SwinModel, measured(card, "Swin", _swin, image), image)
     words, tokenizer = bert(card, folder, text)
-    see, read = projection(image_head[""]), projection(text_head[""])
-    module = torch.nn.ModuleDict({"image": swin, "image_head": see, "text": words, "text_head": read})
-    module.eval().requires_grad_(False).to(device, kind)
 
-    def prepare(images: Sequence[PIL.Image]) -> torch.Tensor:
-        pixels = torch.from_numpy(np.stack([np.asarray(_square(image), dtype=np.float32) for image in images]))
-        return ((pixels / 255 - MEAN) / DEVIATION)[:, None].expand(-1, 3, -1, -1)
-
-    def image_features(pixels: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = see(swin(pixels.to(device, swin.dtype)).pooler_output)
-        return features
-
-    def text_features(texts: Sequence[str]) -> torch.Tensor:
-        inputs = tokens(tokenizer, texts, LENGTH, device)
-        layers = words(**inputs, output_hidden_states=True).hidden_states
-        mask = inputs["attention_mask"][..., None].to(words.dtype)
+    def averaged(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        layers = words(input_ids, attention_mask, output_hidden_states=True).hidden_states
+        mask = attention_mask[..., None].to(words.dtype)
         averages = [(layer * mask).sum(dim=1) / mask.sum(dim=1) for layer in (layers[1], layers[2], layers[-1])]
-        features: torch.Tensor = read(torch.stack(averages).mean(dim=0))
-        return features
+        return torch.stack(averages).mean(dim=0)
 
-    lora = lora_layers(card, swin, prepare, image_features)
-    return DualEncoder(
-        module, swin, lora, prepare, image_features, text_features, scale=float(scale[""].float().clamp(0, 4.6052).exp())
-    )
+    seeing = Tower(swin, _prepared, lambda pixels: swin(pixels).pooler_output, image_head[""])
+    reading = Tower(words, lambda texts: tokens(tokenizer, texts, LENGTH, device), averaged, text_head[""])
+    return joined(card, seeing, reading, float(scale[""].float().clamp(0, 4.6052).exp()), device, kind)
+
+
+def _prepared(images: Sequence[PIL.Image]) -> torch.Tensor:
+    pixels = torch.stack([to_tensor(_square(image)) for image in images])
+    return ((pixels - MEAN) / DEVIATION).expand(-1, 3, -1, -1)
 
 
 def _square(image: PIL.Image) -> PIL.Image:
     """In grey, in the middle of a black square; only what is larger than the model's size is made smaller."""
     size = max(SIZE, *image.size)
-    square = PIL.new("L", (size, size))
-    square.paste(image.convert("L"), ((size - image.width) // 2, (size - image.height) // 2))
-    return square.resize((SIZE, SIZE), PIL.Resampling.BICUBIC)
+    return center_crop(image.convert("L"), [size, size]).resize((SIZE, SIZE), PIL.Resampling.BICUBIC)
 
 
-def _shape(weights: Weights) -> dict[str, Any]:
+def _swin(weights: Weights) -> Any:
     """Swin's configuration as its weights tell it; the checkpoint has no other."""
-    tables = {
-        (int(found[1]), int(found[2])): weight.shape
-        for name, weight in weights.items()
-        if (found := re.search(r"layers\.(\d+)\.blocks\.(\d+)\.attention\..*bias_table$", name))
-    }
-    stages = range(1 + max((stage for stage, _ in tables), default=-1))
+    from transformers import SwinConfig
+
     width, _, patch, _ = weights["embeddings.patch_embeddings.projection.weight"].shape
-    return {
-        "embed_dim": width,
-        "patch_size": patch,
-        "depths": [sum(stage == one for one, _ in tables) for stage in stages],
-        "num_heads": [tables[stage, 0][1] for stage in stages],
-        "window_size": (isqrt(tables[0, 0][0]) + 1) // 2,
-    }
+    tables = numbered(weights, r".*layers\.(\d+)\.blocks\.(\d+)\.attention\..*bias_table")
+    depths = Counter(stage for stage, _ in tables)
+    heads = [tables[stage, 0].shape[1] for stage in depths]
+    window = (isqrt(len(tables[0, 0])) + 1) // 2
+    return SwinConfig(embed_dim=width, patch_size=patch, depths=[*depths.values()], num_heads=heads, window_size=window)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers.utils import logging
@@ -15,29 +16,27 @@ from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
 from medrival.models.placement import refuse_too_large, shapes
 
+T = TypeVar("T")
+W = TypeVar("W")
 Weights = Mapping[str, torch.Tensor]
 
 
-def require_room(card: ModelCard, paths: Iterable[Path], device: str, dtype: str) -> None:
-    """Refuse weights for which there is no room, before they are read.
+def read_weights(card: ModelCard, paths: Sequence[Path], device: str, dtype: str) -> list[Any]:
+    """What `torch.save` wrote to each of some files, on the CPU: a tensor, or tensors by name.
 
     Raises:
-        BrokenModel: as `read_weights`.
-        OutOfMemory: with the figures.
+        BrokenModel: a file is missing, damaged, or holds anything that would run code.
+        OutOfMemory: the device has no room for the weights, with the figures; before they are read.
     """
     stored: dict[str, list[int]] = {}
     for path in paths:
         with _readable(card, path):
             stored |= shapes([path])
     refuse_too_large(card, stored, device, dtype)
+    return [_read(card, path) for path in paths]
 
 
-def read_weights(card: ModelCard, path: Path) -> Any:
-    """What `torch.save` wrote, on the CPU: a tensor, or tensors by name.
-
-    Raises:
-        BrokenModel: the file is missing, damaged, or holds anything that would run code.
-    """
+def _read(card: ModelCard, path: Path) -> Any:
     with _readable(card, path):
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -69,8 +68,8 @@ def split(card: ModelCard, weights: Weights, *parts: str) -> list[dict[str, torc
     return found
 
 
-def shape(card: ModelCard, model: str, told: Callable[[Weights], dict[str, Any]], weights: Weights) -> dict[str, Any]:
-    """A model's configuration as its weights tell it, where the checkpoint has no other.
+def measured(card: ModelCard, model: str, told: Callable[[Mapping[str, W]], T], weights: Mapping[str, W]) -> T:
+    """What weights, or their shapes, tell of a model whose checkpoint has no configuration.
 
     Raises:
         BrokenModel: a weight that tells it is missing.
@@ -79,6 +78,12 @@ def shape(card: ModelCard, model: str, told: Callable[[Weights], dict[str, Any]]
         return told(weights)
     except (KeyError, ValueError, IndexError) as error:
         raise BrokenModel(f"{card.name}: the weights are not those of a {model}: they lack {error}") from error
+
+
+def numbered(weights: Mapping[str, W], pattern: str) -> dict[tuple[int, ...], W]:
+    """Weights whose whole names are like a pattern, by the numbers that its groups find in them; one for each, in order."""
+    found = {tuple(map(int, match.groups())): weights[name] for name in weights if (match := re.fullmatch(pattern, name))}
+    return {numbers: found[numbers] for numbers in sorted(found)}
 
 
 def filled(card: ModelCard, module: torch.nn.Module, weights: Weights) -> torch.nn.Module:
@@ -93,13 +98,6 @@ def filled(card: ModelCard, module: torch.nn.Module, weights: Weights) -> torch.
         lines = " ".join(line.strip() for line in str(error).splitlines()[1:])
         raise BrokenModel(f"{card.name}: the weights are not those of its {type(module).__name__}: {lines[:200]}") from error
     return module
-
-
-def projection(weight: torch.Tensor) -> torch.nn.Linear:
-    """A linear layer without bias, from its weight [out, in]."""
-    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-    layer.load_state_dict({"weight": weight})
-    return layer
 
 
 def of_transformers(card: ModelCard, model_class: Any, config: Any, weights: Weights) -> Any:

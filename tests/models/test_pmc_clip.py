@@ -71,7 +71,7 @@ def test_a_model_for_which_there_is_no_room_says_so_before_it_is_read(load, fold
     monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed})
     assert load()
     monkeypatch.setattr(placement, "free", lambda _: {"cpu": needed - 1})
-    monkeypatch.setattr("medrival.models.pmc_clip.read_weights", None)  # would fail if it were called
+    monkeypatch.setattr("medrival.models.own_layout._read", None)  # would fail if it were called
     with pytest.raises(
         OutOfMemory, match=r"pocket-clip: its weights take .* GB in float32, and .* GB are free on cpu; .*bfloat16"
     ):
