@@ -17,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from medrival.errors import MissingDevice
-from medrival.plan import identity
+from medrival.plan import Plan, identity
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -28,10 +28,18 @@ class ByModel(LoadScopeScheduling):
     xdist's own `--dist loadgroup` does nothing under pytest 9.2 with xdist 3.8.
     """
 
-    def __init__(self, config: pytest.Config, log: Any, groups: Mapping[str, str]) -> None:
+    def __init__(self, config: pytest.Config, log: Any, plan: Plan) -> None:
         super().__init__(config, log)
-        self._groups = groups
+        self._plan = plan
+        self._groups: Mapping[str, str] = {}
         config.option.loadscopereorder = False  # pairs come last, however many there are
+
+    def schedule(self) -> None:
+        """Begin, knowing by now what was collected; a shard, or a selection, may have fewer models than the plan."""
+        if self.collection is None:
+            collected = {identity(name) for names in self.registered_collections.values() for name in names}
+            self._groups = self._plan.groups(self.numnodes, collected)
+        super().schedule()
 
     def _split_scope(self, nodeid: str) -> str:
         return self._groups.get(identity(nodeid), nodeid)
@@ -82,6 +90,22 @@ def repeatable_cuda() -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def refuse_absent(wish: str) -> None:
+    """Refuse a device that is asked for by name and is not there; torch is imported only for one that is not the CPU.
+
+    Raises:
+        MissingDevice: naming the devices that there are.
+    """
+    if wish in ("auto", "cpu"):
+        return
+    import torch
+
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    found = ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+    if wish not in found and not (wish == "cuda" and gpus):
+        raise MissingDevice(f"--device {wish}: this machine has no such device; torch finds {', '.join(found)}")
+
+
 def choose_device(wish: str, leases: Path) -> str:
     """The device that is asked for, or that "auto" means here; of several GPUs, one that no other worker holds.
 
@@ -93,18 +117,14 @@ def choose_device(wish: str, leases: Path) -> str:
     signs = shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists() or sys.platform == "darwin"
     if wish == "cpu" or (wish == "auto" and not signs):
         return "cpu"
+    refuse_absent(wish)
     import torch
 
     if wish in ("auto", "cuda") and torch.cuda.is_available():
         return _leased_gpu(torch.cuda.device_count(), leases)
-    if wish in ("auto", "mps") and torch.backends.mps.is_available():
-        return "mps"
     if wish == "auto":
-        return "cpu"
-    index = wish.partition(":")[2]
-    if index.isdecimal() and int(index) < torch.cuda.device_count():
-        return wish
-    raise MissingDevice(f"--device {wish}: this machine has no such device")
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    return wish
 
 
 def gpus_beside(device: str) -> list[int]:

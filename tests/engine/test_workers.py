@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from medrival import workers
 from medrival.errors import MissingDevice
-from medrival.workers import _leased_gpu, choose_device, choose_dtype, gpus_beside
+from medrival.workers import _leased_gpu, choose_device, choose_dtype, gpus_beside, refuse_absent
 
 
 def threads(**given: str) -> list[str]:
@@ -47,8 +47,8 @@ def test_a_named_device_is_taken_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("wish", ["cuda:99", "cuda:x"])
-def test_a_device_that_is_not_there_is_named(wish, tmp_path):
-    with pytest.raises(MissingDevice, match=f"--device {wish}: this machine has no such device"):
+def test_a_device_that_is_not_there_is_named_beside_those_that_are(wish, tmp_path):
+    with pytest.raises(MissingDevice, match=f"--device {wish}: this machine has no such device; torch finds cpu"):
         choose_device(wish, tmp_path)
 
 
@@ -60,6 +60,15 @@ def gpus(monkeypatch):
     monkeypatch.setattr(workers, "_held", {})
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
     return lambda count: monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+def test_a_device_that_is_there_may_be_asked_for_by_name(gpus, tmp_path):
+    gpus(2)
+    for wish in ("auto", "cpu", "cuda", "cuda:1"):
+        refuse_absent(wish)
+    assert choose_device("cuda:1", tmp_path) == "cuda:1"
+    with pytest.raises(MissingDevice, match=r"torch finds cpu, cuda:0, cuda:1$"):
+        refuse_absent("cuda:2")
 
 
 def test_no_two_processes_hold_one_gpu_and_a_dead_one_lets_go(tmp_path, gpus):
