@@ -6,6 +6,7 @@ It is loaded on request (`-p medrival.plugin`, or by the project's conftest.py),
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +26,10 @@ from medrival.plan import Plan, Selection, identity, ours
 from medrival.reports import published
 from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
+from medrival.root import misled
 from medrival.session import CANDIDATES, GATES, LOCK, PLAN, PROGRESS, STARTED, STORE
 from medrival.store import Store
-from medrival.workers import ByModel, limit_threads
+from medrival.workers import ByModel, limit_threads, refuse_absent
 
 KINDS = ("diagnosis", "vqa")
 
@@ -157,6 +159,8 @@ def pytest_configure(config: pytest.Config) -> None:
         published.check(plan.cases.values())
         config.stash[GATES] = gates = _gates(config, plan, rows)
         config.stash[LOCK] = _lock(config)
+        if not (config.option.collectonly or hasattr(config, "workerinput")):
+            refuse_absent(config.getoption("--device"))
     except MedrivalError as error:
         raise pytest.UsageError(str(error)) from None
     for marker in plan.markers:
@@ -208,7 +212,7 @@ def _check(config: pytest.Config) -> None:
         raise pytest.UsageError("--update-lock needs --lock FILE: where to write")
     if assets is not None and not assets.is_dir():
         raise pytest.UsageError(f"--assets {assets}: there is no such folder")
-    if device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device {device}: it must be auto, cpu, cuda, cuda:N or mps")
 
 
@@ -239,7 +243,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     refused = [f"medrival: not planned: {one}" for one in config.stash[PLAN].refused]
     gates = config.stash[GATES]
     idle = [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
-    return [f"medrival: {introduced(card)}" for card in config.stash[CANDIDATES]] + refused + idle
+    return [f"medrival: {introduced(card)}" for card in config.stash[CANDIDATES]] + refused + idle + misled(config)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:

@@ -17,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from medrival.errors import MissingDevice
-from medrival.plan import Plan, identity
+from medrival.plan import identity
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -28,18 +28,10 @@ class ByModel(LoadScopeScheduling):
     xdist's own `--dist loadgroup` does nothing under pytest 9.2 with xdist 3.8.
     """
 
-    def __init__(self, config: pytest.Config, log: Any, plan: Plan) -> None:
+    def __init__(self, config: pytest.Config, log: Any, groups: Mapping[str, str]) -> None:
         super().__init__(config, log)
-        self._plan = plan
-        self._groups: Mapping[str, str] = {}
+        self._groups = groups
         config.option.loadscopereorder = False  # pairs come last, however many there are
-
-    def schedule(self) -> None:
-        """Begin, knowing by now what was collected; a shard, or a selection, may have fewer models than the plan."""
-        if self.collection is None:
-            collected = {identity(name) for names in self.registered_collections.values() for name in names}
-            self._groups = self._plan.groups(self.numnodes, collected)
-        super().schedule()
 
     def _split_scope(self, nodeid: str) -> str:
         return self._groups.get(identity(nodeid), nodeid)

@@ -62,6 +62,10 @@ def test_cases_are_selected_by_name_mark_and_option(study, arguments, expected):
     assert set(collected(study("--collect-only", "-q", *arguments))) == expected
 
 
+def test_cases_are_listed_for_another_machine(study):
+    assert collected(study("--collect-only", "-q", "--device", "cuda:99", "-k", "fundus-lora and pocket-clip-"))
+
+
 def test_a_kind_of_which_nothing_is_selected_leaves_no_placeholder(study):
     done = study("--collect-only", "-q", "--tasks", "phantom-chest-vqa", "--models", "pocket-llava")
     assert "NOTSET" not in done.output
@@ -83,12 +87,14 @@ def test_a_kind_of_which_nothing_is_selected_leaves_no_placeholder(study):
         (("--catalog", "missing.toml"), "missing.toml: not a readable TOML catalog"),
         (("--assets", "nowhere"), "--assets nowhere: there is no such folder"),
         (("--device", "toaster"), "--device toaster"),
+        (("--device", "mps:1"), "--device mps:1: it must be auto, cpu, cuda, cuda:N or mps"),
+        (("--device", "cuda:99", "-n", "2"), "--device cuda:99: this machine has no such device; torch finds cpu"),
     ],
 )
 def test_a_wrong_option_is_one_clear_error(study, arguments, message):
     done = study(*arguments)
     assert done.status == pytest.ExitCode.USAGE_ERROR
-    assert message in done.output
+    assert done.output.count(message) == 1
     assert "Traceback" not in done.output
 
 
