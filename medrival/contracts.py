@@ -52,7 +52,8 @@ class Sample:
         question: the question alone, for display.
         form: "label" (a diagnosis of one class), "findings" (a diagnosis whose classes are independent: several, one or
             none), "closed" (yes or no, or one of few words), "choice" (lettered options), "open".
-        options: what may be answered: the two words of a yes/no question, the option texts of a choice.
+        options: what may be answered: the two words of a yes/no question, the option texts of a choice; of an open question
+            with several right answers all of these, the truth first.
         skill: "understanding", "reasoning" or unknown ("").
         attributes: subgroups such as {"sex": "female", "age": "40-59"}.
         more_images: the others, in order, of a question about several.

@@ -103,7 +103,7 @@ def answers(model: Generator, samples: Sequence[Sample], bench: Workbench) -> li
 def _scores(model: Generator, images: Sequence[Pictures], batch: Sequence[Sample]) -> list[tuple[float, ...]]:
     """The probability of each option of each sample, by softmax over the log-likelihoods of its replies."""
     scores: list[tuple[float, ...]] = [()] * len(batch)
-    chosen = [i for i, sample in enumerate(batch) if sample.options]
+    chosen = [i for i, sample in enumerate(batch) if sample.options and sample.form != "open"]
     if model.loglikelihood is None or not chosen:
         return scores
     rows = model.loglikelihood(

@@ -112,7 +112,7 @@ def _most_probable(prediction: Prediction, classes: Sequence[str]) -> str | None
 
 def _sample(case: CaseRecord, said: list[tuple[Prediction, Said]], images: Images) -> Shown:
     asked = said[0][0]
-    options = asked.options or case.classes
+    options = () if asked.form == "open" else asked.options or case.classes
     question = asked.question or "Which class?"
     picture, absent = _picture(images, case.task, asked.id)
     return Shown(

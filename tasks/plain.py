@@ -169,11 +169,15 @@ def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[st
     return {"question": record.text(column["question"]), "truth": truth, "form": form, "options": options}
 
 
-def formed(answer: str) -> tuple[Form, tuple[str, ...], str]:
-    """The form of a question without choices, what may be answered, and its truth: an answer of yes or no makes it closed."""
+def formed(answer: str, *others: str) -> tuple[Form, tuple[str, ...], str]:
+    """The form of a question without choices, what may be answered, and its truth: an answer of yes or no makes it closed.
+
+    Args:
+        others: are right, too.
+    """
     if normalise(answer) in YES_NO:
         return "closed", ("yes", "no"), normalise(answer)
-    return "open", (), answer
+    return "open", tuple(dict.fromkeys((answer, *others))) if others else (), answer
 
 
 def _by_text(answer: str, options: tuple[str, ...]) -> str:

@@ -44,7 +44,7 @@ def accuracy(p: Prediction) -> float:
     stated = _stated(p)
     if p.form == "choice":  # an option verbatim
         return float(stated == p.truth)
-    return float(stated is not None and same(stated, p.truth))
+    return float(stated is not None and any(same(stated, truth) for truth in accepted(p)))
 
 
 @metric("closed_accuracy", of="vqa")
@@ -65,8 +65,7 @@ def exact_match(p: Prediction) -> float:
 @only("open")
 def token_f1(p: Prediction) -> float:
     """Harmonic mean of word precision and recall of open answers (SQuAD, Rajpurkar et al. 2016)."""
-    shared, said, truth = _shared(p)
-    return 2 * shared / max(said + truth, 1)
+    return _alike(*_words(p))
 
 
 @metric("token_precision", of="vqa")
@@ -157,7 +156,7 @@ def accuracy_reasoning(p: Prediction) -> float:
 @metric("exact_match_plain", of="vqa")
 def exact_match_plain(p: Prediction) -> float:
     """Share of answers that equal the reference but for case and outer white space, whatever the form of the question."""
-    return float(p.answer.strip().lower() == p.truth.strip().lower() != "")
+    return float(p.answer.strip().lower() in {truth.strip().lower() for truth in accepted(p)} - {""})
 
 
 @metric("exact_match_plain_closed", of="vqa")
@@ -172,6 +171,11 @@ def exact_match_plain_closed(p: Prediction) -> float:
 def exact_match_plain_open(p: Prediction) -> float:
     """`exact_match_plain` of open questions."""
     return exact_match_plain(p)
+
+
+def accepted(p: Prediction) -> tuple[str, ...]:
+    """The right answers: of an open question there may be several."""
+    return p.options if p.form == "open" and p.options else (p.truth,)
 
 
 class _NoSynonyms:
@@ -207,13 +211,18 @@ def _stated(p: Prediction) -> str | None:
 
 
 def _words(p: Prediction) -> tuple[Words, Words]:
-    """The reference's words and the answer's."""
-    return _split(p.truth), _split(conclusion(p.answer))
+    """The reference's words and the answer's; of several references those that are most alike (SQuAD: the largest F1)."""
+    said = _split(conclusion(p.answer))
+    return max(map(_split, accepted(p)), key=lambda truth: _alike(truth, said)), said
 
 
 @lru_cache(maxsize=CACHED)
 def _split(text: str) -> Words:
     return tuple(normalise(text).split())
+
+
+def _alike(truth: Words, said: Words) -> float:
+    return 2 * (Counter(said) & Counter(truth)).total() / max(len(said) + len(truth), 1)
 
 
 def _shared(p: Prediction) -> tuple[int, int, int]:

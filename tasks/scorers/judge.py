@@ -25,7 +25,7 @@ from medrival.contracts import Failed, Prediction
 from medrival.scorers import Scores
 from medrival.statistics import Floats
 from medrival.store import key_of
-from medrival.tasks.metrics.vqa import exact_match
+from medrival.tasks.metrics.vqa import accepted, exact_match
 
 JUDGE_PROMPT = "1"
 """Version of the instructions; verdicts of another version are not used again."""
@@ -177,7 +177,7 @@ def _cut(text: str) -> str:
 
 
 def _texts(p: Prediction) -> Texts:
-    return p.question, p.truth, p.answer
+    return p.question, " or ".join(accepted(p)), p.answer
 
 
 def _kappa(judged: Floats, exact: Floats) -> float | None:

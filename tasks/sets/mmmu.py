@@ -34,9 +34,7 @@ def questions(_: TaskCard, repository: Repository) -> Iterator[Example]:
     """
     for row in repository.records():
         choices = tuple(MARK.sub(r"\1", one) for one in _listed(row, "options"))
-        form, options, truth = formed(_first(row, "answer"))
-        if choices:
-            form, options, truth = "choice", choices, row.option("answer", choices)
+        form, options, truth = ("choice", choices, row.option("answer", choices)) if choices else formed(*_answers(row))
         yield Example(
             id=row.name("id"),
             images=tuple(row.image(column) for column in IMAGES if column == IMAGES[0] or row.get(column) is not None),
@@ -49,12 +47,12 @@ def questions(_: TaskCard, repository: Repository) -> Iterator[Example]:
         )
 
 
-def _first(row: Record, column: str) -> str:
-    """The first of several answers that an open question has."""
-    found = _listed(row, column)
+def _answers(row: Record) -> list[str]:
+    """The right answers of an open question."""
+    found = _listed(row, "answer")
     if not found:
-        raise row.wrong(column, "an answer")
-    return found[0]
+        raise row.wrong("answer", "an answer")
+    return found
 
 
 def _listed(row: Record, column: str) -> list[str]:

@@ -144,6 +144,20 @@ def test_a_choice_is_right_only_where_it_is_the_true_option_whatever_sign_tells_
                 assert value("accuracy", asked(truth, answer, "choice", options)) == float(option == truth), answer
 
 
+def test_of_several_right_answers_any_is_right_and_words_are_compared_with_the_nearest():
+    several = ("left lung", "the lung on the left side")
+    names = ("accuracy", "exact_match", "exact_match_plain", "token_f1", "rouge_l")
+    for said in several:
+        assert {value(name, asked("left lung", said, options=several)) for name in names} == {1.0}
+    other = asked("left lung", "lung on left", options=several)
+    assert value("exact_match", other) == 0.0
+    assert (
+        value("token_f1", other)
+        == value("token_f1", asked(several[1], "lung on left"))
+        > value("token_f1", asked(several[0], other.answer))
+    )
+
+
 def test_an_open_answer_with_the_other_sign_is_wrong():
     assert value("exact_match", asked(">2 cm", "< 2 cm")) == 0.0
     assert value("exact_match", asked(">2 cm", "> 2 cm.")) == 1.0

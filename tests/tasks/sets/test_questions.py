@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from medrival.catalog import imported, load
+from medrival.contracts import Prediction
 from medrival.errors import BrokenData, MedrivalWarning, MissingAsset, UnreadableImage
 from medrival.tasks.answers import read
+from medrival.tasks.metrics.vqa import accuracy
 from medrival.tasks.plain import formed
 from medrival.tasks.sets import vqa_rad
 
@@ -45,6 +47,8 @@ EXPECTED = {  # train, validation and test samples; forms of the test; truth of 
     "mmmu-health-choice": ((0, 0, 10), {"choice": 10}, "Crohn's disease"),
     "fairvlmed-vqa": ((18, 2, 4), {"closed": 2, "open": 2}, "about 0.4"),
 }
+
+ANSWERS = ("24", "24 cells.", "25 cells")
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +181,13 @@ def test_questions_in_chinese_are_asked_in_chinese_for_words_that_are_read_in_it
     assert [read(answer, closed.options) for answer in ("包含。", "没有", "不包含")] == ["是", "否", "否"]
 
 
-def test_an_open_question_with_several_answers_has_the_first(task):
-    assert {sample.truth for sample in task("mmmu-health").test if sample.form == "open"} == {"24"}
+def test_each_of_an_open_question_s_several_answers_is_right(task):
+    asked = next(sample for sample in task("mmmu-health").test if sample.form == "open")
+    assert (asked.truth, asked.options) == ("24", ("24", "24 cells"))
+    (prompt,) = {sample.prompt for sample in task("mmmu-health").test if sample.form == "open"}
+    assert prompt.endswith("Answer the question concisely.")
+    said = [Prediction(asked.id, "", asked.truth, answer=text, form="open", options=asked.options) for text in ANSWERS]
+    assert [accuracy(one) for one in said] == [1.0, 1.0, 0.0]
 
 
 def test_an_image_that_the_archive_lacks_fails_by_its_name(task):
