@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from medrival.catalog import TaskCard
 from medrival.errors import BrokenData, MissingAsset, first_line
+
+SHARD = re.compile(r"(?P<head>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})(?P<tail>.*)")
+"""The name of one of several files that are one table."""
 
 
 def on_hub(card: TaskCard) -> bool:
@@ -33,7 +37,7 @@ def local(card: TaskCard, assets: Path | None) -> Path | None:
     """Its folder, or the one file that is all of it: beside the catalog file, in ASSETS/datasets, or in ASSETS.
 
     Raises:
-        MissingAsset: the row does not say where.
+        MissingAsset: the row does not say where, or the folder has some shards of a table of the hub and lacks others.
         BrokenData: what lies there is of another revision than the row names.
     """
     if not card.where:
@@ -45,6 +49,8 @@ def local(card: TaskCard, assets: Path | None) -> Path | None:
             f"{card.name}: {found} is of revision {there[:12]}, and {asked[:12]} is asked for; fetch it once more: "
             f"python -m medrival fetch --tasks {card.name} --assets {assets or 'DIR'}"
         )
+    if found and on_hub(card) and (lacking := _lacking_shards(found, patterns(card) or ["**/*-of-*"])):
+        raise MissingAsset(f"{card.name}: {found} lacks {_some(lacking)}; {advice(card, assets)}")
     return found
 
 
@@ -67,7 +73,7 @@ def snapshot(card: TaskCard, assets: Path | None) -> Path:
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
         raise refused(card, assets, error) from error
     if lacking := _lacking(folder, wanted or ()):
-        raise MissingAsset(f"{card.name}: {card.where} has no {', '.join(lacking)} in {folder}; {advice(card, assets)}")
+        raise MissingAsset(f"{card.name}: {card.where} has no {_some(lacking)} in {folder}; {advice(card, assets)}")
     return folder
 
 
@@ -111,7 +117,24 @@ def _places(card: TaskCard, assets: Path | None) -> list[Path]:
 
 
 def _lacking(folder: Path, wanted: Sequence[str]) -> list[str]:
-    return [glob for glob in wanted if not any(folder.glob(glob))]
+    """What is not there of some globs: those that find nothing, and shards that are missing beside those that are found."""
+    return [glob for glob in wanted if not any(folder.glob(glob))] + _lacking_shards(folder, wanted)
+
+
+def _lacking_shards(folder: Path, wanted: Sequence[str]) -> list[str]:
+    there = {path.relative_to(folder) for glob in wanted for path in folder.glob(glob)}
+    there = {path for path in there if not any(part.startswith(".") for part in path.parts)}
+    stated = {
+        path.with_name(f"{shard['head']}{number:05d}-of-{shard['count']}{shard['tail']}")
+        for path in there
+        if (shard := SHARD.fullmatch(path.name))
+        for number in range(int(shard["count"]))
+    }
+    return sorted(path.as_posix() for path in stated - there)
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def _why(error: Exception) -> str:

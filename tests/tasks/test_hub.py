@@ -237,6 +237,30 @@ def test_without_a_hub_the_user_learns_how_to_get_it(read, tmp_path):
         read(replace(mine, gated=True, access="https://example.org"), None, tmp_path)
 
 
+@pytest.mark.parametrize("files", [None, ["data/train-*", "data/test-*"]])
+def test_a_mirror_that_lacks_some_shards_of_a_table_is_not_taken_for_all_of_it(labelled, load, files):
+    whole = labelled / "data" / "train-00000-of-00001.parquet"
+    whole.rename(labelled / "data" / "train-00000-of-00003.parquet")
+    with pytest.raises(
+        MissingAsset, match=r"lumps lacks data/train-00001-of-00003\.parquet, data/train-00002-of-00003\.parquet;"
+    ):
+        load(**({"files": files} if files else {}))
+
+
+def test_a_snapshot_in_the_hubs_cache_that_lacks_a_shard_is_not_taken_for_all_of_it(tmp_path, library):
+    cached = library / "hub" / "datasets--someone--lumps"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("a" * 40)
+    (cached / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    shards = [cached / "snapshots" / ("a" * 40) / f"train-0000{i}-of-00002.json" for i in range(2)]
+    row = replace(card(tmp_path, files=["train-*"]), data="x:y", place="someone/lumps")
+    shards[0].write_text("[]")
+    with pytest.raises(MissingAsset, match=r"someone/lumps is not on this machine|has no train-00001-of-00002"):
+        Files.of(row, None, tmp_path)
+    shards[1].write_text("[]")
+    assert Files.of(row, None, tmp_path).root == shards[0].parent
+
+
 @pytest.mark.parametrize("files", [None, {"test": "test*"}])
 def test_a_folder_of_the_current_directory_is_not_taken_for_a_data_set_of_the_hub(tmp_path, monkeypatch, files):
     here = tmp_path / "here" / "someone" / "lumps"
