@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from medrival.cards import ModelCard
@@ -33,13 +34,26 @@ class Bench:
         self._case = case
         self._started = time.perf_counter()
         self.seed = case.seed
+        self.seeds = lab.settings.seeds
         self.device = lab.settings.device
         self.batch_size = lab.settings.batch_size
         self.max_new_tokens = most_tokens(case.model)
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where a training of this case may keep how far it is."""
+        return self._lab.store.training(self._lab.key(self._case))
+
     def seconds(self) -> float:
         """Since the start, as if every stored feature had been computed now: a cost does not depend on what ran before."""
         return time.perf_counter() - self._started
+
+    def once(self, name: str, work: Callable[[], T], cases: int = 1) -> T:
+        """What `work` gives, done once for all cases of this model and task; its time counts as that of one of so many."""
+        asked = time.perf_counter()
+        result, seconds = self._lab.once((self._case.model.name, self._case.task.name, name), work)
+        self._started += time.perf_counter() - asked - seconds / cases
+        return result
 
     def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
         """The full prompt for a question, worded as the question tasks word theirs."""

@@ -95,6 +95,7 @@ class Cost:
         total_parameters: the model's; None where that is unknown.
         peak_memory_bytes: during the case, the GPU's where one was used, else the process's; None where that is unknown.
         samples_per_second: of prediction.
+        steps: of the optimiser, over all that was tried; `samples_seen` the training samples of these steps.
     """
 
     seconds: float
@@ -103,6 +104,8 @@ class Cost:
     total_parameters: int | None
     peak_memory_bytes: int | None
     samples_per_second: float
+    steps: int = 0
+    samples_seen: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,15 +157,28 @@ class Comparison:
     margin: float
 
 
+def planned(model: ModelCard, task: TaskCard, regime: RegimeCard, seed: int, budget: str = "") -> Case:
+    """The case under the budget of the model's row, or under another; with seed 0 where chance plays no part.
+
+    Raises:
+        UnknownName: the regime has no such budget.
+    """
+    return Case(model, task, regime.given(budget or model.budget, model.type), seed if regime.seeded else 0)
+
+
 def cases(
-    models: Iterable[ModelCard], tasks: Sequence[TaskCard], regimes: Sequence[RegimeCard], seeds: Sequence[int]
+    models: Iterable[ModelCard],
+    tasks: Sequence[TaskCard],
+    regimes: Sequence[RegimeCard],
+    seeds: Sequence[int],
+    budget: str = "",
 ) -> list[Case]:
     """Every combination that makes sense, sorted by model, task and regime so that each model is loaded once.
 
-    A regime in which chance plays no part appears once, with seed 0.
+    A regime in which chance plays no part appears once, with seed 0. Each model has the budget of its row, or all have another.
     """
     return [
-        Case(model, task, regime.given(model.budget), seed)
+        planned(model, task, regime, seed, budget)
         for model in models
         for task in tasks
         for regime in regimes

@@ -120,6 +120,7 @@ class Task:
     Attributes:
         classes: class names in label order (diagnosis).
         prompts: one text a class, for zero-shot classification (diagnosis).
+        ensembles: several texts a class, the class's prompt first, where the row has `templates` (diagnosis).
         fingerprint: sha256 over everything that decides samples, order and pixels.
         notes: what a reader of a score must know, e.g. {"test_images_in_train": 202}.
     """
@@ -133,6 +134,7 @@ class Task:
     classes: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    ensembles: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,22 +251,40 @@ class Adapted:
         notes: for the record: what was chosen on validation data, which training samples could not be read. They are read after
             the last prediction, which may add to them.
         undo: gives the model back as it was, bit for bit.
+        steps: of the optimiser, over all that was tried.
+        samples_seen: training samples that went through the model, over all that was tried, as often as they did.
+        save: writes what was trained into a folder, in peft's format, so that it can be loaded again; None where nothing can.
     """
 
     predict: Callable[[Sequence[Sample]], list[Answer]]
     trainable_parameters: int = 0
     notes: Mapping[str, Any] = field(default_factory=dict)
     undo: Callable[[], object] = lambda: None
+    steps: int = 0
+    samples_seen: int = 0
+    save: Callable[[Path], object] | None = None
 
 
 class Workbench(Protocol):
     """What the engine lends a regime while it works on one case."""
 
     seed: int
+    seeds: tuple[int, ...]
+    """All of the run: what costs little more for all of them than for one may be solved for all (see `once`)."""
     device: str
     batch_size: int
     max_new_tokens: int
     """Of an answer, and of the thought before it where the model's row allows for one."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """A folder of this case alone, where a training may keep how far it is; it is gone once the case is measured."""
+
+    def once(self, name: str, work: Callable[[], T], cases: int = 1) -> T:
+        """What `work` gives, done once for all cases of this model and task that ask for this name.
+
+        Its time counts in each of them as that of one of so many `cases`.
+        """
 
     def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
         """The full prompt for a question, worded as the question tasks word theirs."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +46,8 @@ class Lab:
         self._warned = False
         # What the store cannot tell again: cases that failed, and outcomes it could not keep.
         self._answered: dict[str, Outcome | MedrivalError] = {}
-        self._loaded: tuple[ModelCard, Model] | None = None
+        self._loaded: tuple[ModelCard, str, Model] | None = None
+        self._shared: dict[tuple[str, ...], tuple[Any, float]] = {}
 
     def evaluate(self, case: Case) -> Outcome:
         """The case's outcome, and what the scorers say of its answers where it is one of questions.
@@ -63,7 +68,9 @@ class Lab:
         if answered is not None:
             return answered
         try:
-            return self._known_or_measured(case)
+            outcome = self._known_or_measured(case)
+            self._hand_over_adapter(case, outcome)
+            return outcome
         except MedrivalError as error:
             self._answered[case.id] = error
             raise
@@ -74,12 +81,24 @@ class Lab:
         key = self.key(case)
         with self.store.lock(key):
             known = self.store.outcome(key, self.settings.measured_after)
-            if known is not None and not self._incomplete(known):
+            if known is not None and not self._incomplete(known) and not self._lacks_adapter(known):
                 return known
             outcome = self._measure_safely(case, key)
+            shutil.rmtree(self.store.training(key), ignore_errors=True)
             if not self._kept(partial(self.store.keep_outcome, outcome)):
                 self._answered[case.id] = outcome
             return outcome
+
+    def _lacks_adapter(self, outcome: Outcome) -> bool:
+        """Whether what was trained is wanted, could be had, and was not kept."""
+        return bool(
+            self.settings.adapters and outcome.notes.get("adapter") == "peft" and not self.store.adapters(outcome.key).is_dir()
+        )
+
+    def _hand_over_adapter(self, case: Case, outcome: Outcome) -> None:
+        kept = self.store.adapters(outcome.key)
+        if self.settings.adapters and kept.is_dir():
+            shutil.copytree(kept, self.settings.adapters / case.id, dirs_exist_ok=True)
 
     def _incomplete(self, outcome: Outcome) -> bool:
         """Whether an endpoint left samples unanswered that an earlier run asked about."""
@@ -105,7 +124,18 @@ class Lab:
 
     def key(self, case: Case) -> str:
         """Sha256 over everything that can change the outcome."""
-        return keys.of_outcome(case, self.task(case.task), self.settings)
+        return keys.of_outcome(case, self.task(case.task), self._settings(case))
+
+    def once(self, name: tuple[str, ...], work: Callable[[], Any]) -> tuple[Any, float]:
+        """What `work` gives and how long it took, done once while the model is in memory."""
+        if name not in self._shared:
+            started = time.perf_counter()
+            self._shared[name] = work(), time.perf_counter() - started
+        return self._shared[name]
+
+    def _settings(self, case: Case) -> Settings:
+        """The run's, in the precision that the regime is for."""
+        return replace(self.settings, dtype=case.regime.dtype) if case.regime.dtype else self.settings
 
     def features(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
         """Frozen image features, computed once per model and images, whatever the regime and seed.
@@ -138,7 +168,8 @@ class Lab:
     def _measure(self, case: Case, key: str) -> Outcome:
         from medrival.tasks.metrics import measure
 
-        task, model = self.task(case.task), self._model(case.model)
+        settings = self._settings(case)
+        task, model = self.task(case.task), self._model(case.model, settings.dtype)
         adapt: Callable[..., Adapted] = imported(case.runner)
         bench = Bench(self, case)
         memory.reset_peak(self.settings.device)
@@ -148,6 +179,8 @@ class Lab:
         seconds = bench.seconds()
         tuning = task.validation if task.kind == "diagnosis" else ()  # what thresholds are chosen on
         validation = predicted(tuning, adapted.predict(tuning) if tuning else [])
+        if self.settings.adapters and adapted.save:
+            self._kept(partial(self._keep_adapter, key, adapted.save))
         adapted.undo()
         predictions = predicted(task.test, answers)
         if all(prediction.error for prediction in predictions):
@@ -159,6 +192,8 @@ class Lab:
             total_parameters=None if isinstance(model, Served) else _parameters(model),
             peak_memory_bytes=None if isinstance(model, Served) else memory.peak(self.settings.device),
             samples_per_second=len(predictions) / max(seconds - adapting, 1e-9),
+            steps=adapted.steps,
+            samples_seen=adapted.samples_seen,
         )
         measured = measure(task.kind, predictions, task.classes, validation=validation)
         return Outcome(
@@ -170,9 +205,10 @@ class Lab:
             notes={
                 **task.notes,
                 **about.data(task, self.settings.limit),
-                **about.run(case, model, self.settings),
+                **about.run(case, model, settings),
                 **about.answers(case, predictions),
                 **adapted.notes,
+                **({"adapter": "peft"} if adapted.save else {}),
                 **measured.notes,
             },
             validation=validation,
@@ -202,23 +238,35 @@ class Lab:
                 values[i] = row
         return Features(values, failed, time.perf_counter() - started)
 
-    def _model(self, card: ModelCard) -> Model:
-        if self._loaded is None or self._loaded[0] != card:
-            self._forget_model()
-            self._loaded = card, self._load(card)
-        return self._loaded[1]
+    def _keep_adapter(self, key: str, save: Callable[[Path], object]) -> None:
+        """Whole or not at all: what a killed run left is no adapter."""
+        kept = self.store.adapters(key)
+        unfinished = kept.with_name(f"{key}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        save(unfinished)
+        shutil.rmtree(kept, ignore_errors=True)
+        unfinished.rename(kept)
 
-    def _load(self, card: ModelCard) -> Model:
+    def _model(self, card: ModelCard, dtype: str = "") -> Model:
+        dtype = dtype or self.settings.dtype
+        if self._loaded is None or self._loaded[:2] != (card, dtype):
+            self._forget_model()
+            self._loaded = card, dtype, self._load(card, dtype)
+        return self._loaded[2]
+
+    def _load(self, card: ModelCard, dtype: str = "") -> Model:
         adapter: Callable[..., Model] = imported(card.adapter)
         if card.type == "served":
             return adapter(card, Cache(self.store.scratch / "served", self.settings.measured_after))
         folder = locate(card, self.settings.assets)
         if self.settings.device.startswith("cuda"):
             repeatable_cuda()
-        return adapter(settled(card, self.settings.assets), folder, self.settings.device, self.settings.dtype)
+        return adapter(settled(card, self.settings.assets), folder, self.settings.device, dtype or self.settings.dtype)
 
     def _forget_model(self) -> None:
         self._loaded = None
+        self._shared.clear()
         memory.release()
 
     def _kept(self, write: Callable[[], object]) -> bool:

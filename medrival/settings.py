@@ -21,6 +21,8 @@ class Settings:
         measured_after: outcomes stored before (seconds since 1970) are measured anew.
         started: when the run began; outcomes stored before in which an endpoint left samples unanswered are measured anew, too.
         lock: what the weights must be, or None.
+        seeds: all of the run.
+        adapters: the folder for what was trained, or None.
     """
 
     device: str = "cpu"
@@ -31,3 +33,5 @@ class Settings:
     measured_after: float = 0.0
     started: float = 0.0
     lock: Lock | None = None
+    seeds: tuple[int, ...] = (0,)
+    adapters: Path | None = None

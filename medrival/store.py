@@ -45,6 +45,14 @@ class Store:
         """Where tasks may keep what they draw or unpack."""
         return self.folder / "tasks"
 
+    def training(self, key: str) -> Path:
+        """Where the training of the outcome with this key may keep how far it is."""
+        return self.folder / "training" / key
+
+    def adapters(self, key: str) -> Path:
+        """Where what was trained for the outcome with this key lies, if it was kept."""
+        return self.folder / "adapters" / key
+
     @property
     def locks(self) -> Path:
         """Where locks lie."""
@@ -136,7 +144,7 @@ class Store:
 
     def _usage(self) -> Iterator[tuple[float, int, Path]]:
         """When each file was used last, its size and path; a file that another process just deleted is passed over."""
-        for part in ("outcomes", "features", "tasks"):
+        for part in ("outcomes", "features", "tasks", "training", "adapters"):
             for path in (self.folder / part).rglob("*"):
                 with suppress(FileNotFoundError):
                     if path.is_file():

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
-from medrival.case import Case, Comparison, Outcome
+from medrival.case import Case, Comparison, Outcome, planned
 from medrival.catalog import Catalog, imported, unknown
 from medrival.errors import BrokenGates, MedrivalError
 from medrival.gates.baseline import Baseline
@@ -64,7 +64,7 @@ class Gates:
             _check_metric(gate, chosen[gate.name])
         _check_company(gates, chosen)
         rivals = {
-            (gate.name, case.id): _rival(gate.where, case, gate.rule, rows)
+            (gate.name, case.id): _rival(gate.where, case, gate.rule, rows, plan.budget)
             for gate in gates
             if isinstance(gate.rule, NotWorseThan)
             for case in chosen[gate.name]
@@ -259,13 +259,13 @@ def _vouches(gate: Gate, case: Case) -> bool:
     return rule.side == "least" and rule.bound > 0
 
 
-def _rival(where: str, case: Case, rule: NotWorseThan, rows: Catalog) -> Case:
+def _rival(where: str, case: Case, rule: NotWorseThan, rows: Catalog, budget: str) -> Case:
     """The case that another one must not be worse than: the same task and seed."""
     for axis, name in (("models", rule.model), ("regimes", rule.regime or case.regime.name)):
         if name not in rows.axes[axis]:
             raise BrokenGates(f"{where}: {unknown(axis, name, rows.axes[axis])}")
-    model, regime = rows.models[rule.model], rows.regimes[rule.regime or case.regime.name].given(rows.models[rule.model].budget)
-    rival = Case(model, case.task, regime, case.seed if regime.seeded else 0)
+    model, regime = rows.models[rule.model], rows.regimes[rule.regime or case.regime.name]
+    rival = planned(model, case.task, regime, case.seed, budget)
     if rival.id == case.id:
         raise BrokenGates(f"{where}: it would compare {case.id} with itself; narrow `cases`")
     if regime.runner(case.task, model) is None:

@@ -17,7 +17,7 @@ from medrival.store import Store
 @pytest.fixture
 def case(rows):
     def make(model="pocket-clip", task="phantom-chest", regime="zero-shot", seed=0) -> Case:
-        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given(rows.models[model].budget), seed)
+        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given(rows.models[model].budget, rows.models[model].type), seed)
 
     return make
 
@@ -177,7 +177,7 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_no_sample(new_lab, case
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         return model.answer(images, prompts, tokens)
 
-    lab._loaded = asked.model, replace(model, answer=answer)
+    lab._loaded = asked.model, lab.settings.dtype, replace(model, answer=answer)
     lab.settings = replace(lab.settings, measured_after=time.time() + 1)
     for one, other in zip(lab.evaluate(asked).predictions, expected, strict=True):
         assert replace(one, scores=()) == replace(other, scores=())
@@ -192,7 +192,7 @@ def test_a_sample_that_does_not_fit_by_itself_fails_the_case_with_advice(new_lab
     def answer(images, prompts, tokens):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried 1 TB")
 
-    lab._loaded = asked.model, replace(lab._model(asked.model), answer=answer)
+    lab._loaded = asked.model, lab.settings.dtype, replace(lab._model(asked.model), answer=answer)
     with pytest.raises(OutOfMemory, match="does not fit into memory by itself"):
         lab.evaluate(asked)
     with pytest.raises(OutOfMemory):

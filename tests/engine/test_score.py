@@ -79,7 +79,7 @@ def test_predictions_for_other_ids_are_refused_even_where_some_coincide(capsys):
 )
 def test_our_own_predictions_score_to_the_figures_of_their_report(new_lab, rows, tmp_path, model, name):
     lab = new_lab(limit=40)
-    outcome = lab.evaluate(Case(rows.models[model], rows.tasks[name], rows.regimes["zero-shot"].given("pocket")))
+    outcome = lab.evaluate(Case(rows.models[model], rows.tasks[name], rows.regimes["zero-shot"]))
     path = file(tmp_path, "said.jsonl", sample_lines(outcome.predictions))
     tuned = file(tmp_path, "said.validation.jsonl", sample_lines(outcome.validation)) if outcome.validation else None
     alone = score(path, kind=rows.tasks[name].kind, classes=outcome.classes, validation=tuned)

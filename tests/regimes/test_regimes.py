@@ -39,9 +39,9 @@ def bench(new_lab, rows):
 
     def make(model: str, task: str, limit: int = 48):
         lab = new_lab(limit=limit)
-        return Bench(lab, Case(rows.models[model], rows.tasks[task], rows.regimes["lora"].given("pocket"))), lab.task(
-            rows.tasks[task]
-        )
+        return Bench(
+            lab, Case(rows.models[model], rows.tasks[task], rows.regimes["lora"].given("pocket", rows.models[model].type))
+        ), lab.task(rows.tasks[task])
 
     return make
 

@@ -27,7 +27,7 @@ class Torn:
 @pytest.fixture
 def case(rows):
     def make(model: str, task: str) -> Case:
-        return Case(rows.models[model], rows.tasks[task], rows.regimes["zero-shot"].given("pocket"))
+        return Case(rows.models[model], rows.tasks[task], rows.regimes["zero-shot"])
 
     return make
 
