@@ -188,9 +188,20 @@ def _loading(folder: Path, rival: ModelCard | None, assets: Path | None) -> dict
     if "*" in pattern:  # the end of a name alone
         _refuse_unknown_type(folder, said[0])
     found = known[pattern]
+    if "families" in found:
+        raise _asked_by_family(folder, said[0], found["families"])
     default, *others = found["adapters"]
     shared = rival is not None and rival.adapter in others and _says_one_of(said, rival, assets)
     return {"type": found["type"], "adapter": rival.adapter if rival and shared else default}
+
+
+def _asked_by_family(folder: Path, architecture: str, families: Mapping[str, str]) -> BrokenModel:
+    """What to raise where a guess could ask a model in another family's prompt; a rival's is no better, as it is of any."""
+    known = ", ".join(f"{adapter!r} where it is {family}'s" for family, adapter in families.items())
+    return BrokenModel(
+        f"candidate {folder}: each family of {architecture} has a prompt of its own, and no file tells which it is; "
+        f"a row in a --catalog file, in place of --candidate, names an adapter with that prompt: {known}, else one of your own"
+    )
 
 
 def _refuse_unknown_type(folder: Path, architecture: str) -> None:

@@ -193,7 +193,7 @@ def test_an_adapter_over_an_open_clip_model_is_merged_into_it(rows, tmp_path):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"config.json": {"architectures": ["LlavaQwen2ForCausalLM"]}}, "nothing here loads a LlavaQwen2ForCausalLM"),
+        ({"config.json": {"architectures": ["LlavaPhiForCausalLM"]}}, "nothing here loads a LlavaPhiForCausalLM"),
         ({}, "it has no config.json, open_clip_config.json or adapter_config.json"),
     ],
 )

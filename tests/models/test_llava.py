@@ -1,6 +1,7 @@
 """LLaVA as its own code asks it: HuatuoGPT-Vision's two layouts as LLaVA-Med's is tested, and LLaVA-1.5 with padded images."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,10 +20,14 @@ from transformers import (
     SiglipImageProcessor,
 )
 
+from medrival import catalog
+from medrival.candidate import Claims, entered
 from medrival.checks.generator import Library, check_generator
+from medrival.errors import BrokenModel
 from medrival.models import generator
 from medrival.models.llava import padded
 from medrival.models.llava_med import huatuogpt_vision
+from medrival.weights import locate, settled
 from tests.models.miniature_generators import FAMILIES, TEXT, ids, llama_words, pictures, qwen_words, save, spread
 from tests.models.test_generator_battery import PROMPTS, library, questions
 from tests.models.test_llava_med import IMAGE, OWN, VISION, original, pixels, reloaded, spliced, tokens_told, write
@@ -153,6 +158,29 @@ def test_every_weight_of_huatuogpt_finds_its_place(published, load, layout):
     found, expected = load(huatuogpt_vision, mine.folder).module.state_dict(), mine.model.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("rival", ["", "huatuogpt-vision-7b"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_candidate_of_the_layout_is_asked_in_no_prompt_by_guess(rows, published, layout, rival):
+    """Nor in its rival's: a LLaVA of the same layout may be held against HuatuoGPT-Vision."""
+    claims = Claims(kind="general", rival=rival)
+    with pytest.raises(BrokenModel, match=f"each family of {layout} has a prompt of its own, and no file tells which it is"):
+        entered(rows, [published(layout).folder], claims, None)
+
+
+def test_the_row_that_the_refusal_asks_for_loads_such_a_candidate_in_its_prompt(rows, published, tmp_path):
+    mine = published("llava_qwen2")
+    with pytest.raises(BrokenModel) as refused:
+        entered(rows, [mine.folder], Claims(), None)
+    (adapter,) = re.findall(r"'(\S+)' where it is HuatuoGPT-Vision's", str(refused.value))
+    row = {"kind": "medical", "type": "generator", "family": "mine", "adapter": adapter, "weights": str(mine.folder)}
+    (tmp_path / "my.toml").write_text("\n".join(["[models.mine]", *(f'{key} = "{value}"' for key, value in row.items())]))
+    card = catalog.load([tmp_path / "my.toml"]).models["mine"]
+    model = catalog.imported(card.adapter)(settled(card, None), locate(card, None), "cpu", "float32")
+    shown = pictures(1)
+    told = tokens_told(mine.words, mine.model.config.image_token_id, shown, asked(shown, "What?"))["input_ids"][0]
+    assert torch.equal(model.teach([shown], ["What?"], ["yes"])["input_ids"][0, : len(told)], told)
 
 
 def squared(images, processor):
