@@ -67,6 +67,7 @@ def entered(rows: Catalog, paths: Iterable[Path], claims: Claims, assets: Path |
             family=rival.family if rival else name,
             budget=rival.budget if rival else card.budget,
             thinking=_thinking(card, rival, claims),
+            reads=rows.reads(card.adapter),
         )
     return list(found.values())
 
@@ -154,7 +155,10 @@ def _base(folder: Path, rows: Catalog, rival: ModelCard | None, assets: Path | N
             f"row's weights; {_where_to_put(named, assets)}"
         )
     loading = _loading(place, rival, assets)
-    return ModelCard(place.name, kind="general", family=place.name, weights=str(place), revision=revision, **loading)
+    reads = rows.reads(loading["adapter"])
+    return ModelCard(
+        place.name, kind="general", family=place.name, weights=str(place), revision=revision, reads=reads, **loading
+    )
 
 
 def _is_adapter(folder: Path) -> bool:

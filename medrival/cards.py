@@ -23,6 +23,40 @@ NO_KEY = {"key": False}
 
 
 @dataclass(frozen=True)
+class AdapterCard:
+    """What an adapter reads, where a catalog says it under `[adapters."module:function"]`; else what most read.
+
+    Attributes:
+        name: the adapter, or a glob of several.
+        weights: the kinds of weight files that it reads, each by the globs of its files: the first kind that is there counts.
+        needed: groups of globs of which one file each must be there besides weights, so that nothing is made up.
+        folders: globs of the folders inside a model's directory that it reads too.
+        parts: "module:function" that tells, without torch, what it reads of other places: `(folder) -> Iterable[Part]`
+            (medrival/reads.py); "" where it reads nothing else.
+    """
+
+    name: str = "*"
+    weights: tuple[tuple[str, ...], ...] = (("*.safetensors",), ("*pytorch_model*.bin",))
+    needed: tuple[tuple[str, ...], ...] = ()
+    folders: tuple[str, ...] = ()
+    parts: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where some of a model's files come from, where they are not all of one hub model.
+
+    Attributes:
+        place: ORG/NAME of a hub model, datasets/ORG/NAME of a hub data set, or the https address of a file or a zip archive.
+        files: which of them are read: their names, of the hub's files also globs.
+    """
+
+    place: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A row of the model axis.
 
@@ -31,6 +65,7 @@ class ModelCard:
         type: what it can do: "dual-encoder", "generator" or, behind an endpoint that only answers, "served".
         adapter: "module:function" that loads it.
         weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name"; the endpoint's name of a served model.
+        pieces: where its files come from, where that is not the hub model that `weights` names.
         revision: a hub revision, where it is pinned.
         family: models of one family are compared with each other; `[families.NAME]` in the same file says what they share.
         partner: the model of the other kind that this one is held against; either of the two may name it.
@@ -55,6 +90,7 @@ class ModelCard:
     adapter: str
     weights: str
     family: str
+    pieces: tuple[Piece, ...] = ()
     revision: str = ""
     partner: str = ""
     budget: str = "standard"
@@ -83,6 +119,8 @@ class ModelCard:
     """The same of what a served model thinks and says."""
     folder: str = ""
     """Where the row was written: relative paths in it start there."""
+    reads: AdapterCard = field(default=AdapterCard(), metadata=NO_KEY)
+    """What its adapter reads."""
     base: ModelCard | None = field(default=None, metadata=NO_KEY)
     """The model that a candidate's adapter directory changes."""
     places: Mapping[str, str] = field(default_factory=dict, hash=False, metadata=NO_KEY)

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from medrival import rows
-from medrival.cards import SCHEMES, Domain, ModelCard, RegimeCard, SuiteCard, TaskCard, domain, partners
+from medrival.cards import SCHEMES, AdapterCard, Domain, ModelCard, RegimeCard, SuiteCard, TaskCard, domain, partners
 from medrival.errors import BrokenCatalog, UnknownName
 
 __all__ = [
     "BUILT_IN",
+    "AdapterCard",
     "Catalog",
     "Domain",
     "ModelCard",
@@ -54,6 +55,7 @@ class Catalog:
     tasks: Mapping[str, TaskCard]
     regimes: Mapping[str, RegimeCard]
     suites: Mapping[str, SuiteCard]
+    adapters: Mapping[str, AdapterCard]
 
     def joined_by(self, models: Iterable[ModelCard]) -> Catalog:
         """The same rows and more models.
@@ -64,6 +66,10 @@ class Catalog:
         known = {**self.models, **{model.name: model for model in models}}
         _check_partners(known)
         return replace(self, models=known)
+
+    def reads(self, adapter: str) -> AdapterCard:
+        """What an adapter reads: of the names and globs that fit it the first, in the order in which the files were read."""
+        return next((card for name, card in self.adapters.items() if fnmatchcase(adapter, name)), AdapterCard())
 
     def trusting(self, names: Iterable[str]) -> Catalog:
         """The same rows, of which some models may run code that lies beside their weights, or beside their base model's.
@@ -122,9 +128,10 @@ def load(extra: Sequence[Path] = ()) -> Catalog:
     """
     read = [rows.read(_file(place), axis) for axis, place in BUILT_IN.items()]
     read += [rows.read(path) for path in [*_entry_point_files(), *extra]]
-    catalog = Catalog(**{axis: {name: card for file in read for name, card in file[axis].items()} for axis in BUILT_IN})
+    catalog = Catalog(**{axis: {name: card for file in read for name, card in file[axis].items()} for axis in rows.CARDS})
     _check_partners(catalog.models)
-    return catalog
+    told = {name: replace(model, reads=catalog.reads(model.adapter)) for name, model in catalog.models.items()}
+    return replace(catalog, models=told)
 
 
 def imported(place: str) -> Callable[..., Any]:

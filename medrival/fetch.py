@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
+from medrival.cards import Piece
 from medrival.catalog import ModelCard, TaskCard
+from medrival.downloads import take
 from medrival.errors import MedrivalError, MissingAsset
-from medrival.models.files import kinds, parts
+from medrival.reads import files_read, kind_there, like, parts
 from medrival.repositories import mirror
 from medrival.tasks import places
-from medrival.weights import by_hand, companion, files_read, local, mirrored, on_hub, packaged, place
+from medrival.weights import by_hand, companion, local, mirrored, on_hub, packaged, place
 
 
 def fetch(cards: Iterable[ModelCard | TaskCard], assets: Path, say: Callable[[str], object], *, dry_run: bool = False) -> bool:
     """Fetch the files that are read of each model and data set, with a line each; whether all of them are there now.
 
     A file that is there is not fetched again, a connection that breaks is taken up where it broke, and every file is held to
-    the hash that the hub states: one that differs is deleted. What cannot be had does not stop the others.
+    the hash that the hub states: one that differs is deleted. Of what comes from elsewhere the sha256 is said. What cannot be
+    had does not stop the others.
     """
     failures = 0
     for card in cards:
@@ -32,7 +35,7 @@ def fetch(cards: Iterable[ModelCard | TaskCard], assets: Path, say: Callable[[st
 
 
 def _model(model: ModelCard, assets: Path, dry_run: bool) -> str:
-    """What was, or would be, fetched from the hub: the model, and what its adapter reads of others.
+    """What was, or would be, fetched: the model, and what its adapter reads of others.
 
     Raises:
         MissingAsset: it is not to be had, or not what the hub says it is.
@@ -43,8 +46,8 @@ def _model(model: ModelCard, assets: Path, dry_run: bool) -> str:
         return "came with its package; nothing to fetch"
     there = _there(model, assets)
     folder = there or mirrored(model, assets)
-    told = [] if there else [_repository(model, folder, (), dry_run)]
-    for part in parts(model.adapter, folder):
+    told = [] if there else _own(model, folder, dry_run)
+    for part in parts(model, folder):
         other = companion(model, part, folder.parent.parent)
         if not local(other) or (on_hub(other) and not there):  # what a fetch was killed at lies there, too
             told.append(_repository(other, mirrored(other, assets), part.files, dry_run))
@@ -53,8 +56,27 @@ def _model(model: ModelCard, assets: Path, dry_run: bool) -> str:
 
 def _there(model: ModelCard, assets: Path) -> Path | None:
     """The directory that the model has without the hub: the user's, or one in --assets that was filled by hand."""
-    by_hand = mirrored(model, assets) if not on_hub(model) else None
+    by_hand = mirrored(model, assets) if not (on_hub(model) or model.pieces) else None
     return local(model) or (by_hand if by_hand and by_hand.is_dir() else None)
+
+
+def _own(model: ModelCard, folder: Path, dry_run: bool) -> list[str]:
+    """Fetch the model itself: from the places that its row names, or its repository.
+
+    Raises:
+        MissingAsset: as `_model`.
+    """
+    if not model.pieces:
+        return [_repository(model, folder, (), dry_run)]
+    return [_piece(piece, folder, dry_run) for piece in model.pieces]
+
+
+def _piece(piece: Piece, folder: Path, dry_run: bool) -> str:
+    if "://" in piece.place:
+        return take(piece.place, piece.files, folder, dry_run=dry_run)
+    name = piece.place.removeprefix("datasets/")
+    kind: Literal["model", "dataset"] = "model" if name == piece.place else "dataset"
+    return mirror(name, kind, folder, _like(name, piece.files), dry_run=dry_run)
 
 
 def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bool) -> str:
@@ -63,15 +85,15 @@ def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bo
     Raises:
         MissingAsset: as `_model`.
     """
-    name = place(model.weights)
+    name, kinds = place(model.weights), model.reads.weights
     if not on_hub(model):
         raise MissingAsset(f"{model.weights} is no model of the hub; {by_hand(model, folder)}")
 
     def read(known: Iterable[str]) -> list[str]:
         wanted = files_read(model, known, only)
-        if only or any(Path(path).match(pattern) for path in wanted for pattern in kinds(model.adapter)):
+        if only or not kinds or kind_there(model, [path.rpartition("/")[2] for path in wanted]):
             return wanted
-        raise MissingAsset(f"{name} has no weights that are read here: none is like {' or '.join(kinds(model.adapter))}")
+        raise MissingAsset(f"{name} has no weights that are read here: none is like {' or '.join(map(' and '.join, kinds))}")
 
     return mirror(name, "model", folder, read, revision=model.revision, gated=model.gated, dry_run=dry_run)
 
@@ -88,13 +110,17 @@ def _data(task: TaskCard, assets: Path, dry_run: bool) -> str:
         if there := places.local(task, assets):
             return f"in {there}; nothing to fetch"
         raise MissingAsset(places.advice(task, assets))
-    name, patterns = task.where, places.patterns(task)
+    read, asked = _like(task.where, places.patterns(task)), str(task.options.get("revision", ""))
+    return mirror(task.where, "dataset", places.mirrored(task, assets), read, revision=asked, dry_run=dry_run)
+
+
+def _like(name: str, patterns: Sequence[str] | None) -> Callable[[Iterable[str]], list[str]]:
+    """Chooses of a repository's files those that are like some globs, or all of them; each glob must find one."""
 
     def read(known: Iterable[str]) -> list[str]:
         names = list(known)
-        if lacking := [pattern for pattern in patterns or () if not fnmatch.filter(names, pattern)]:
+        if lacking := [pattern for pattern in patterns or () if not like(names, pattern)]:
             raise MissingAsset(f"{name} has no {', '.join(lacking)}")
-        return [one for one in names if patterns is None or any(fnmatch.fnmatchcase(one, pattern) for pattern in patterns)]
+        return names if patterns is None else like(names, *patterns)
 
-    asked = str(task.options.get("revision", ""))
-    return mirror(name, "dataset", places.mirrored(task, assets), read, revision=asked, dry_run=dry_run)
+    return read

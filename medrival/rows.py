@@ -1,21 +1,29 @@
 """Catalog files: TOML becomes cards, and what is wrong in one is said with file, row and key.
 
 Rows stand under `[models.NAME]`, `[tasks.NAME]`, `[regimes.NAME]` and `[suites.NAME]`. What models or tasks of one family
-have in common may stand once, under `[families.NAME]`, and is taken by the rows of that file alone.
+have in common may stand once, under `[families.NAME]`, and is taken by the rows of that file alone. What adapters read of a
+model's files stands under `[adapters."module:function"]`, also a glob, and holds for the rows of every file.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from medrival.cards import ModelCard, RegimeCard, SuiteCard, TaskCard
+from medrival.cards import AdapterCard, ModelCard, RegimeCard, SuiteCard, TaskCard
 from medrival.errors import BrokenCatalog
 
-CARDS: Mapping[str, type[Any]] = {"models": ModelCard, "tasks": TaskCard, "regimes": RegimeCard, "suites": SuiteCard}
+CARDS: Mapping[str, type[Any]] = {
+    "models": ModelCard,
+    "tasks": TaskCard,
+    "regimes": RegimeCard,
+    "suites": SuiteCard,
+    "adapters": AdapterCard,
+}
 WITH_FAMILIES = ("models", "tasks")
 JOINED = ("sources", "options")
 """Of which a row takes from its family each by itself."""
@@ -32,7 +40,7 @@ def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
     """
     document = _document(path)
     families = _table(document.pop("families", {}), f"{path}: 'families'")
-    document = {axis: document} if axis else document
+    document = {"adapters": document.pop("adapters", {}), axis: document} if axis else document
     if strange := sorted(set(document) - set(CARDS)):
         known = ", ".join(f"[{axis}.*]" for axis in (*CARDS, "families"))
         raise BrokenCatalog(f"{path}: unknown table [{strange[0]}]; a catalog has {known}")
@@ -40,10 +48,14 @@ def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
     shared = {axis: _shared(axis, families, tables[axis], path) for axis in WITH_FAMILIES}
     if idle := sorted(set(families).difference(*shared.values())):
         raise BrokenCatalog(f"{path}: no model or task of this file is of [families.{idle[0]}]")
-    return {
+    cards = {
         axis: {name: _card(axis, name, row, path, shared.get(axis, {})) for name, row in table.items()}
         for axis, table in tables.items()
     }
+    loading = [model.adapter for model in cards["models"].values()]
+    if idle := [name for name in cards["adapters"] if not any(fnmatchcase(adapter, name) for adapter in loading)]:
+        raise BrokenCatalog(f"{path}: no model of this file is loaded by [adapters.{idle[0]}]")
+    return cards
 
 
 def _shared(axis: str, families: Mapping[str, Any], rows: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
@@ -69,10 +81,14 @@ def _card(axis: str, name: str, row: Any, path: Path, families: Mapping[str, Map
     card, where = CARDS[axis], f"{path}: [{axis}.{name}]"
     values = _values(card, row, where)
     values = _of_family(values, families.get(values.get("family", ""), {}))
-    required = {f.name for f in fields(card) if f.default is MISSING and f.default_factory is MISSING} - {"name"}
+    return _made(card, {**values, "name": name, "folder": str(path.parent)}, where)
+
+
+def _made(card: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    required = {f.name for f in fields(card) if f.default is MISSING and f.default_factory is MISSING}
     if missing := sorted(required - set(values)):
         raise BrokenCatalog(f"{where} lacks {missing[0]!r}")
-    return card(**{**values, "name": name, "folder": str(path.parent)})
+    return card(**values)
 
 
 def _of_family(row: Mapping[str, Any], family: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,12 +111,18 @@ def _values(card: type[Any], row: Any, where: str) -> dict[str, Any]:
 
 
 def _checked(where: str, hint: Any, value: Any) -> Any:
-    """A key's value, as its card's type wants it: lists of words become tuples."""
+    """A key's value, as its card's type wants it: lists become tuples, tables in them what the type says."""
     if get_origin(hint) is Literal:
         good, wanted = value in get_args(hint), f"one of {', '.join(get_args(hint))}"
+    elif hint == tuple[tuple[str, ...], ...]:
+        good, wanted = isinstance(value, list) and all(map(_are_texts, value)), "a list of lists of texts"
+        value = tuple(map(tuple, value)) if good else value
     elif tuple[str, ...] in (hint, *get_args(hint)):
-        good, wanted = isinstance(value, list) and all(isinstance(word, str) for word in value), "a list of texts"
+        good, wanted = _are_texts(value), "a list of texts"
         value = tuple(value) if good else value
+    elif get_origin(hint) is tuple and isinstance(of := get_args(hint)[0], type) and is_dataclass(of):
+        good, wanted = isinstance(value, list), "a list of tables"
+        value = tuple(_made(of, _values(of, one, where), where) for one in value) if good else value
     elif get_origin(hint) is Mapping:
         good, wanted = isinstance(value, dict), "a table"
     else:
@@ -110,3 +132,7 @@ def _checked(where: str, hint: Any, value: Any) -> Any:
     if not good:
         raise BrokenCatalog(f"{where} is {value!r}; it must be {wanted}")
     return value
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
@@ -17,10 +16,10 @@ from urllib.parse import quote
 from medrival import fingerprints
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingAsset, first_line
-from medrival.models.files import TEXTS, Part, inner, kinds, needed, parts
+from medrival.reads import TEXTS, Part, files_read, kind_there, like, needed, parts
 
-MARKS = ("config.json", "open_clip_config.json", "adapter_config.json", "pytorch_model.bin", "*.pth")
-"""A directory with one of these is a model's; the last two are layouts of authors that wrote no configuration."""
+MARKS = ("config.json", "open_clip_config.json", "adapter_config.json")
+"""A directory with one of these is a model's, as is one with weights that the row's adapter reads."""
 
 SECONDS_TO_CONNECT = 10.0
 
@@ -65,7 +64,8 @@ def resolved(card: ModelCard, assets: Path | None) -> Resolved:
     """
     found = _measured(locate(card, assets))
     beside = {part.name: _measured(folder, part.files) for part, folder in _beside(card, assets)}
-    return replace(found, base=resolved(card.base, assets) if card.base else None, beside=beside)
+    revision = "" if card.pieces else found.revision  # of several repositories, or of one alone
+    return replace(found, revision=revision, base=resolved(card.base, assets) if card.base else None, beside=beside)
 
 
 def settled(card: ModelCard, assets: Path | None) -> ModelCard:
@@ -93,7 +93,9 @@ def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> 
         return _from_hub(card, assets, only)
     if only and not fingerprints.files_of(folder, only):
         raise MissingAsset(f"{card.name}: {folder} has no {' or '.join(only)}")
-    if not only and not any(path.is_file() for mark in MARKS for path in folder.glob(mark)):
+    if lacking := _lacking(card, folder, assets):
+        raise MissingAsset(f"{card.name}: {folder} has no {' and no '.join(lacking)}; {_fetch(card, assets)}")
+    if not only and not _is_model(card, folder):
         raise BrokenModel(
             f"{card.name}: {folder} is no model directory: it has no config.json, open_clip_config.json or adapter_config.json"
         )
@@ -106,7 +108,8 @@ def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> 
 
 def companion(card: ModelCard, part: Part, near: Path) -> ModelCard:
     """A row for what the adapter of another reads; relative names start at a directory near it."""
-    return replace(card, weights=part.name, folder=str(near), revision="", notes="", gated=False, trusted=False, base=None)
+    own = replace(card, pieces=(), revision="", notes="", gated=False, trusted=False, base=None)
+    return replace(own, weights=part.name, folder=str(near))
 
 
 def place(weights: str) -> str:
@@ -154,20 +157,6 @@ def mirrored(card: ModelCard, assets: Path | str) -> Path:
     return Path(assets) / "models" / place(card.weights)
 
 
-def files_read(card: ModelCard, names: Iterable[str], only: Sequence[str] = ()) -> list[str]:
-    """The files of a repository that are read: configuration, tokenizer, weights; its Python files where it is trusted.
-
-    Or `only` those at its top that are like some globs.
-    """
-    if only:
-        return _like([name for name in names if "/" not in name], *only)
-    folders: dict[str, list[str]] = {}
-    for name in names:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
-    read = [folder for folder in folders if not folder or _like([folder], *inner(card.adapter))]
-    return [name for folder in read for name in _read_of(card, folders[folder])]
-
-
 def by_hand(card: ModelCard, folder: Path) -> str:
     """Where the files of a model that is not on the hub go, and what its row says of where they come from."""
     notes = f" ({' '.join(card.notes.split())})" if card.notes else ""
@@ -179,6 +168,27 @@ def access(card: ModelCard) -> str:
     if not card.gated:
         return ""
     return f"; it is gated: ask for access at https://huggingface.co/{quote(place(card.weights))}, then set HF_TOKEN"
+
+
+def _is_model(card: ModelCard, folder: Path) -> bool:
+    names = [path.name for path in folder.iterdir() if path.is_file()]
+    return bool(like(names, *MARKS) or kind_there(card, names))
+
+
+def _lacking(card: ModelCard, folder: Path, assets: Path | None) -> list[str]:
+    """What --assets has not of a model that is put together from pieces, as when a fetch was killed."""
+    if assets is None or folder != mirrored(card, assets):
+        return []
+    return [name for piece in card.pieces for name in piece.files if not any(folder.glob(name))]
+
+
+def _fetch(card: ModelCard, assets: Path | None) -> str:
+    """What to do for a model that is not on this machine, as the middle of a sentence."""
+    there = assets or "DIR"
+    return (
+        f"put its files into {mirrored(card, there)} (python -m medrival fetch --models {card.name} --assets {there}) "
+        f"and pass --assets {there}"
+    )
 
 
 def _local(card: ModelCard, assets: Path | None) -> Path | None:
@@ -193,8 +203,10 @@ def _local(card: ModelCard, assets: Path | None) -> Path | None:
             return folder
         if folder.exists():
             raise BrokenModel(f"{card.name}: {folder} is no model directory: it is a file")
+    looked = " and ".join(map(str, places))
+    if card.pieces:
+        raise MissingAsset(f"{card.name}: {card.weights} is not on this machine; looked in {looked}; {_fetch(card, assets)}")
     if not on_hub(card):
-        looked = " and ".join(map(str, places))
         said = by_hand(card, mirrored(card, assets or "DIR")) if card.notes else "a hub model would be named ORG/NAME"
         raise MissingAsset(f"{card.name}: there is no directory {looked}; {said}")
     return None
@@ -218,9 +230,7 @@ def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Pa
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
         raise MissingAsset(
             f"{card.name}: {card.weights} is not on this machine ({first_line(error)}); "
-            f"looked in {Path(card.folder) / name}; put its files into {mirrored(card, assets or 'DIR')} "
-            f"(python -m medrival fetch --models {card.name} --assets {assets or 'DIR'}) and pass --assets {assets or 'DIR'}, "
-            f"or allow access to the model hub{access(card)}"
+            f"looked in {Path(card.folder) / name}; {_fetch(card, assets)}, or allow access to the model hub{access(card)}"
         ) from error
 
 
@@ -240,8 +250,8 @@ def _cached(card: ModelCard, only: tuple[str, ...]) -> Path | None:
     """The directory in the hub's cache, where it has all that is read."""
     from huggingface_hub import snapshot_download
 
-    known = list(only) or [*TEXTS, kinds(card.adapter)[0]]
-    others = None if inner(card.adapter) else ["*/*"]
+    known = list(only) or [*TEXTS, *(pattern for kind in card.reads.weights[:1] for pattern in kind)]
+    others = None if card.reads.folders else ["*/*"]
     read = partial(snapshot_download, local_files_only=True, allow_patterns=known, ignore_patterns=others)
     with suppress(FileNotFoundError):  # not in the cache, or not all of it
         folder = Path(read(place(card.weights), revision=card.revision or None))
@@ -260,18 +270,18 @@ def _all_texts(card: ModelCard, folder: Path, only: tuple[str, ...]) -> bool:
     if not only and (cache / "trees" / f"{commit}.json").is_file():
         return True
     return all(
-        _like(names, *group) or all((cache / ".no_exist" / commit / name).is_file() for name in group)
-        for group in needed(card.adapter, only)
+        like(names, *group) or all((cache / ".no_exist" / commit / name).is_file() for name in group)
+        for group in needed(card, only)
     )
 
 
 def _complete(card: ModelCard, folder: Path) -> bool:
     """Whether weights are there, all files of them that their index names, and code where it is to run."""
     names = [path.name for path in folder.iterdir()]
-    kind = next((kind for kind in kinds(card.adapter) if _like(names, kind)), None)
-    if kind is None or (card.trusted and not _like(names, "*.py")):
+    kind = kind_there(card, names)
+    if (card.reads.weights and not kind) or (card.trusted and not like(names, "*.py")):
         return False
-    indices = [name for name in names if fnmatchcase(name.removesuffix(".index.json"), kind) and name.endswith(".index.json")]
+    indices = like(names, *(f"{pattern}.index.json" for pattern in kind))
     return all(
         (folder / shard).is_file()
         for index in indices
@@ -286,7 +296,7 @@ def _beside(card: ModelCard, assets: Path | None) -> list[tuple[Part, Path]]:
     """
     folder = locate(card, assets)
     found = []
-    for part in parts(card.adapter, folder):
+    for part in parts(card, folder):
         try:
             found.append((part, locate(companion(card, part, folder.parent.parent), assets, part.files)))
         except MissingAsset as error:
@@ -297,18 +307,6 @@ def _beside(card: ModelCard, assets: Path | None) -> list[tuple[Part, Path]]:
 def _measured(folder: Path, only: tuple[str, ...] = ()) -> Resolved:
     size = sum(path.stat().st_size for path in fingerprints.files_of(folder, only))
     return Resolved(fingerprints.weights(folder, only), size, _revision(folder))
-
-
-def _read_of(card: ModelCard, names: Sequence[str]) -> list[str]:
-    """Of one folder's files; patterns are of the last part of a name."""
-    last = {name: name.rpartition("/")[2] for name in names}
-    texts = _like(last.values(), *TEXTS, *(["*.py"] if card.trusted else []))
-    weights = next((found for kind in kinds(card.adapter) if (found := _like(last.values(), kind))), [])
-    return [name for name in names if last[name] in texts] + [name for name in names if last[name] in weights]
-
-
-def _like(names: Iterable[str], *patterns: str) -> list[str]:
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _revision(folder: Path) -> str:

@@ -17,8 +17,9 @@ from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
-from medrival.models.files import VOCABULARIES, has_tokenizer
+from medrival.models.files import has_tokenizer
 from medrival.models.placement import placed, refuse_offloaded, weight_files
+from medrival.reads import VOCABULARIES
 
 Report = Mapping[str, Collection[Any]]
 """What transformers says of a loading: `missing_keys`, `mismatched_keys`, `unexpected_keys`."""

@@ -6,8 +6,9 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,9 @@ from medrival.catalog import ModelCard, imported
 from medrival.contracts import DualEncoder, Generator
 from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import damaged
-from medrival.models.files import VOCABULARIES, has_tokenizer
+from medrival.models.files import has_tokenizer
+from medrival.models.placement import Shapes, refuse_too_large, shapes, weight_files
+from medrival.reads import VOCABULARIES
 from medrival.weights import locate
 
 TOKENIZER = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -37,6 +40,7 @@ def merged(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncode
         BrokenModel: no safetensors, an adapter that cannot be merged, one that does not fit the base model, a tokenizer with
             tokens that the base model has no embeddings for, or the precision "4bit", in which merging would round the base
             model's weights a second time.
+        OutOfMemory: base model and adapter do not fit.
     """
     from peft import PeftModel
 
@@ -55,6 +59,7 @@ def merged(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncode
         )
     _refuse_damaged(card, file)
     whole = locate(card.base, None)
+    refuse_too_large(card, _stored(whole, file), device, dtype, divides=True, packs=False)
     with _as_trained(card, folder, card.base, whole) as place:
         base: DualEncoder | Generator = imported(card.base.adapter)(card.base, place, device, dtype)
     try:
@@ -86,6 +91,13 @@ def _refuse_damaged(card: ModelCard, file: Path) -> None:
             f"{card.name}: {len(lost)} weights in {file} are not finite numbers (the first: {lost[0]}); its training diverged, "
             "or the file is damaged"
         )
+
+
+def _stored(whole: Path, file: Path) -> Shapes:
+    """Shapes of an adapter's weights and its base model's; where these cannot be read, the base model's own adapter says why."""
+    with suppress(SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError):
+        return shapes([file, *weight_files(whole)])
+    return shapes([file])
 
 
 def _refuse_unlike(card: ModelCard, file: Path, base: Path, missing: Sequence[str], unread: Sequence[str]) -> None:

@@ -382,7 +382,7 @@ def test_a_run_takes_a_data_sets_files_from_the_hub_and_a_later_one_from_its_cac
     hub.repositories["someone/asked"] = {"test.csv": b"image,question,answer", "imgs.zip": b"zip", "more.zip": b"not read"}
     code = (
         "from pathlib import Path; from medrival.catalog import TaskCard; from medrival.tasks.files import Files\n"
-        "card = TaskCard('asked', 'vqa', 'x', 'some:loader', 'someone/asked', options={'files': ['test.csv', '*s.zip']})\n"
+        "card = TaskCard('asked', 'vqa', 'x', 'some:loader', place='someone/asked', options={'files': ['test.csv', '*s.zip']})\n"
         "files = Files.of(card, None, Path())\n"
         "print(files.revision, files.path('test.csv').read_bytes(), sorted(path.name for path in files.root.iterdir()))\n"
     )

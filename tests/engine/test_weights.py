@@ -1,19 +1,20 @@
 """Where weights are looked for, what is read of a repository, and what a missing model says."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from shutil import copytree
 
 import pytest
 
 from medrival import fingerprints
-from medrival.catalog import load
+from medrival.catalog import AdapterCard, load
 from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset
 from medrival.models import pocket
-from medrival.models.files import KINDS, NEEDED, PARTS, TEXTS, parts
-from medrival.weights import files_read, locate, place, resolved
+from medrival.reads import TEXTS, files_read, parts
+from medrival.weights import locate, place, resolved
 
 
 @pytest.fixture
@@ -79,9 +80,23 @@ def test_a_hub_that_cannot_be_reached_is_asked_once_and_not_again_for_every_mode
     assert "Retrying" not in caplog.text
 
 
-def test_a_model_that_is_not_on_the_hub_says_where_its_files_come_from(rows):
-    with pytest.raises(MissingAsset, match=r"its files go into DIR/models/medclip-vit by hand \(not on the hub: .*pytrial"):
-        locate(rows.models["medclip"], None)
+def test_a_model_of_pieces_says_how_to_fetch_it_like_any_other_also_where_a_fetch_was_killed(rows, tmp_path):
+    said = rf"python -m medrival fetch --models medclip --assets {tmp_path}\) and pass --assets {tmp_path}"
+    with pytest.raises(MissingAsset, match=rf"medclip: medclip-vit is not on this machine; looked in .*{said}"):
+        locate(rows.models["medclip"], tmp_path)
+    folder = tmp_path / "models" / "medclip-vit"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(MissingAsset, match=rf"has no pytorch_model.bin and no vocab.txt; .*{said}"):
+        locate(rows.models["medclip"], tmp_path)
+    for name in ("pytorch_model.bin", "vocab.txt"):
+        (folder / name).touch()
+    assert locate(rows.models["medclip"], tmp_path) == folder
+
+
+def test_a_model_that_is_not_on_the_hub_says_what_its_row_notes(clip, tmp_path):
+    with pytest.raises(MissingAsset, match=r"its files go into DIR/models/mine by hand \(ask its authors\)"):
+        locate(replace(clip, weights="mine", notes="ask its authors"), None)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +133,23 @@ BOTH = ("open_clip_pytorch_model.bin", "open_clip_model.safetensors", "model.saf
         ("theirs:load", BOTH[:3], ["open_clip_model.safetensors", "model.safetensors"]),
     ],
 )
-def test_of_a_repository_in_two_forms_the_one_that_the_adapter_reads_is_fetched(clip, adapter, names, weights):
-    assert files_read(replace(clip, adapter=adapter), names) == weights
+def test_of_a_repository_in_two_forms_the_one_that_the_adapter_reads_is_fetched(clip, rows, adapter, names, weights):
+    assert files_read(replace(clip, reads=rows.reads(adapter)), names) == weights
 
 
-def test_of_folders_those_that_the_adapter_reads_are_fetched(clip):
+def test_of_a_kind_of_several_files_all_must_be_there(clip):
+    pair = AdapterCard(weights=(("image.pth", "text.pth"), ("*.bin",)))
+    card = replace(clip, reads=pair)
+    assert files_read(card, ["image.pth", "text.pth", "both.bin"]) == ["image.pth", "text.pth"]
+    assert files_read(card, ["image.pth", "both.bin"]) == ["both.bin"]
+
+
+def test_of_folders_those_that_the_adapter_reads_are_fetched(clip, rows):
     """As HuatuoGPT-Vision's repositories hold their image tower."""
     tower = ["vit/clip/config.json", "vit/clip/pytorch_model.bin"]
     own = ["config.json", "model-1.safetensors"]
     names = [*own, *tower, "vit/clip/tf_model.h5", "onnx/config.json"]
-    assert files_read(replace(clip, adapter="medrival.models.llava_med:llava_med"), names) == [*own, *tower]
+    assert files_read(replace(clip, reads=rows.models["llava-med-7b"].reads), names) == [*own, *tower]
     assert files_read(clip, names) == own
 
 
@@ -152,20 +174,30 @@ def test_another_revision_than_the_row_names_is_refused_where_it_is_known(clip, 
     assert locate(replace(pinned, revision="c" * 40), tmp_path) == folder
 
 
-def test_what_is_said_of_adapters_is_said_of_some_that_are_there(rows):
-    adapters = {row.adapter for row in rows.models.values()}
-    assert [pattern for pattern in (*KINDS, *NEEDED, *PARTS) if not any(fnmatchcase(one, pattern) for one in adapters)] == []
+def test_a_directory_with_weights_that_its_adapter_reads_is_a_model_without_a_configuration(clip, tmp_path):
+    folder = tmp_path / "models" / "someone" / "clip"
+    folder.mkdir(parents=True)
+    (folder / "theirs.npz").touch()
+    assert locate(replace(clip, reads=AdapterCard(weights=(("*.npz",),))), tmp_path) == folder
 
 
-def test_a_directory_inside_the_models_own_is_part_of_it_and_one_that_is_hidden_or_outside_is_not(tmp_path):
+def test_what_an_adapter_reads_of_other_places_is_told_without_torch():
+    code = (
+        "import sys, pathlib; from medrival import catalog, reads\n"
+        "for card in catalog.load().models.values():\n    reads.parts(card, pathlib.Path())\n"
+        "raise SystemExit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_directory_inside_the_models_own_is_part_of_it_and_one_that_is_hidden_or_outside_is_not(rows, tmp_path):
     folder = tmp_path / "model"
     for inside in (folder / "vit", folder / ".vit", tmp_path / "other"):
         inside.mkdir(parents=True)
-    adapter = "medrival.models.llava_med:llava_med"
     told = {}
     for name in ("./vit", ".vit", "../other", "org/name"):
         (folder / "config.json").write_text(json.dumps({"mm_vision_tower": name}))
-        told[name] = [part.name for part in parts(adapter, folder)]
+        told[name] = [part.name for part in parts(rows.models["llava-med-7b"], folder)]
     assert told == {"./vit": [], ".vit": [".vit"], "../other": ["../other"], "org/name": ["org/name"]}
 
 
@@ -259,7 +291,7 @@ def test_where_the_hubs_client_has_the_list_of_files_it_knows_what_is_lacking(ro
 
 def test_an_adapter_that_makes_its_own_processor_needs_none(rows, cache):
     snapshot = cache("clip", ["tokenizer*", "processor_config.json"])
-    assert locate(cached(rows, "clip", adapter="theirs:load"), None) == snapshot
+    assert locate(cached(rows, "clip", reads=rows.reads("theirs:load")), None) == snapshot
 
 
 def test_of_a_tokenizers_repository_the_cache_needs_its_vocabulary(rows, cache):
