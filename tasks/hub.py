@@ -10,6 +10,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from medrival.tasks.tables import Record
 if TYPE_CHECKING:
     from datasets import ClassLabel, Dataset, DatasetBuilder, IterableDataset
 
+TEXTS = {"keep_default_na": False, "na_values": [""]}
+"""Of CSV files: "NA", "nan" and "None" are texts, such as a class; only an empty cell is none."""
 NEAR = 64
 """Rows of a stream that are kept, for readers that are a batch apart."""
 
@@ -82,10 +85,12 @@ class Repository:
         from datasets import load_dataset_builder
 
         name, files = self.card.options.get("config"), self.card.options.get("files")
-        if self.place != self.card.where:
-            return load_dataset_builder(self.place, name, data_files=files)
+        mirror = self.place != self.card.where
         # By its bare name the library would take a folder of that name in the current directory for it.
-        return load_dataset_builder(f"hf://datasets/{self.place}", name, data_files=files, revision=self.revision or None)
+        place, revision = (self.place, None) if mirror else (f"hf://datasets/{self.place}", self.revision or None)
+        build = partial(load_dataset_builder, place, name, data_files=files, revision=revision)
+        builder = build()
+        return build(**TEXTS) if hasattr(builder.config, "keep_default_na") else builder
 
     def _roots(self) -> tuple[Path, ...]:
         """Where image files that a table names may lie: in its mirror, or where the libraries keep what they got."""

@@ -17,6 +17,7 @@ from medrival.catalog import TaskCard
 from medrival.errors import BrokenCatalog, BrokenData, MedrivalError, MissingAsset
 from medrival.tasks import plain
 from medrival.tasks.files import Files
+from medrival.tasks.hub import Repository
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -156,6 +157,14 @@ def test_questions_of_a_table_know_their_forms(tmp_path, load):
     options = {"options": [[], [], ["CT", "MR"]]}
     parquet.write_table(arrow.table(asked | options), mirror(tmp_path) / "test.parquet")
     assert [(s.form, s.truth) for s in load(kind="vqa").test] == [("closed", "yes"), ("open", "left"), ("choice", "MR")]
+
+
+def test_words_that_pandas_takes_for_nothing_are_texts_of_a_csv_file_and_an_empty_cell_is_empty(tmp_path, library):
+    for split in ("train", "test"):
+        (mirror(tmp_path) / f"{split}.csv").write_text("answer,age\nNA,40\nnan,\nNone,50.5\nnull,60\n")
+    rows = [dict(row.values) for row in Repository.of(card(tmp_path), tmp_path / "assets", tmp_path).records()]
+    assert [row["answer"] for row in rows] == 2 * ["NA", "nan", "None", "null"]
+    assert [row["age"] for row in rows] == 2 * [40.0, None, 50.5, 60.0]
 
 
 def test_code_that_lies_in_a_data_set_never_runs(tmp_path, load):

@@ -129,6 +129,12 @@ def test_the_columns_that_a_row_names_become_label_patient_and_subgroups(labels,
     assert len(task.test) == 4
 
 
+def test_classes_may_be_called_as_what_other_readers_take_for_nothing(labels, tmp_path):
+    names = ("NA", "None", "nan")
+    table = [{"image": f"images/{i}.png", "label": names[i % 3]} for i in range(10)]
+    assert plain.table(labels(table), None, tmp_path).classes == names
+
+
 def test_a_table_of_questions_knows_their_forms(labels, tmp_path):
     table = [
         {"image": "images/0.png", "question": "Mass?", "answer": "Yes", "A": "", "B": "", "split": "test"},
