@@ -8,13 +8,15 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Image
 from medrival.errors import BrokenData, MissingAsset
 from medrival.tasks.images import ImageFile, ZipMember, inside
-from medrival.tasks.images.archives import refuse_unread
+from medrival.tasks.images.archives import members, refuse_unread
 from medrival.tasks.places import advice, local, missing, on_hub, revision, snapshot
 from medrival.tasks.tables import Record, check_size, rows
 
@@ -109,7 +111,9 @@ class Files:
             return unpacked
         if (self.root / member.partition("/")[0]).is_dir() and not (self.root / archive).exists():
             return unpacked
-        return ZipMember(self.path(archive), self.root, member)
+        path = self.path(archive)
+        same = member.isascii() or member in members(path)
+        return ZipMember(path, self.root, member if same else _spelt(member, path))
 
     def packed_tables(self, archive: str, pattern: str) -> Iterator[Record]:
         """The rows of all tables that a glob finds in a zip archive, or where it was unpacked, in the order of their names.
@@ -183,4 +187,24 @@ class Files:
     def _inside(self, name: str) -> Path:
         """As `inside`; in the hub's cache, files are links to its blobs beside the snapshot, which count as inside."""
         base = self.root.parents[1] if self.root.parent.name == "snapshots" else self.root
-        return inside(base, str(self.root.relative_to(base) / name))
+        below = self.root.relative_to(base)
+        path = inside(base, str(below / name))
+        return path if name.isascii() or path.exists() else inside(base, str(below / _on_disk(self.root, name)))
+
+
+def _on_disk(root: Path, name: str) -> PurePosixPath:
+    found = PurePosixPath()
+    for part in PurePosixPath(name).parts:
+        found /= _spelt(part, root / found) if (root / found).is_dir() else part
+    return found
+
+
+def _spelt(name: str, place: Path) -> str:
+    """A name as a folder or archive has it, where it has the same text: macOS writes é as two characters (NFD)."""
+    return _spellings(place, place.stat().st_mtime_ns).get(normalize("NFC", name), name)
+
+
+@lru_cache(maxsize=64)
+def _spellings(place: Path, _changed: int) -> Mapping[str, str]:
+    names = [path.name for path in place.iterdir()] if place.is_dir() else list(members(place))
+    return {normalize("NFC", name): name for name in names}

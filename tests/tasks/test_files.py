@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from unicodedata import normalize
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from medrival.catalog import TaskCard
-from medrival.errors import BrokenData
+from medrival.errors import BrokenData, UnreadableImage
 from medrival.tasks import arrays, tables
 from medrival.tasks.files import Files
 
@@ -56,6 +58,21 @@ def test_a_packed_table_that_declares_more_than_any_table_is_refused_unread(file
     declare(tmp_path / "t.zip", 3 * 2**30)
     with pytest.raises(BrokenData, match=r"t/a\.json has 3,221,225,472 bytes, more than 2,147,483,648"):
         list(files.packed_tables("t.zip", "t/*.json"))
+
+
+@pytest.mark.parametrize(("written", "named"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_name_with_an_accent_is_found_however_it_is_encoded(files, tmp_path, written, named):
+    on_disk, in_table = (normalize(form, "Patienten_Müller/é_1.png") for form in (written, named))
+    assert on_disk != in_table
+    (tmp_path / on_disk).parent.mkdir()
+    PILImage.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / on_disk)
+    with ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.write(tmp_path / on_disk, f"in/{on_disk}")
+    for image in (files.image(in_table), files.packed("images.zip", f"in/{in_table}")):
+        assert image.open().getpixel((0, 0)) == (1, 2, 3)
+    assert files.image(in_table).name == on_disk
+    with pytest.raises(UnreadableImage, match="no such file"):
+        files.image("Patienten_Möller/é_1.png").open()
 
 
 def test_an_array_of_numbers_that_declares_more_than_any_table_is_refused_unread(tmp_path):
