@@ -13,6 +13,7 @@ from random import Random
 from medrival.contracts import Sample
 from medrival.errors import BrokenData
 from medrival.files import write_atomically
+from medrival.limit import rarest
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 0.12
@@ -77,9 +78,10 @@ class Manifest:
 
 
 def made(samples: Sequence[Sample], shares: Mapping[str, float], seed: int = 0) -> Assigned:
-    """Cut by group, so that no patient is in two splits; the rarest class first, so that each split has its share of it.
+    """Cut by group, so that no patient is in two splits; by a group's rarest class, so that each split has its share of it.
 
-    It depends on ids, groups and truths alone, not on their order. Without classes there is one stratum.
+    Of several findings each counts. It depends on ids, groups and truths alone, not on their order. Without classes there is
+    one stratum.
 
     Args:
         shares: of the groups of each stratum, by split, and at least one where there are two; the rest is for training.
@@ -87,11 +89,12 @@ def made(samples: Sequence[Sample], shares: Mapping[str, float], seed: int = 0) 
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.group].append(sample)
-    frequent = Counter(sample.truth for sample in samples)
+    class_of = rarest(samples)
+    frequent = Counter(class_of.values())
     strata: dict[str, list[str]] = defaultdict(list)
     for group, members in groups.items():
-        labelled = [member.truth for member in members if member.form == "label"]
-        strata[min(labelled, key=lambda truth: (frequent[truth], truth), default="")].append(group)
+        classes = [class_of[member.id] for member in members if class_of[member.id]]
+        strata[min(classes, key=lambda name: (frequent[name], name), default="")].append(group)
     split_of: dict[str, str] = {}
     for names in strata.values():
         left = shuffled(names, seed)

@@ -59,11 +59,15 @@ def miscounted(audit: Audit) -> Iterator[Concern]:
 
 
 def skewed(task: Task, audit: Audit) -> Iterator[Concern]:
-    """Classes and answers that are so frequent, or so rare, that scores say little of the others."""
+    """Classes and answers that are so frequent, or so rare, that scores say little of the others.
+
+    What a part of a split lacks, for it was cut to a limit, the whole may have.
+    """
     learnt, tested = (audit.balance[split].get("class", {}) for split in ("train", "test"))
-    if untested := [name for name in task.classes if name not in tested]:
+    cut = {split for split, count in audit.counts.items() if audit.limit is not None and count >= audit.limit}
+    if "test" not in cut and (untested := [name for name in task.classes if name not in tested]):
         yield Concern("warning", f"no test sample is of class {_named(untested)}: no score says anything of it")
-    if learnt and (unknown := [name for name in task.classes if name in tested and name not in learnt]):
+    if "train" not in cut and learnt and (unknown := [name for name in task.classes if name in tested and name not in learnt]):
         yield Concern("warning", f"no training sample is of class {_named(unknown)}, which the test has: nothing can learn it")
     if audit.constant:
         metric, value = max(audit.constant.metrics.items(), key=lambda one: one[1] or 0.0)

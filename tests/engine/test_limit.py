@@ -40,6 +40,22 @@ def test_a_smaller_part_is_contained_in_a_larger_one_in_the_order_of_all():
     assert parts[-1] == [sample.id for sample in asked()]
 
 
+def found(count: int) -> list[Sample]:
+    """Of images every second has a mass, every twentieth an effusion, too, every hundredth a hernia with both."""
+    names = [["mass"] * (i % 2) + ["effusion"] * (i % 20 == 1) + ["hernia"] * (i % 100 == 1) for i in range(count)]
+    return [Sample(f"f{i}", Picture(), f"p{i}", "|".join(one), form="findings") for i, one in enumerate(names)]
+
+
+def test_a_rare_finding_is_in_a_small_part_of_a_large_set():
+    parts = [part(found(1000), most) for most in (4, 100)]
+    assert "mass|effusion|hernia" in {sample.truth for sample in parts[0]}
+    counts = Counter(name for sample in parts[1] for name in sample.truth.split("|"))
+    assert (counts["hernia"], counts["effusion"]) == (1, 5)
+    assert 49 <= counts["mass"] <= 51
+    turned = part(found(1000)[::-1], 100)
+    assert [sample.id for sample in turned[::-1]] == [sample.id for sample in parts[1]]
+
+
 def test_each_class_is_there_once_before_one_is_there_twice():
     labels = [Sample(f"{truth}{i}", Picture(), "p", truth) for truth, n in (("a", 96), ("b", 3), ("c", 1)) for i in range(n)]
     assert Counter(sample.truth for sample in part(labels, 3)) == {"a": 1, "b": 1, "c": 1}

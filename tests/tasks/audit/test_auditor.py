@@ -239,6 +239,14 @@ def test_classes_that_are_never_tested_or_never_learnt_are_named():
     assert texts(untrained, "warning") == [], "where nothing is learnt no class is missing"
 
 
+def test_a_class_that_a_part_lacks_is_not_said_to_be_missing_unless_the_part_is_the_whole():
+    task = diagnosis([sick("a", 1, "sick"), sick("b", 2, "sick")], [sick("c", 3, "well")])
+    assert not [text for text in texts(audited(task, limit=1), "warning") if "of class" in text]
+    assert [text[:40] for text in texts(audited(task, limit=2), "warning") if "of class" in text] == [
+        "no test sample is of class 'looks sick':"
+    ]
+
+
 def test_test_images_that_look_like_validation_images_are_suspected():
     smaller = Picture(scene(2).resize((60, 60), PILImage.Resampling.LANCZOS))
     task = questions(test=[replace(asked("t", 50), image=smaller), asked("u", 51)], validation=[asked("v", 2)])
