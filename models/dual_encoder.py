@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,20 +17,22 @@ from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel
 from medrival.models.checkpoint import load_module, load_processor
 
+TOWERS = ("vision_model", "image_model")
+FEATURES = ("get_image_features", "get_text_features")
+PARTS = (TOWERS, ("text_model",), *((name,) for name in FEATURES), ("logit_scale", "temperature"))
+"""What a dual encoder of transformers has, by the names that its models give to each."""
+
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
-    """Any dual encoder of transformers that has `get_image_features` and `get_text_features`: CLIP, SigLIP, SigLIP 2, ...
+    """Any dual encoder of transformers that has `get_image_features` and `get_text_features`: CLIP, SigLIP, ALIGN, FLAVA, ...
 
     Raises:
         BrokenModel: the directory does not load, holds a model that is no dual encoder, or one that cannot be in 4 bits.
     """
-    from transformers import AutoModel
-
-    module = load_module(card, AutoModel, folder, device, dtype)
-    if not all(hasattr(module, part) for part in ("get_image_features", "get_text_features", "logit_scale", "vision_model")):
-        raise BrokenModel(f"{card.name}: {folder} holds a {type(module).__name__}, which is no dual encoder of transformers")
+    module = _network(card, folder, device, dtype)
+    tower = next(getattr(module, name) for name in TOWERS if hasattr(module, name))
     processor = load_processor(card, folder)
-    kind, length = module.config.model_type, module.config.text_config.max_position_embeddings
+    kind, (padding, length) = module.config.model_type, _filled(processor, _places(module))
     siglip, native_size = kind.startswith("siglip"), kind == "siglip2"
     if native_size and dtype == "4bit":  # transformers would turn pixels into the integers that hold the weights
         raise BrokenModel(f"{card.name}: SigLIP 2 of native image size cannot be in 4 bits; take bfloat16, float16 or float32")
@@ -44,19 +48,19 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Dual
 
     def text_features(texts: Sequence[str]) -> torch.Tensor:
         if not siglip:
-            return _pooled(module.get_text_features(**tokens(processor.tokenizer, texts, length, device)))
+            return _pooled(module.get_text_features(**tokens(processor.tokenizer, texts, length, device, padding)))
         # SigLIP pools the last position; it was trained on lower-cased texts, each padded to full length, without a mask.
         padded = tokens(processor.tokenizer, [text.lower() for text in texts], length, device, "max_length")
         return _pooled(module.get_text_features(input_ids=padded["input_ids"]))
 
     return DualEncoder(
         module=module,
-        tower=module.vision_model,
-        lora=lora_layers(card, module.vision_model, prepare, image_features),
+        tower=tower,
+        lora=lora_layers(card, tower, prepare, image_features),
         prepare=prepare,
         image_features=image_features,
         text_features=text_features,
-        scale=float(module.logit_scale.float().exp()),
+        scale=_scale(module),
     )
 
 
@@ -102,9 +106,67 @@ def lora_layers(
     return layers
 
 
+def _network(card: ModelCard, folder: Path, device: str, dtype: str) -> Any:
+    """The module that has both towers; of a model as it was pretrained (FLAVA), without the heads of its other tasks."""
+    import transformers as library
+
+    said = _architecture(folder)
+    known, pretrained = getattr(library, said, None), said.endswith("ForPreTraining")
+    if known and not pretrained and not all(hasattr(known, name) for name in FEATURES):
+        raise _no_dual_encoder(card, folder, said)
+    loader = library.AutoModelForPreTraining if pretrained else library.AutoModel
+    whole = load_module(card, loader, folder, device, dtype)
+    module = whole.base_model if pretrained else whole
+    if not all(any(hasattr(module, name) for name in names) for names in PARTS):
+        raise _no_dual_encoder(card, folder, said or type(whole).__name__)
+    if hasattr(module, "image_model"):
+        # FLAVA compares the first positions of its towers: what pools them besides is idle, and so would be adapters in it.
+        module.image_model.pooler = module.text_model.pooler = None
+    if module.config.model_type == "aimv2":
+        # Its text tower is causal in the authors' code (apple/ml-aim); transformers' fused attention is so only beside padding.
+        module.text_model.set_attn_implementation("eager")
+    return module
+
+
+def _architecture(folder: Path) -> str:
+    """What config.json says that the weights are of, or "": that it says nothing or is broken is told as they are read."""
+    try:
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def _no_dual_encoder(card: ModelCard, folder: Path, found: str) -> BrokenModel:
+    return BrokenModel(
+        f"{card.name}: {folder} holds a {found}, which is no dual encoder of images and texts that this adapter loads"
+    )
+
+
+def _scale(module: Any) -> float:
+    """What the library's forward multiplies cosine similarities with: ALIGN and TIPSv2 divide, AIMv2 has an upper limit."""
+    if hasattr(module, "temperature"):
+        return 1 / float(module.temperature)
+    return math.exp(min(float(module.logit_scale), getattr(module, "max_log_logit_scale", math.inf)))
+
+
+def _places(module: Any) -> int:
+    """How many tokens a text tower has positions for. RoBERTa and its kin count them from behind that of padding."""
+    positions = [part for name, part in module.text_model.named_modules() if name.endswith("position_embeddings")]
+    before = [part.padding_idx + 1 for part in positions if getattr(part, "padding_idx", None) is not None]
+    return int(module.config.text_config.max_position_embeddings) - max(before, default=0)
+
+
+def _filled(processor: Any, places: int) -> tuple[bool | str, int]:
+    """How a processor pads texts if it is not told, and how many tokens of a text are read."""
+    plain, filled = (len(read(text=["a"])["input_ids"][0]) for read in (processor.tokenizer, processor))
+    length = min(places, processor.tokenizer.model_max_length)
+    return ("max_length", min(length, filled)) if filled > plain else (True, length)
+
+
 def _pooled(output: Any) -> torch.Tensor:
+    """FLAVA projects every position; the first is the one that its contrastive head compares."""
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
-    return features
+    return features[:, 0] if features.ndim == 3 else features
 
 
 def _packed(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
