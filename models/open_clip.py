@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel, first_line
-from medrival.models.checkpoint import damaged, needs_trust, pickled, precision
+from medrival.models.checkpoint import damaged, needs_trust, pickled, precision, refuse_unusable
 from medrival.models.dual_encoder import lora_layers
 from medrival.models.files import has_tokenizer, place
 from medrival.models.placement import Shapes, refuse_too_large, shapes
@@ -112,7 +112,9 @@ def _tokenizer(card: ModelCard, folder: Path, text: Mapping[str, Any]) -> Any:
     # Said in any case: the checkpoint's own configuration could say that its code is trusted.
     options = {**text.get("tokenizer_kwargs", {}), "trust_remote_code": card.trusted and where == folder}
     length = text.get("context_length", DEFAULT_CONTEXT_LENGTH)
-    return HFTokenizer(str(where), length, tokenizer_mode=text.get("tokenizer_mode"), **options)
+    words = HFTokenizer(str(where), length, tokenizer_mode=text.get("tokenizer_mode"), **options)
+    refuse_unusable(card, where, words.tokenizer)
+    return words
 
 
 def _text_tower(card: ModelCard, folder: Path, text: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,6 +115,15 @@ def test_a_tokenizer_that_the_directory_lacks_is_read_from_the_repository_that_i
         load(folder)
 
 
+@pytest.mark.parametrize("words", [[], ["[UNK]", "lung", "nodule"]], ids=["empty", "of two words"])
+def test_a_vocabulary_that_does_not_tell_texts_apart_is_refused_not_scored_with(load, saved, tmp_path, words):
+    folder = copytree(saved / "biomed", tmp_path / "model")
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[CLS]", "[SEP]", "[MASK]", *words]))
+    with pytest.raises(BrokenModel, match=r"mini: .* has no usable tokenizer"):
+        load(folder)
+
+
 def test_of_a_text_tower_the_configuration_alone_is_part_of_what_the_model_is(card, saved, tmp_path):
     model, tower = card(without_text_config(saved, tmp_path)), tmp_path / "models" / "bert" / "tiny"
     tower.mkdir(parents=True)
