@@ -94,7 +94,7 @@ def _refuse_damaged(card: ModelCard, file: Path) -> None:
 
 
 def _stored(whole: Path, file: Path) -> Shapes:
-    """Shapes of an adapter's weights and its base model's; where these cannot be read, the base model's own adapter says why."""
+    """Shapes of an adapter's weights and of its base model's, unless these cannot be read: its loader says why."""
     with suppress(SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError):
         return shapes([file, *weight_files(whole)])
     return shapes([file])

@@ -46,11 +46,14 @@ def placed(card: ModelCard, folder: Path, device: str, dtype: str) -> dict[str, 
     return {"device_map": "auto", "max_memory": {gpu: int(rooms[gpu]) for gpu in sorted(rooms, key=int)}}
 
 
-def refuse_too_large(card: ModelCard, stored: Shapes, device: str, dtype: str, *, divides: bool = False) -> None:
+def refuse_too_large(
+    card: ModelCard, stored: Shapes, device: str, dtype: str, *, divides: bool = False, packs: bool = True
+) -> None:
     """Refuse weights for which there is no room. They alone are counted: a batch needs room too, and is halved until it fits.
 
     Args:
         divides: whether transformers loads them, which spreads them over several GPUs and packs them into 4 bits.
+        packs: whether it may pack them, as where no adapter is merged into them.
 
     Raises:
         OutOfMemory: with the figures.
@@ -60,7 +63,7 @@ def refuse_too_large(card: ModelCard, stored: Shapes, device: str, dtype: str, *
     if not room or needed <= (max(room[0], TOGETHER * sum(room)) if len(room) > 1 and divides else room[0]):
         return
     together = f", and {_gb(sum(room))} on all {len(room)} GPUs" if len(room) > 1 and divides else ""
-    sizes = {kind: size(stored, kind) for kind in (("4bit", "bfloat16") if divides else ("bfloat16",))}
+    sizes = {kind: size(stored, kind) for kind in (("4bit", "bfloat16") if divides and packs else ("bfloat16",))}
     smaller = ", ".join(f"{_gb(one)} with --dtype {kind}" for kind, one in sizes.items() if one < needed)
     taken = torch.cuda.device_count() - len(room) if device.startswith("cuda") and divides else 0
     others = f"; {taken} more GPUs are other workers', run with -n 1 to use them" if taken > 0 else ""

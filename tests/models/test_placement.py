@@ -1,12 +1,14 @@
 """Every adapter of dual encoders asks for room before it reads weights, and reads none but those of its directory."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 from filelock import FileLock
+from peft import LoraConfig, get_peft_model
 
 from medrival import workers
 from medrival.catalog import imported
@@ -39,6 +41,23 @@ def test_a_model_that_one_library_loads_onto_one_device_is_told_of_no_other_gpu_
     placement.refuse_too_large(card, stored, "cuda", "float32", divides=True)
     with pytest.raises(OutOfMemory, match=r"8.0 GB in bfloat16, and 3.0 GB are free on cuda; it needs a larger device$"):
         placement.refuse_too_large(card, {"layer.weight": [4000, 1000, 1000]}, "cuda", "bfloat16")
+
+
+def test_an_adapter_needs_room_beside_its_base_model_and_is_told_of_no_4_bits(rows, pocket_clip, tmp_path, monkeypatch):
+    base = rows.models["pocket-clip"]
+    get_peft_model(pocket_clip.module, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
+    card = replace(base, name="tuned", adapter="medrival.models.peft_adapter:merged", weights=str(tmp_path), base=base)
+    files = [*placement.weight_files(locate(base, None)), tmp_path / "adapter_model.safetensors"]
+    together = sum(placement.size(placement.shapes([file]), "float32") for file in files)
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": together - 1})
+    with pytest.raises(OutOfMemory) as told:
+        imported(card.adapter)(card, tmp_path, "cpu", "float32")
+    assert re.fullmatch(
+        r"tuned: its weights take 0.0 GB in float32, and 0.0 GB are free on cpu; they take 0.0 GB with --dtype bfloat16",
+        str(told.value),
+    )
+    monkeypatch.setattr(placement, "free", lambda _: {"cpu": together})
+    assert imported(card.adapter)(card, tmp_path, "cpu", "float32")
 
 
 @pytest.fixture
