@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 from medrival import memory
 from medrival.answered import CUT_OFF
 from medrival.bench import most_tokens
+from medrival.cards import ModelCard
 from medrival.case import Case
 from medrival.contracts import DualEncoder, Generator, Prediction, Served, Task
+from medrival.errors import MedrivalWarning
+from medrival.keys import adapters
 from medrival.settings import Settings
 from medrival.weights import resolved
 
@@ -29,12 +33,32 @@ def data(task: Task, limit: int | None) -> Mapping[str, int | str]:
 
 def run(case: Case, model: DualEncoder | Generator | Served, settings: Settings) -> Mapping[str, object]:
     """How the model was run: what must be equal in a pair, where a reader can see it."""
+    loaded = {"loaded_by": " on ".join(adapters(case.model))}
     if isinstance(model, Served):
-        return {}
+        return loaded
     asked = {"asked_by": model.asked_by} if isinstance(model, Generator) else {}
     spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
     weights = resolved(case.model, settings.assets).known
-    return {"device": memory.name(settings.device), "dtype": settings.dtype, "weights": weights, **asked, **spent}
+    placed = {"device": memory.name(settings.device), "dtype": settings.dtype, "weights": weights}
+    shown = _shown(case.model, model) if isinstance(model, DualEncoder) else {}
+    return {**loaded, **placed, **shown, **asked, **spent}
+
+
+def _shown(card: ModelCard, model: DualEncoder) -> Mapping[str, int]:
+    """The side of the squares that the model is given, as its own processor makes them; of one of native image size nothing."""
+    from PIL import Image
+
+    pixels = model.prepare([Image.new("RGB", (32, 32))])
+    if pixels.ndim != 4:
+        return {}
+    if card.image_size.isdecimal() and int(card.image_size) != pixels.shape[-1]:
+        warnings.warn(
+            f"{card.name}: its row says images of {card.image_size} pixels, and its processor makes them {pixels.shape[-1]}; "
+            "its figures are of these",
+            MedrivalWarning,
+            stacklevel=2,
+        )
+    return {"image_size": pixels.shape[-1]}
 
 
 def answers(case: Case, predictions: Sequence[Prediction]) -> Mapping[str, int]:

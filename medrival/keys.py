@@ -24,7 +24,7 @@ def of_outcome(case: Case, task: Task, settings: Settings) -> str:
             "regime": [case.regime.name, case.runner, dict(case.regime.budget)],
             "seed": case.seed,
             "max_new_tokens": most_tokens(case.model),
-            "code": fingerprints.code((*_adapters(case.model), case.task.loader, case.runner)),
+            "code": fingerprints.code((*adapters(case.model), case.task.loader, case.runner)),
         }
     )
 
@@ -35,7 +35,7 @@ def of_features(card: ModelCard, samples: Sequence[Sample], settings: Settings) 
         {
             "features": _identity(card, settings),
             "images": [sample.image.digest for sample in samples],
-            "code": fingerprints.code(_adapters(card)),
+            "code": fingerprints.code(adapters(card)),
         }
     )
 
@@ -53,5 +53,6 @@ def _identity(card: ModelCard, settings: Settings) -> list[str]:
     ]
 
 
-def _adapters(card: ModelCard) -> tuple[str, ...]:
-    return (card.adapter, *(_adapters(card.base) if card.base else ()))
+def adapters(card: ModelCard) -> tuple[str, ...]:
+    """What loads the model, and behind it what loads the one that an adapter directory changes."""
+    return (card.adapter, *(adapters(card.base) if card.base else ()))

@@ -352,7 +352,10 @@ def test_a_release_is_gated_by_its_verdict_under_workers(study, rows, tmp_path, 
     assert "Domain unknown" in done.output
     notes = next(case["notes"] for case in done.report["cases"] if case["model"] == "tuned")
     assert set(notes["weights"]) == {"sha256", "bytes", "base"}
-    assert "Same regime, domain unknown" in (done.folder / "report" / "report.html").read_text()
+    assert notes["loaded_by"] == "medrival.models.peft_adapter:merged on medrival.models.dual_encoder:transformers"
+    page = (done.folder / "report" / "report.html").read_text()
+    assert "Same regime, domain unknown" in page
+    assert f"loaded by: {notes['loaded_by']}" in page
 
 
 @pytest.mark.parametrize(
