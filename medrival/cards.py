@@ -55,6 +55,9 @@ class Piece:
     place: str
     files: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{', '.join(self.files)} of {self.place}"
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -180,7 +183,9 @@ class RegimeCard:
         vqa: the same for question answering.
         adapts: whether it changes anything.
         seeded: whether chance plays a part in it; where it does not, one seed is as good as another.
-        budgets: by name, the numbers both models of a pair are given.
+        shots: of a few-shot regime, how many samples a class it learns from: it is one regime for each, "NAME-SHOTS".
+        dtype: the precision that the regime is for, whatever the run's; "" for the run's.
+        budgets: by name, the numbers both models of a pair are given; a table in one, under a type of model, is for that type.
         budget: the one that was chosen.
     """
 
@@ -189,20 +194,30 @@ class RegimeCard:
     seeded: bool = True
     source: str = ""
     folder: str = ""
+    shots: tuple[int, ...] = ()
+    dtype: Literal["", "4bit"] = ""
     diagnosis: Mapping[str, str] = field(default_factory=dict, hash=False)
     vqa: Mapping[str, str] = field(default_factory=dict, hash=False)
     budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     budget: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def given(self, budget: str) -> RegimeCard:
-        """The same regime under a budget; one that spends nothing, as zero-shot, has none.
+    @property
+    def each(self) -> tuple[RegimeCard, ...]:
+        """The regime itself, or one for each number of shots."""
+        return tuple(replace(self, name=f"{self.name}-{shots}", shots=(shots,)) for shots in self.shots) or (self,)
+
+    def given(self, budget: str, type: ModelType) -> RegimeCard:
+        """The same regime under a budget, for a type of model; one that spends nothing, as zero-shot, has none.
 
         Raises:
             UnknownName: it has budgets, but none of this name.
         """
         if self.budgets and budget not in self.budgets:
             raise UnknownName(f"regime {self.name!r} has no budget {budget!r}; it has {', '.join(self.budgets)}")
-        return replace(self, budget=self.budgets.get(budget, {}))
+        numbers = self.budgets.get(budget, {})
+        common = {key: value for key, value in numbers.items() if not isinstance(value, dict)}
+        shots = {"shots": self.shots[0]} if self.shots else {}
+        return replace(self, budget={**common, **numbers.get(type, {}), **shots})
 
     def runner(self, task: TaskCard, model: ModelCard) -> str | None:
         """The "module:function" that adapts this model to this task, or None where that makes no sense."""

@@ -128,7 +128,9 @@ def load(extra: Sequence[Path] = ()) -> Catalog:
     """
     read = [rows.read(_file(place), axis) for axis, place in BUILT_IN.items()]
     read += [rows.read(path) for path in [*_entry_point_files(), *extra]]
-    catalog = Catalog(**{axis: {name: card for file in read for name, card in file[axis].items()} for axis in rows.CARDS})
+    known = {axis: {name: card for file in read for name, card in file[axis].items()} for axis in rows.CARDS}
+    known["regimes"] = {one.name: one for regime in known["regimes"].values() for one in regime.each}
+    catalog = Catalog(**known)
     _check_partners(catalog.models)
     told = {name: replace(model, reads=catalog.reads(model.adapter)) for name, model in catalog.models.items()}
     return replace(catalog, models=told)

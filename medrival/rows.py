@@ -117,6 +117,9 @@ def _checked(where: str, hint: Any, value: Any) -> Any:
     elif hint == tuple[tuple[str, ...], ...]:
         good, wanted = isinstance(value, list) and all(map(_are_texts, value)), "a list of lists of texts"
         value = tuple(map(tuple, value)) if good else value
+    elif hint == tuple[int, ...]:
+        good, wanted = isinstance(value, list) and all(type(one) is int for one in value), "a list of whole numbers"
+        value = tuple(value) if good else value
     elif tuple[str, ...] in (hint, *get_args(hint)):
         good, wanted = _are_texts(value), "a list of texts"
         value = tuple(value) if good else value
