@@ -18,10 +18,12 @@ from medrival.tasks.images import ImageFile, fingerprint, read_digests
 from medrival.tasks.prompts import ask
 from medrival.tasks.splits import Manifest
 from medrival.tasks.splitting import OFFICIAL, check_uses, cut
+from medrival.tasks.wording import Texts, class_texts
 
 KEYS: Mapping[str, tuple[type, ...]] = {
     "classes": (list, dict),
     "prompt": (str,),
+    "templates": (list,),
     "only": (dict,),
     "split": (str,),
     "splits": (dict,),
@@ -99,7 +101,7 @@ def dataset(
 
     - `classes`: the classes of a diagnosis in label order, the positive one of two last, as a list, or as a table that says
       how the prompt calls each.
-    - `prompt`: of each class, with {} in the class's place.
+    - `prompt`: of each class, with {} in the class's place; `templates`: further texts of that kind, for prompt ensembles.
     - `only`: which examples: by form, skill, truth or attribute, such as `only = { form = "closed" }`.
     - `splits`: what a split is used as, such as `splits = { validation = "test" }`; one that is not used is "".
     - `split = "made"`: cut anew, whatever the data set says; `shares`: of each class's groups, for test and validation.
@@ -167,17 +169,18 @@ def assembled(
     notes |= {"files_without_sample": others} if others else {}
     if rule != OFFICIAL and "manifest" not in card.options:
         manifest.write(cache / "splits" / f"{card.name}-{manifest.sha256[:12]}.json")
-    prompts = tuple(_prompt(card).replace("{}", words) for words in classes.values())
+    texts = class_texts(card, classes.values()) if card.kind == "diagnosis" else Texts(())
     return Task(
         card.name,
         card.kind,
         train,
         validation,
         test,
-        fingerprint=fingerprint(parts, *classes, *prompts),
+        fingerprint=fingerprint(parts, *classes, *texts.parts),
         classes=tuple(classes),
-        prompts=prompts,
+        prompts=texts.prompts,
         notes=notes,
+        ensembles=texts.ensembles,
     )
 
 
@@ -265,13 +268,6 @@ def class_names(card: TaskCard) -> list[str]:
             f"task {card.name!r}: classes is {said!r}; its data has no names for them, so the row must name them"
         )
     return list(said)
-
-
-def _prompt(card: TaskCard) -> str:
-    template = card.options.get("prompt", "")
-    if card.kind == "diagnosis" and (not isinstance(template, str) or "{}" not in template):
-        raise BrokenCatalog(f"task {card.name!r}: prompt is {template!r}; it must have {{}} where the class goes")
-    return str(template)
 
 
 def _sample(card: TaskCard, example: Example) -> Sample:

@@ -30,6 +30,7 @@ from medrival.tasks.scenes.chest import Chest
 from medrival.tasks.scenes.dermoscopy import Dermoscopy
 from medrival.tasks.scenes.fundus import Fundus
 from medrival.tasks.scenes.histology import Histology
+from medrival.tasks.wording import class_texts
 
 SEED = 2506
 ANATOMIES: Mapping[str, type[Chest | Histology | Dermoscopy | Fundus]] = {
@@ -112,19 +113,25 @@ def diagnosis(card: TaskCard, assets: Path | None, cache: Path) -> Task:  # noqa
     """The diagnosis of one anatomy.
 
     Raises:
-        BrokenCatalog: for an anatomy that nobody can draw, or a row without a prompt.
+        BrokenCatalog: for an anatomy that nobody can draw, or a row without a prompt that has a place for the class.
     """
     anatomy, classes = _anatomy(card), ANATOMIES[_anatomy(card)].classes
-    if "{}" not in card.options.get("prompt", ""):
-        raise BrokenCatalog(f"task {card.name!r} needs a prompt with {{}} in the place of the class")
+    texts = class_texts(card, classes)
     train, validation, test = (
         tuple(_sample(name, who, image, truth=scene.diagnosis) for name, who, scene, image in _images(anatomy, part, cache))
         for part in SPLITS
     )
-    prompts = tuple(card.options["prompt"].format(name) for name in classes)
-    mark = _fingerprint("diagnosis", anatomy, *prompts)
     return Task(
-        card.name, "diagnosis", train, validation, test, fingerprint=mark, classes=classes, prompts=prompts, notes=NOTES
+        card.name,
+        "diagnosis",
+        train,
+        validation,
+        test,
+        fingerprint=_fingerprint("diagnosis", anatomy, *texts.parts),
+        classes=classes,
+        prompts=texts.prompts,
+        notes=NOTES,
+        ensembles=texts.ensembles,
     )
 
 
