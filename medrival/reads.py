@@ -82,5 +82,5 @@ def _read_of(card: ModelCard, names: Sequence[str]) -> list[str]:
     """Of one folder's files; patterns are of the last part of a name."""
     last = {name: name.rpartition("/")[2] for name in names}
     texts = like(last.values(), *TEXTS, *(["*.py"] if card.trusted else []))
-    weights = like(last.values(), *kind_there(card, last.values()))
+    weights = [name for name in like(last.values(), *kind_there(card, last.values())) if name not in texts]
     return [name for name in names if last[name] in texts] + [name for name in names if last[name] in weights]

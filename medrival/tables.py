@@ -140,7 +140,8 @@ def _told(model: ModelCard) -> str:
 
 def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
     """Key, claim and source; the row's own `source` stands for each claim that names no other."""
-    for key in (field.name for field in fields(model) if field.name not in ("name", "folder", "source", "sources")):
+    said = [field.name for field in fields(model) if field.metadata.get("key", True)]
+    for key in (name for name in said if name not in ("name", "folder", "source", "sources")):
         if claim := getattr(model, key):
             yield key, _text(claim), model.sources.get(key, "" if key in OURS else model.source)
         elif key in UNSAID[model.type]:
@@ -152,7 +153,7 @@ def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
 
 def _text(claim: Any) -> str:
     if isinstance(claim, tuple | list):
-        return ", ".join(claim)
+        return ", ".join(map(_text, claim))
     if isinstance(claim, dict):
         return ", ".join(f"{key} = {_text(value)}" for key, value in claim.items())
     return "yes" if claim is True else " ".join(str(claim).split())

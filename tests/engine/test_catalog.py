@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from medrival import catalog
+from medrival.catalog import AdapterCard
 from medrival.errors import BrokenCatalog, UnknownName
 
 MODEL = """
@@ -51,6 +52,10 @@ def test_what_a_row_does_not_say_is_unknown_and_its_card_can_be_remembered(tmp_p
     assert {card: "found"}[card] == "found"
 
 
+ADAPTER = """
+[adapters."medrival.models.dual_encoder:transformers"]
+weights = [["*.npz"]]
+"""
 FAMILY = """
 [families.mine]
 type = "generator"
@@ -84,6 +89,15 @@ def test_a_family_is_of_its_own_file_alone(tmp_path):
     row = 'kind = "general"\nfamily = "siglip"\ntype = "generator"\nadapter = "x:y"\nweights = "w"\n'
     card = catalog.load([written(tmp_path, f"[models.mine]\n{row}")]).models["mine"]
     assert (card.padding, card.resolution, card.prompt, card.source) == ("", "", "", "")
+
+
+def test_what_an_adapter_reads_holds_for_rows_of_other_files_and_the_first_that_fits_counts(tmp_path):
+    path = written(tmp_path, MODEL + ADAPTER + MODEL.replace("mine]", "theirs]").replace("medrival.models", "theirs"))
+    rows = catalog.load([path])
+    assert rows.models["mine"].reads == rows.models["pocket-clip"].reads, "of our own adapters the project says it"
+    assert rows.models["theirs"].reads == AdapterCard()
+    path.write_text(path.read_text().replace("medrival.models", "theirs"))
+    assert catalog.load([path]).models["theirs"].reads.weights == (("*.npz",),)
 
 
 def test_globs_and_names_select_in_catalog_order_without_repetition():
@@ -133,6 +147,18 @@ def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
         (FAMILY.replace('adapter = "x:y"\n', "") + ROW, r"\[models.one\] lacks 'adapter'"),
         ("[models]\nmine = 3\n", r"\[models.mine\] is not a table"),
         ("[models.mine\n", "not a readable TOML catalog"),
+        (
+            MODEL + ADAPTER.replace("weights", "weight"),
+            r"\[adapters.\S+\] has an unknown key 'weight'; it may have",
+        ),
+        (
+            MODEL + ADAPTER.replace("dual", "duel"),
+            r"no model of this file is loaded by \[adapters.\S+duel_",
+        ),
+        (MODEL + ADAPTER.replace('[["*.npz"]]', '["*.npz"]'), r"weights is \['\*.npz'\]; it must be a list of lists of texts"),
+        (MODEL + 'pieces = ["a/b"]', r"\[models.mine\]: pieces is not a table"),
+        (MODEL + 'pieces = [{ place = "a/b" }]', r"\[models.mine\]: pieces lacks 'files'"),
+        (MODEL + 'pieces = [{ place = "a/b", files = ["x"], sha = "1" }]', r"pieces has an unknown key 'sha'"),
     ],
 )
 def test_a_broken_catalog_is_one_message_with_file_row_and_key(tmp_path, text, complaint):

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
+from medrival import catalog
 from medrival.models.files import TOWER
 from medrival.tasks.places import revision
 from medrival.weights import locate, resolved
@@ -37,6 +39,7 @@ class Hub:
     Attributes:
         lies: files whose stated hash is another's; `gated` names repositories that refuse their files; `cut` files of which the
             first answer ends in the middle, after calling what stands there.
+        commits: of the repositories that have one of their own.
         asked: how often each file was asked for, and which parts of it.
     """
 
@@ -44,6 +47,7 @@ class Hub:
     lies: set[str] = field(default_factory=set)
     gated: set[str] = field(default_factory=set)
     cut: dict[str, Callable[[], object]] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     ranges: list[str] = field(default_factory=list)
     url: str = ""
@@ -62,7 +66,14 @@ class Hub:
             | ({"lfs": {"sha256": one["lfs"]["oid"], **one["lfs"]}} if "lfs" in one else {})
             for one in files
         ]
-        return {"id": name, "modelId": name, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings}
+        return {
+            "id": name,
+            "modelId": name,
+            "sha": self.commits.get(name, COMMIT),
+            "private": False,
+            "tags": [],
+            "siblings": siblings,
+        }
 
 
 @pytest.fixture
@@ -73,7 +84,7 @@ def hub() -> Iterator[Hub]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
+            path = unquote(self.path.partition("?")[0])
             if found := re.fullmatch(r"/api/(?:models|datasets)/([^/]+/[^/]+)(/revision/[^/]+|/tree/[^/]+)?", path):
                 name, what = found.groups()
                 if name not in served.repositories:
@@ -90,7 +101,11 @@ def hub() -> Iterator[Hub]:
         def file(self, name: str, file: str) -> None:
             about, content = served.about(name, file), served.repositories[name][file]
             etag = about["lfs"]["oid"] if "lfs" in about else about["oid"]
-            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "X-Linked-Size": str(len(content))}
+            headers = {
+                "X-Repo-Commit": served.commits.get(name, COMMIT),
+                "ETag": f'"{etag}"',
+                "X-Linked-Size": str(len(content)),
+            }
             if name in served.gated:
                 return self.reply(403, b"", {"X-Error-Code": "GatedRepo", "X-Error-Message": "ask its owner"})
             if self.command == "HEAD":
@@ -315,6 +330,64 @@ def test_an_image_tower_that_is_not_in_the_checkpoint_is_fetched_beside_it(hub, 
     assert "mine: in here; someone/clip -> DIR/models/someone/clip" in said
 
 
+PIECES = """pieces = [
+    { place = "datasets/someone/weights", files = ["text_*.pth", "image(resnet).pth"] },
+    { place = "someone/clip", files = ["config.json", "tokenizer.json"] },
+]"""
+
+
+def test_a_model_of_pieces_is_put_together_and_a_killed_fetch_is_gone_on_with(hub, start, fetch, tmp_path):
+    weights = {"text_encoder.pth": b"text", "image(resnet).pth": b"image"}
+    hub.repositories["someone/weights"] = {**weights, "images.zip": b"not read"}
+    hub.commits["someone/weights"] = "d" * 40
+    halfway, killed = threading.Event(), threading.Event()
+    hub.cut["someone/clip/tokenizer.json"] = lambda: (halfway.set(), killed.wait(60))
+    process = start(row("mine", "put-together", PIECES))
+    assert halfway.wait(60)
+    process.kill()
+    process.communicate()
+    killed.set()
+
+    status, said = fetch(row("mine", "put-together", PIECES), "--dry-run")
+    assert (status, "someone/weights -> DIR/models/put-together: 2 files, 0.0 MB" in said) == (0, True)
+    status, said = fetch(row("mine", "put-together", PIECES))
+    assert status == 0, said
+    folder = tmp_path / "DIR" / "models" / "put-together"
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == {
+        **weights,
+        **{name: FILES[name] for name in ("config.json", "tokenizer.json")},
+    }
+    assert hub.asked["someone/weights/text_encoder.pth"] == 1
+
+    card = catalog.load([tmp_path / "my.toml"]).models["mine"]
+    assert locate(card, tmp_path / "DIR") == folder
+    assert resolved(card, tmp_path / "DIR").revision == "", "it is no commit's of one repository"
+
+
+def test_a_piece_that_the_hub_has_not_fails_with_what_is_lacking(hub, fetch):
+    hub.repositories["someone/weights"] = {"text_encoder.pth": b"text"}
+    status, said = fetch(row("mine", "put-together", PIECES))
+    assert status == 1
+    assert "mine: FAILED: someone/weights has no image(resnet).pth" in said
+    insecure = PIECES.replace("someone/clip", "http://example.org/clip.zip").replace(', "image(resnet).pth"', "")
+    status, said = fetch(row("mine", "put-together", insecure))
+    assert "mine: FAILED: http://example.org/clip.zip is not fetched: only https addresses are" in said
+
+
+def test_the_catalog_says_of_any_adapter_what_is_fetched(hub, fetch, tmp_path):
+    hub.repositories["someone/theirs"] = {"config.json": b"{}", "a.npz": b"weights", "model.safetensors": b"not read"}
+    told = '[adapters."theirs:*"]\nweights = [["*.npz"]]\n'
+    mine = row("mine", "someone/theirs").replace("medrival.models.dual_encoder:transformers", "theirs:load")
+    assert fetch(mine + told)[0] == 0
+    folder = tmp_path / "DIR" / "models" / "someone" / "theirs"
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {"config.json", "a.npz"}
+    status, said = fetch(mine + told.replace("npz", "ckpt"))
+    assert (status, said.strip()) == (
+        1,
+        "mine: FAILED: someone/theirs has no weights that are read here: none is like *.ckpt",
+    )
+
+
 def test_of_a_repository_in_two_forms_one_is_fetched(hub, fetch, tmp_path):
     names = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     hub.repositories["someone/both"] = {"config.json": b"{}", **dict.fromkeys(names, b"weights")}
@@ -382,7 +455,8 @@ def test_a_run_takes_a_data_sets_files_from_the_hub_and_a_later_one_from_its_cac
     hub.repositories["someone/asked"] = {"test.csv": b"image,question,answer", "imgs.zip": b"zip", "more.zip": b"not read"}
     code = (
         "from pathlib import Path; from medrival.catalog import TaskCard; from medrival.tasks.files import Files\n"
-        "card = TaskCard('asked', 'vqa', 'x', 'some:loader', place='someone/asked', options={'files': ['test.csv', '*s.zip']})\n"
+        "options = {'files': ['test.csv', '*s.zip']}\n"
+        "card = TaskCard('asked', 'vqa', 'x', 'some:loader', place='someone/asked', options=options)\n"
         "files = Files.of(card, None, Path())\n"
         "print(files.revision, files.path('test.csv').read_bytes(), sorted(path.name for path in files.root.iterdir()))\n"
     )

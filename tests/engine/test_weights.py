@@ -14,7 +14,7 @@ from medrival.catalog import AdapterCard, load
 from medrival.errors import BrokenCatalog, BrokenModel, MissingAsset
 from medrival.models import pocket
 from medrival.reads import TEXTS, files_read, parts
-from medrival.weights import locate, place, resolved
+from medrival.weights import locate, place, resolved, settled
 
 
 @pytest.fixture
@@ -188,6 +188,22 @@ def test_what_an_adapter_reads_of_other_places_is_told_without_torch():
         "raise SystemExit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_third_partys_function_tells_what_its_adapter_reads_of_others(clip, rows, tmp_path, monkeypatch):
+    (tmp_path / "theirs_parts.py").write_text(
+        "from medrival.reads import Part\ndef told(folder):\n    return [Part('words', 'org/words', ('*.txt',))]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    models = tmp_path / "models"
+    copytree(locate(rows.models["pocket-clip"], None), models / "someone" / "clip")
+    (models / "org" / "words").mkdir(parents=True)
+    (models / "org" / "words" / "all.txt").write_text("a the")
+    card = replace(clip, reads=AdapterCard(parts="theirs_parts:told"))
+    assert resolved(card, tmp_path).beside["org/words"].bytes == len("a the")
+    assert settled(card, tmp_path).places == {"org/words": str(models / "org" / "words")}
+    with pytest.raises(BrokenCatalog, match=r"'theirs_parts:tolled' cannot be imported"):
+        parts(replace(clip, reads=AdapterCard(parts="theirs_parts:tolled")), tmp_path)
 
 
 def test_a_directory_inside_the_models_own_is_part_of_it_and_one_that_is_hidden_or_outside_is_not(rows, tmp_path):

@@ -150,6 +150,14 @@ def test_a_row_is_shown_claim_by_claim_with_its_source(capsys):
     assert "held against siglip-base, siglip2-base, siglip2-so400m" in shown
 
 
+def test_where_the_files_of_a_model_of_pieces_come_from_is_shown(capsys):
+    assert main(["models", "medclip"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "pytorch_model.bin of https://storage.googleapis.com/pytrial/medclip-vit-pretrained.zip" in shown
+    assert "config.json, vocab.txt of emilyalsentzer/Bio_ClinicalBERT" in shown
+    assert "AdapterCard" not in shown
+
+
 def test_a_claim_that_is_not_known_is_not_shown(capsys):
     assert main(["models", "plip"]) == 0
     assert not re.search(r"^ +(licence|gated|revision|url) ", capsys.readouterr().out, re.MULTILINE)

@@ -1,5 +1,6 @@
 """A package of someone else adds a model by being installed, and by nothing else."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,24 @@ def test_its_cases_and_pairs_are_collected_and_nothing_else_changes(study, site)
         "greyscale-phantom-fundus-lora]",
         "pocket-clip~greyscale-phantom-fundus-lora]",
     }
+
+
+def test_its_catalog_says_what_its_adapter_reads_for_rows_of_others_too(site, tmp_path):
+    row = 'kind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nadapter = "medrival_greyscale.adapter:greyscale"\n'
+    (tmp_path / "my.toml").write_text(f'[models.mine]\n{row}weights = "ORG/NAME"\n')
+    code = (
+        "from pathlib import Path; from medrival.catalog import load; from medrival.reads import files_read\n"
+        "print(files_read(load([Path('my.toml')]).models['mine'], ['config.json', 'model.safetensors']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "['config.json']"
 
 
 def test_a_case_is_measured_with_it(study, site):
