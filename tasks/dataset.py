@@ -256,20 +256,6 @@ def _classes(card: TaskCard, examples: Sequence[Example]) -> dict[str, str]:
     return said
 
 
-def class_names(card: TaskCard) -> list[str]:
-    """The classes in label order, for data that calls them by number or by column.
-
-    Raises:
-        BrokenCatalog: the row does not name them.
-    """
-    said = card.options.get("classes")
-    if not isinstance(said, list | dict) or not all(isinstance(name, str) for name in said):
-        raise BrokenCatalog(
-            f"task {card.name!r}: classes is {said!r}; its data has no names for them, so the row must name them"
-        )
-    return list(said)
-
-
 def _sample(card: TaskCard, example: Example) -> Sample:
     first, *more = example.images
     # A closed question beyond yes and no, whose words are not listed, is asked like an open one.

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from unicodedata import normalize
+from warnings import warn
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Image
-from medrival.errors import BrokenData, MissingAsset
+from medrival.errors import BrokenData, MedrivalWarning, MissingAsset
 from medrival.tasks.images import ImageFile, ZipMember, inside
 from medrival.tasks.images.archives import members, refuse_unread
 from medrival.tasks.places import advice, local, missing, on_hub, revision, snapshot
 from medrival.tasks.tables import Record, check_size, rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,25 @@ class Files:
         for split, name in named.items():
             for number, record in enumerate(self.table(name)):
                 yield f"{split}-{number}", split, record
+
+    def examples(self, named: Mapping[str, str], read: Callable[[str, str, Record], T]) -> Iterator[T]:
+        """What `read` makes of each row of `tables`; training rows that it refuses are left out, with a warning.
+
+        Raises:
+            MissingAsset: a table is not there.
+            BrokenData: it is no readable table, or `read` refuses a row that is not for training.
+        """
+        refused = []
+        for name, split, record in self.tables(named):
+            try:
+                yield read(name, split, record)
+            except BrokenData as error:
+                if split != "train":
+                    raise
+                refused.append(error)
+        if refused:
+            told = f"{self.card.name}: {len(refused)} training questions are left out, such as {refused[0]}"
+            warn(told, MedrivalWarning, stacklevel=1)
 
     def image(self, name: str) -> ImageFile:
         """An image, which need not be there: what is missing is a failed sample.

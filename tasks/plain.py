@@ -12,6 +12,7 @@ from typing import Any
 from medrival.catalog import TaskCard
 from medrival.contracts import Form, Image
 from medrival.errors import BrokenCatalog, BrokenData
+from medrival.tasks import chinese
 from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import SUFFIXES, Example, dataset
 from medrival.tasks.files import Files
@@ -180,6 +181,14 @@ def formed(answer: str, *others: str) -> tuple[Form, tuple[str, ...], str]:
     return "open", tuple(dict.fromkeys((answer, *others))) if others else (), answer
 
 
+def closed(answer: str) -> tuple[tuple[str, ...], str]:
+    """What may be answered to a closed question, yes and no in its language or nothing for other words; and its truth."""
+    if normalise(answer) in YES_NO:
+        return ("yes", "no"), normalise(answer)
+    said = chinese.polar(answer)
+    return (chinese.OPTIONS, said) if said else ((), answer)
+
+
 def _by_text(answer: str, options: tuple[str, ...]) -> str:
     return answer if answer in options else ""
 
@@ -247,15 +256,12 @@ def _subgroup(record: Record, name: str, column: str) -> str:
 
 
 def age(record: Record, column: str) -> str:
-    """A column's age in years as a subgroup, or "unknown" where nothing stands there; "90+" is as 90."""
+    """A column's age as a subgroup, or "unknown" where nothing stands there: 58, "90+", or as DICOM has it ("058Y", "006M")."""
     said = record.text(column, default="unknown")
     if said == "unknown":
         return said
-    return age_band(float(said[:-1]) if re.fullmatch(r"\d{1,3}\+", said) else record.number(column))
-
-
-def age_band(years: float) -> str:
-    """An age as a subgroup of twenty years, such as "40-59"."""
+    marked = re.fullmatch(r"(\d{1,3})([YMWD+])", said)
+    years = record.number(column) if marked is None else float(marked[1]) if marked[2] in "Y+" else 0.0
     start = 20 * int(years // 20)
     return f"{start}-{start + 19}"
 

@@ -11,15 +11,14 @@ The ages are years, or in the first release "058Y", "006M" and "013D"; the sex i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
 from medrival.errors import BrokenData
-from medrival.tasks.dataset import Example, class_names, dataset
+from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
-from medrival.tasks.plain import age_band
-from medrival.tasks.tables import Record
+from medrival.tasks.options import class_names
+from medrival.tasks.plain import age
 
 LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
 
@@ -50,12 +49,5 @@ def findings(card: TaskCard, files: Files) -> Iterator[Example]:
             form="findings",
             split=split_of[name],
             group=row.text("Patient ID"),
-            attributes={"sex": {"M": "male", "F": "female"}[sex], "age": age_band(_years(row))},
+            attributes={"sex": {"M": "male", "F": "female"}[sex], "age": age(row, "Patient Age")},
         )
-
-
-def _years(row: Record) -> float:
-    age = re.fullmatch(r"(\d{1,3})([YMD]?)", row.text("Patient Age"))
-    if age is None:
-        raise row.wrong("Patient Age", "an age, such as 58 or 058Y")
-    return float(age[1]) if age[2] in ("", "Y") else 0.0

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Form
-from medrival.tasks.dataset import Example, class_names, dataset
+from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
+from medrival.tasks.options import class_names
 from medrival.tasks.plain import age
 from medrival.tasks.tables import Record
 

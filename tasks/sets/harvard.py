@@ -20,6 +20,7 @@ from medrival.tasks.arrays import sample
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.images import Window, ZipMember
+from medrival.tasks.options import array_name
 from medrival.tasks.plain import age
 
 RACES = {"0": "asian", "1": "black", "2": "white", "-1": "unknown"}
@@ -35,7 +36,7 @@ def patients(card: TaskCard, files: Files) -> Iterator[Example]:
         BrokenData: naming the file and array; or there is no file.
         BrokenCatalog: the row names no arrays, or a window that is not two numbers.
     """
-    array, sex, window = _named(card, "array"), _named(card, "sex"), _window(card)
+    array, sex, window = array_name(card, "array"), array_name(card, "sex"), _window(card)
     names = files.names("*/data_*.npz")
     if not names:
         raise BrokenData(f"{card.name}: {files.root} has no data_*.npz in folders named after a split")
@@ -49,13 +50,6 @@ def patients(card: TaskCard, files: Files) -> Iterator[Example]:
             group=path.stem,
             attributes={"sex": row.coded(sex, SEXES), "race": RACES[row.text("race", one_of=RACES)], "age": age(row, "age")},
         )
-
-
-def _named(card: TaskCard, key: str) -> str:
-    said = card.options.get(key)
-    if not isinstance(said, str):
-        raise BrokenCatalog(f"task {card.name!r}: {key} is {said!r}; it must be the name of an array in the files")
-    return said
 
 
 def _window(card: TaskCard) -> Window | None:

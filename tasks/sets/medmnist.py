@@ -17,11 +17,12 @@ from pathlib import Path
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Form
-from medrival.errors import BrokenCatalog, BrokenData
+from medrival.errors import BrokenData
 from medrival.tasks.arrays import numbers
-from medrival.tasks.dataset import Example, class_names, dataset
+from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.images import slices
+from medrival.tasks.options import class_numbers, one_of
 
 SIZES = (28, 64, 128, 224)
 
@@ -35,26 +36,14 @@ def images(card: TaskCard, files: Files) -> Iterator[Example]:
         BrokenData: it lacks an array, or its labels are not those of its images and classes.
         BrokenCatalog: the row says another size, does not name the classes, or names others by number.
     """
-    size = card.options.get("size", 224)
-    if size not in SIZES:
-        raise BrokenCatalog(f"task {card.name!r}: size is {size!r}; it must be one of {', '.join(map(str, SIZES))}")
+    size, labels = one_of(card, "size", SIZES, default=224), class_numbers(card, "labels")
     npz = files.path(f"{card.options.get('file', card.name)}{'' if size == 28 else f'_{size}'}.npz")
-    labels = _labels(card)
     for split in ("train", "val", "test"):
         shown, truths = slices(npz, f"{split}_images", files.cache), _truths(npz, f"{split}_labels", labels)
         if len(shown) != len(truths):
             raise BrokenData(f"{npz}: {len(shown)} {split}_images have {len(truths)} {split}_labels")
         for image, (form, truth) in zip(shown, truths, strict=True):
             yield Example(f"{split}-{image.index:06d}", (image,), truth, split, form=form)
-
-
-def _labels(card: TaskCard) -> list[str]:
-    """The classes by the number that the file has for each."""
-    classes = class_names(card)
-    said = card.options.get("labels", classes)
-    if not isinstance(said, list) or len(said) != len(classes) or any(name not in said for name in classes):
-        raise BrokenCatalog(f"task {card.name!r}: labels is {said!r}; it must be a list of its classes in the file's order")
-    return said
 
 
 def _truths(npz: Path, key: str, classes: list[str]) -> list[tuple[Form, str]]:

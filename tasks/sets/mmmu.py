@@ -34,7 +34,8 @@ def questions(_: TaskCard, repository: Repository) -> Iterator[Example]:
     """
     for row in repository.records():
         choices = tuple(MARK.sub(r"\1", one) for one in _listed(row, "options"))
-        form, options, truth = ("choice", choices, row.option("answer", choices)) if choices else formed(*_answers(row))
+        answers = [row.option("answer", choices)] if choices else _listed(row, "answer", fewest=1)
+        form, options, truth = ("choice", choices, answers[0]) if choices else formed(*answers)
         yield Example(
             id=row.name("id"),
             images=tuple(row.image(column) for column in IMAGES if column == IMAGES[0] or row.get(column) is not None),
@@ -47,21 +48,13 @@ def questions(_: TaskCard, repository: Repository) -> Iterator[Example]:
         )
 
 
-def _answers(row: Record) -> list[str]:
-    """The right answers of an open question."""
-    found = _listed(row, "answer")
-    if not found:
-        raise row.wrong("answer", "an answer")
-    return found
-
-
-def _listed(row: Record, column: str) -> list[str]:
+def _listed(row: Record, column: str, fewest: int = 0) -> list[str]:
     """The texts of a column that holds a Python list as text; another text alone."""
     said = row.text(column)
-    if not said.startswith("["):
-        return [said]
     try:
-        found = ast.literal_eval(said)
+        found = ast.literal_eval(said) if said.startswith("[") else [said]
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         raise row.wrong(column, "a list of texts") from None
+    if len(found) < fewest:
+        raise row.wrong(column, "an answer")
     return [" ".join(str(one).split()) for one in found]

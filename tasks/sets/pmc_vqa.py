@@ -14,10 +14,9 @@ Patients are not known; the group is the article, with which the name of a figur
 from __future__ import annotations
 
 from collections.abc import Iterator
-from warnings import warn
+from functools import partial
 
 from medrival.catalog import TaskCard
-from medrival.errors import BrokenData, MedrivalWarning
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.tables import Record
@@ -33,25 +32,10 @@ def questions(card: TaskCard, files: Files) -> Iterator[Example]:
         MissingAsset: a file is not there.
         BrokenData: naming the row and column of a test question.
     """
-    left_out = []
-    for name, split, row in files.tables(card.options.get("tables", TABLES)):
-        try:
-            example = _question(name, split, row, files)
-        except BrokenData as error:
-            if split != "train":
-                raise
-            left_out.append(error)
-            continue
-        yield example
-    if left_out:
-        warn(
-            f"{card.name}: {len(left_out)} training questions are left out, such as {left_out[0]}",
-            MedrivalWarning,
-            stacklevel=1,
-        )
+    return files.examples(card.options.get("tables", TABLES), partial(_question, files))
 
 
-def _question(name: str, split: str, row: Record, files: Files) -> Example:
+def _question(files: Files, name: str, split: str, row: Record) -> Example:
     choices = tuple(_choice(row, letter) for letter in "ABCD")
     letter, archive, folder = (
         ("Answer_label", "images.zip", "images") if "Answer_label" in row.values else ("Answer", "images_2.zip", "figures")

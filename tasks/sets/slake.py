@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
-from medrival.tasks import chinese
-from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
+from medrival.tasks.plain import closed
 
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 
@@ -33,8 +32,8 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
     older = not files.names("validation.json") and files.names("validate.json")
     tables = {"train": "train.json", "validation": "validate.json" if older else "validation.json", "test": "test.json"}
     for name, split, row in files.tables(tables):
-        answer, closed = row.text("answer"), row.text("answer_type", one_of=("CLOSED", "OPEN")) == "CLOSED"
-        options, truth = _read(answer) if closed else ((), answer)
+        answer, form = row.text("answer"), row.text("answer_type", one_of=("CLOSED", "OPEN"))
+        options, truth = closed(answer) if form == "CLOSED" else ((), answer)
         yield Example(
             id=name,
             images=(files.packed("imgs.zip", f"imgs/{row.name('img_name')}"),),
@@ -42,7 +41,7 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
             truth=truth,
             split=split,
             question=row.text("question"),
-            form="closed" if closed else "open",
+            form="closed" if form == "CLOSED" else "open",
             options=options,
             attributes={
                 "language": LANGUAGES[row.text("q_lang", one_of=LANGUAGES)],
@@ -50,11 +49,3 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
                 "topic": row.text("content_type", default="unknown"),
             },
         )
-
-
-def _read(answer: str) -> tuple[tuple[str, ...], str]:
-    """What may be answered to a closed question, where it is yes or no in either language, and which of it is true."""
-    if normalise(answer) in YES_NO:
-        return ("yes", "no"), normalise(answer)
-    said = chinese.polar(answer)
-    return (chinese.OPTIONS, said) if said else ((), answer)

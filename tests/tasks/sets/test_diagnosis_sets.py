@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("library")
 
 EXPECTED = {  # train, validation and test samples; classes of the test
     "chexpert": ((34, 6, 12), {"diseased": 8, "normal": 4}),
-    "chexpert-findings": ((36, 4, 12), {"No Finding": 4, "Cardiomegaly|Support Devices": 8}),
-    "chest-xray14": ((36, 4, 8), {"": 4, "Cardiomegaly|Emphysema": 2, "Pleural_Thickening": 2}),
+    "chexpert-findings": ((34, 6, 12), {"No Finding": 4, "Cardiomegaly|Support Devices": 8}),
+    "chest-xray14": ((34, 6, 8), {"": 4, "Cardiomegaly|Emphysema": 2, "Pleural_Thickening": 2}),
     "camelyon17": ((36, 16, 16), {"normal": 8, "tumour": 8}),
     "ham10000": ((98, 14, 28), dict.fromkeys(("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"), 4)),
     "ham10000-binary": ((98, 14, 28), {"negative": 20, "positive": 8}),
