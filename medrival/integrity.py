@@ -43,7 +43,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Lookalikes:
-    """Two images that look alike: a suspicion, not a fact.
+    """Two images that look alike (a suspicion), or of which one looks like the other after a mirror or a turn.
 
     Attributes:
         samples: ids of a sample that shows the one and of one that shows the other.
@@ -61,15 +61,20 @@ class Duplicates:
     Attributes:
         exact: distinct images: within a split those of several patients (or samples of a diagnosis), else those in both.
         near: images of the (first) split that look like another one, without the exact copies.
+        turned: likewise those that are another one mirrored, or turned by a quarter or a half.
         within: the most bits by which the hashes of two images that look alike differ; `bits` is how many there are.
-        examples: the most alike.
+        turned_within: the most between an image and the mirrored or turned one.
+        examples: the most alike; `turned_examples` of those that are mirrored or turned.
     """
 
     exact: Mapping[str, int]
     near: Mapping[str, int]
+    turned: Mapping[str, int]
     within: int
+    turned_within: int
     bits: int
     examples: tuple[Lookalikes, ...]
+    turned_examples: tuple[Lookalikes, ...]
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,15 @@ class Leakage:
 
     Attributes:
         on_training_images: test samples one of whose images is a training image.
+        on_turned_images: further test samples one of whose images is a training image mirrored or turned.
         of_training_groups: test samples of a patient who is in the training split.
         like_training_images: further test samples one of whose images looks like a training image: a suspicion.
-        leaked: ids of test samples on training images or of training patients.
+        leaked: ids of test samples on training images, as they are, mirrored or turned, or of training patients.
     """
 
     test_samples: int
     on_training_images: int
+    on_turned_images: int
     of_training_groups: int
     like_training_images: int
     leaked: tuple[str, ...]
@@ -160,10 +167,12 @@ def audit_from(record: Mapping[str, Any]) -> Audit:
         KeyError, TypeError: it was no audit, or one of another version.
     """
     duplicates = _read(Duplicates, record["duplicates"])
-    examples = tuple(_read(Lookalikes, one) for one in record["duplicates"]["examples"])
+    pairs = {
+        name: tuple(_read(Lookalikes, one) for one in record["duplicates"][name]) for name in ("examples", "turned_examples")
+    }
     parts: dict[str, Any] = {
         "images": _read(Images, record["images"]),
-        "duplicates": Duplicates(**{**vars(duplicates), "examples": examples}),
+        "duplicates": Duplicates(**{**vars(duplicates), **pairs}),
         "leakage": _read(Leakage, record["leakage"]),
         "constant": _read(Blind, record["constant"]) if record["constant"] else None,
         "question_only": _read(Blind, record["question_only"]) if record["question_only"] else None,

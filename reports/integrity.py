@@ -57,8 +57,10 @@ def details(audit: Audit) -> Iterator[tuple[str, str]]:
     for where, repeated in audit.repeats.items():
         if any(repeated.values()):
             yield f"questions repeated, {where}", ", ".join(f"{n:,} on {image}" for image, n in repeated.items())
-    for pair in audit.duplicates.examples:
-        yield "look alike", f"{pair.samples[0]} and {pair.samples[1]}: {pair.distance} of {audit.duplicates.bits} bits differ"
+    found = audit.duplicates
+    for title, pairs in (("mirrored or turned", found.turned_examples), ("look alike", found.examples)):
+        for pair in pairs:
+            yield title, f"{pair.samples[0]} and {pair.samples[1]}: {pair.distance} of {found.bits} bits differ"
     if audit.images.unreadable:
         yield "cannot be read", _first(audit.images.unreadable, "; ")
     if audit.leakage.leaked:

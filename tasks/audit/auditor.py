@@ -19,7 +19,7 @@ from medrival.tasks.audit.contradictions import contradictions
 from medrival.tasks.audit.faults import faults, without_flawed
 from medrival.tasks.audit.findings import leaking, miscounted, repeated, skewed, unreadable, unshown
 from medrival.tasks.audit.looks import looks
-from medrival.tasks.audit.overlaps import duplicates, leakage, lookalikes, repeats
+from medrival.tasks.audit.overlaps import duplicates, leakage, lookalikes, repeats, turned
 from medrival.tasks.audit.splits import Split, splits
 
 GRAVITY = ("broken", "warning", "note")
@@ -43,7 +43,8 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
     torn = _torn(parts, lost)
     distinct = {name: len(part.images) + len(torn[name]) for name, part in readable.items()}
     distinct["all"] = len(images) - len(lost) + len(torn["all"])
-    alike = lookalikes(readable, {digests[row]: own for row, own in zip(seen.rows.tolist(), seen.hashes, strict=True)})
+    hashes = {digests[row]: own for row, own in zip(seen.rows.tolist(), seen.hashes, strict=True)}
+    alike, after_turn = lookalikes(readable, hashes), turned(readable, hashes)
     faulty = [*faults(task), *unreadable(torn, distinct)]
     sound = not any(concern.severity == "broken" for concern in faulty)
     scored = without_flawed(task)
@@ -54,8 +55,8 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
         counts={name: len(part.samples) for name, part in parts.items()},
         published=dict(published),
         images=Images(distinct, tuple(torn["all"]), len(images) - len(seen.rows) - len(lost)),
-        duplicates=duplicates(task.kind, readable, alike),
-        leakage=leakage(readable, alike["test-train"]),
+        duplicates=duplicates(task.kind, readable, alike, after_turn),
+        leakage=leakage(readable, alike["test-train"], after_turn["test-train"]),
         repeats=repeats(readable) if task.kind == "vqa" else {},
         balance={name: balance(part.samples) for name, part in parts.items()},
         constant=constant(scored) if sound else None,

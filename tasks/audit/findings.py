@@ -16,18 +16,23 @@ def leaking(audit: Audit) -> Iterator[Concern]:
     leaks = audit.leakage
     of = f"of {leaks.test_samples:,} test samples"
     if leaks.leaked:
-        why = f"{leaks.on_training_images:,} show a training image, {leaks.of_training_groups:,} are of a training patient"
+        why = f"{leaks.on_training_images:,} show a training image, "
+        why += f"{leaks.on_turned_images:,} one mirrored or turned, " if leaks.on_turned_images else ""
+        why += f"{leaks.of_training_groups:,} are of a training patient"
         text = f"{len(leaks.leaked):,} {of} ({leaks.share:.1%}) are leaked: {why} or image"
         yield Concern(_above(len(leaks.leaked), leaks.test_samples), text)
     if audit.repeats and (known := audit.repeats["test-train"]["same image"]):
         yield Concern("warning", f"{known:,} {of} stand in the training split with image, question and answer")
     if shared := audit.duplicates.exact["test-validation"]:
         yield Concern("warning", f"{shared:,} test images are validation images, on which regimes choose")
+    tested = audit.images.distinct["test"]
+    if shared := audit.duplicates.turned["test-validation"]:
+        text = f"{shared:,} of {tested:,} test images are validation images mirrored or turned, on which regimes choose"
+        yield Concern(_above(shared, tested), text)
     if alike := leaks.like_training_images:
         text = f"{alike:,} {of} show an image that looks like another training image (a suspicion)"
         yield Concern(_above(alike, leaks.test_samples), text)
     if alike := audit.duplicates.near["test-validation"]:
-        tested = audit.images.distinct["test"]
         text = f"{alike:,} of {tested:,} test images look like a validation image, on which regimes choose (a suspicion)"
         yield Concern(_above(alike, tested), text)
 
@@ -80,8 +85,12 @@ def repeated(audit: Audit) -> Iterator[Concern]:
     for split in ("train", "validation", "test"):
         if audit.duplicates.exact[split]:
             yield Concern("note", f"{audit.duplicates.exact[split]:,} images of {split} are there more than once")
+        if audit.duplicates.turned[split]:
+            yield Concern("note", f"{audit.duplicates.turned[split]:,} images of {split} are other ones mirrored or turned")
     if shared := audit.duplicates.exact["validation-train"]:
         yield Concern("note", f"{shared:,} validation images are training images: what is chosen on them is too hopeful")
+    if shared := audit.duplicates.turned["validation-train"]:
+        yield Concern("note", f"{shared:,} validation images are training images mirrored or turned")
 
 
 def unshown(task: Task) -> Iterator[Concern]:

@@ -1,4 +1,7 @@
-"""How an image looks, in bits that survive another compression, another size and a thin border cut off."""
+"""How an image looks, in bits that survive another compression, another size and a thin border cut off.
+
+The bits of a mirrored or turned image are the same ones in another order, some of them the other way.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,9 @@ CROPS = (0.0, 0.015, 0.03)
 PLAIN = 3.0
 """Grey levels of 255: an image whose thumbnail varies less (standard deviation) has no looks."""
 AHEAD = 1024
+
+MIRRORS: Hashes = np.array([[0, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0]], dtype=np.uint64) * np.uint64(2**64 - 1)
+"""[4 views, 4]: what of a hash is the other way after no mirror, left to right, top to bottom, and both (half a turn)."""
 
 _COSINES = dct(np.eye(SIDE), axis=0, norm="ortho")[:FREQUENCIES]
 
@@ -60,22 +66,40 @@ def perceptual_hashes(image: PILImage.Image) -> Hashes | None:
     """[crops, 4]: for each crop 255 bits, or None for an image that is too plain.
 
     A bit says whether one of the 16 x 16 lowest frequencies (DCT-II of a grey thumbnail of 64 x 64 pixels, without the mean)
-    is above their median: the pHash of Zauner 2010, "Implementation and benchmarking of perceptual image hash functions",
-    with 255 bits instead of 64, which do not tell one chest radiograph from another (docs/integrity.md).
+    is above zero: the pHash of Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", with 255
+    bits instead of 64, which do not tell one chest radiograph from another (docs/integrity.md), and with zero in the place of
+    the median, which is near it but another one after a mirror has changed some signs.
+
+    A word of 64 bits has the frequencies of one parity: even down and across (without the mean, whose bit is 0), odd across
+    alone, odd down alone, odd both ways. A mirror changes the sign of all odd frequencies of its direction.
     """
     grey = image.convert("L")
-    thumbnails = [_thumbnail(grey, crop) for crop in CROPS]
-    if min(float(thumbnail.std()) for thumbnail in thumbnails) < PLAIN:
+    thumbnails = np.array([_thumbnail(grey, crop) for crop in CROPS])
+    if thumbnails.std(axis=(1, 2)).min() < PLAIN:
         return None
-    frequencies = np.array([(_COSINES @ thumbnail @ _COSINES.T).ravel()[1:] for thumbnail in thumbnails])
-    bits = frequencies > np.median(frequencies, axis=1, keepdims=True)
-    return np.packbits(bits, axis=1).view(np.uint64)
+    bits = _COSINES @ thumbnails @ _COSINES.T > 0
+    bits[:, 0, 0] = False
+    half = FREQUENCIES // 2
+    return _packed(bits.reshape(-1, half, 2, half, 2).transpose(0, 2, 4, 1, 3))
+
+
+def transposed(hashes: Hashes) -> Hashes:
+    """[images, 4]: the hashes of the same images with rows for columns; mirrored as well, those of quarter turns."""
+    half = FREQUENCIES // 2
+    bits = np.unpackbits(np.ascontiguousarray(hashes).view(np.uint8)).reshape(-1, 2, 2, half, half)
+    return _packed(bits.transpose(0, 2, 1, 4, 3))
+
+
+def _packed(bits: NDArray[np.bool_] | NDArray[np.uint8]) -> Hashes:
+    """[images, 4] of bits [images, 2 parities down, 2 across, 8 frequencies down, 8 across]."""
+    return np.packbits(bits.reshape(-1, BITS + 1), axis=1).view(np.uint64)
 
 
 def _thumbnail(grey: PILImage.Image, crop: float) -> NDArray[np.float64]:
+    """Scaled by a smooth filter: Pillow's BOX gives a pixel between two to one of them, which a mirror turns into the other."""
     across, down = crop * grey.width, crop * grey.height
     box = (across, down, grey.width - across, grey.height - down)
-    return np.asarray(grey.resize((SIDE, SIDE), PILImage.Resampling.BOX, box=box), dtype=np.float64)
+    return np.asarray(grey.resize((SIDE, SIDE), PILImage.Resampling.HAMMING, box=box), dtype=np.float64)
 
 
 def _look(image: Image) -> Hashes | str | None:

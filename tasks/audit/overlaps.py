@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from medrival.contracts import TaskKind
 from medrival.integrity import Duplicates, Leakage, Lookalikes
-from medrival.tasks.audit.looks import BITS, Hashes
-from medrival.tasks.audit.neighbours import WITHIN, nearest
+from medrival.tasks.audit.looks import BITS, CROPS, Hashes
+from medrival.tasks.audit.neighbours import WITHIN, WITHIN_TURNED, Numbers, nearest, nearest_turned
 from medrival.tasks.audit.splits import Split
 
 Splits = Mapping[str, Split]
@@ -22,49 +22,55 @@ Alike = Mapping[str, tuple[str, int]]
 """By an image's digest, that of the image which looks most like it, and the distance of the two."""
 
 
+Search = Callable[[Hashes, Hashes | None], tuple[Numbers, Numbers]]
+"""`nearest` or `nearest_turned`."""
+
+
 def lookalikes(splits: Splits, hashes: Mapping[str, Hashes]) -> dict[str, Alike]:
     """By split, or by two of them such as "test-train": the images that look like another one and are no exact copy of it."""
-    found: dict[str, Alike] = {}
-    for name, split in splits.items():
-        found[name] = _alike([one for one in split.images if one in hashes], None, hashes)
-    for one, other in ACROSS:
-        copies = splits[other].images
-        own = [digest for digest in splits[one].images if digest in hashes and digest not in copies]
-        found[f"{one}-{other}"] = _alike(own, [digest for digest in copies if digest in hashes], hashes)
-    return found
+    return _everywhere(splits, hashes, nearest)
 
 
-def duplicates(kind: TaskKind, splits: Splits, alike: Mapping[str, Alike]) -> Duplicates:
-    """How many images there are more than once, exactly or nearly."""
+def turned(splits: Splits, hashes: Mapping[str, Hashes]) -> dict[str, Alike]:
+    """Likewise the images that look like another one after a mirror or a turn, and not as they are."""
+    return _everywhere(splits, hashes, nearest_turned)
+
+
+def duplicates(kind: TaskKind, splits: Splits, alike: Mapping[str, Alike], after_turn: Mapping[str, Alike]) -> Duplicates:
+    """How many images there are more than once: exactly, nearly, and mirrored or turned."""
     exact = {name: _of_several(kind, split) for name, split in splits.items()}
     exact |= {f"{one}-{other}": len(splits[one].images.keys() & splits[other].images.keys()) for one, other in ACROSS}
-    pairs: dict[frozenset[str], Lookalikes] = {}
-    for name, images in alike.items():
-        one, _, other = name.partition("-")
-        for digest, (nearest_one, distance) in images.items():
-            samples = splits[one].first[digest], splits[other or one].first[nearest_one]
-            pairs.setdefault(frozenset((digest, nearest_one)), Lookalikes(samples, distance))
-    examples = sorted(pairs.values(), key=lambda pair: (pair.distance, pair.samples))[:EXAMPLES]
-    near = {name: len(images) for name, images in alike.items()}
-    return Duplicates(exact, near, WITHIN, BITS, tuple(examples))
+    return Duplicates(
+        exact=exact,
+        near={name: len(images) for name, images in alike.items()},
+        turned={name: len(images) for name, images in after_turn.items()},
+        within=WITHIN,
+        turned_within=WITHIN_TURNED,
+        bits=BITS,
+        examples=_most_alike(splits, alike),
+        turned_examples=_most_alike(splits, after_turn),
+    )
 
 
-def leakage(splits: Splits, alike: Alike) -> Leakage:
+def leakage(splits: Splits, alike: Alike, after_turn: Alike) -> Leakage:
     """What of the test split the training split gives away; an image that cannot be read gives and takes nothing.
 
     Args:
-        alike: the test images that look like a training image.
+        alike: the test images that look like a training image; `after_turn` those that do once mirrored or turned.
     """
     train, test = splits["train"], splits["test"]
     on_images = {sample.id for sample, digests in test if not digests.isdisjoint(train.images)}
+    on_turned = {sample.id for sample, digests in test if not digests.isdisjoint(after_turn)} - on_images
     of_groups = {sample.id for sample, digests in test if digests and sample.group in train.groups}
-    leaked = tuple(sample.id for sample in test.samples if sample.id in on_images or sample.id in of_groups)
+    given_away = on_images | on_turned | of_groups
+    suspected = {sample.id for sample, digests in test if not digests.isdisjoint(alike)} - on_images - on_turned
     return Leakage(
         test_samples=len(test.samples),
         on_training_images=len(on_images),
+        on_turned_images=len(on_turned),
         of_training_groups=len(of_groups),
-        like_training_images=sum(sample.id not in on_images and not digests.isdisjoint(alike) for sample, digests in test),
-        leaked=leaked,
+        like_training_images=len(suspected),
+        leaked=tuple(sample.id for sample in test.samples if sample.id in given_away),
     )
 
 
@@ -82,9 +88,30 @@ def _repeated_within(split: Split) -> dict[str, int]:
     return {"same image": len(split.samples) - distinct, "other image": distinct - len(split.said)}
 
 
-def _alike(own: list[str], others: list[str] | None, hashes: Mapping[str, Hashes]) -> Alike:
+def _everywhere(splits: Splits, hashes: Mapping[str, Hashes], search: Search) -> dict[str, Alike]:
+    found: dict[str, Alike] = {}
+    for name, split in splits.items():
+        found[name] = _alike([one for one in split.images if one in hashes], None, hashes, search)
+    for one, other in ACROSS:
+        copies = splits[other].images
+        own = [digest for digest in splits[one].images if digest in hashes and digest not in copies]
+        found[f"{one}-{other}"] = _alike(own, [digest for digest in copies if digest in hashes], hashes, search)
+    return found
+
+
+def _most_alike(splits: Splits, alike: Mapping[str, Alike]) -> tuple[Lookalikes, ...]:
+    pairs: dict[frozenset[str], Lookalikes] = {}
+    for name, images in alike.items():
+        one, _, other = name.partition("-")
+        for digest, (nearest_one, distance) in images.items():
+            samples = splits[one].first[digest], splits[other or one].first[nearest_one]
+            pairs.setdefault(frozenset((digest, nearest_one)), Lookalikes(samples, distance))
+    return tuple(sorted(pairs.values(), key=lambda pair: (pair.distance, pair.samples))[:EXAMPLES])
+
+
+def _alike(own: list[str], others: list[str] | None, hashes: Mapping[str, Hashes], search: Search) -> Alike:
     known = own if others is None else others
-    places, distances = nearest(_stacked(own, hashes), None if others is None else _stacked(others, hashes))
+    places, distances = search(_stacked(own, hashes), None if others is None else _stacked(others, hashes))
     return {
         digest: (known[place], distance)
         for digest, place, distance in zip(own, places.tolist(), distances.tolist(), strict=True)
@@ -93,7 +120,7 @@ def _alike(own: list[str], others: list[str] | None, hashes: Mapping[str, Hashes
 
 
 def _stacked(digests: list[str], hashes: Mapping[str, Hashes]) -> Hashes:
-    return np.stack([hashes[digest] for digest in digests]) if digests else np.empty((0, 1, 4), np.uint64)
+    return np.stack([hashes[digest] for digest in digests]) if digests else np.empty((0, len(CROPS), 4), np.uint64)
 
 
 def _of_several(kind: TaskKind, split: Split) -> int:

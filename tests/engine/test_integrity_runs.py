@@ -8,6 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from PIL import ImageOps
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("a clear lung", "a lung opacity")
@@ -26,14 +27,15 @@ SPLITS = ("train",) * 12 + ("validation",) * 6 + ("test",) * 8
 
 @pytest.fixture
 def lungs(tmp_path) -> tuple[str, ...]:
-    """The arguments of a study of one model on a small table, of which two test images are training images, too."""
+    """The arguments of a study of one model on a table: one test image is a training image, one a mirrored one."""
     rows = [{"image": f"{i}.png", "label": CLASSES[i % 2], "patient": f"p{i}", "split": s} for i, s in enumerate(SPLITS)]
     folder = tmp_path / "lungs"
     folder.mkdir()
     for i in range(len(rows)):
         seed = i - 24 if i >= 24 else i  # the last two are the first two
         noise = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), dtype=np.uint8)
-        PILImage.fromarray(noise).resize((96, 96)).save(folder / f"{i}.png")
+        image = PILImage.fromarray(noise).resize((96, 96))
+        (ImageOps.mirror(image) if i == 25 else image).save(folder / f"{i}.png")
     with (folder / "labels.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
@@ -57,7 +59,8 @@ def test_leakage_is_warned_of_beside_scores_with_and_without_the_leaked_samples(
     assert ("test_integrity[lungs]" in first, "test_diagnosis[" in second) == (True, True), "audits run first"
     audit, (case,) = audit_of(done), done.report["cases"]
     assert audit["status"] == "measured"
-    assert len(audit["leakage"]["leaked"]) == 2
+    leaks = audit["leakage"]
+    assert (len(leaks["leaked"]), leaks["on_training_images"], leaks["on_turned_images"]) == (2, 1, 1)
     assert case["blind"] == {"constant": 0.5, "question_only": None}
     assert (case["n"], case["unleaked"]["n"]) == (8, 6)
     kept = [json.loads(line) for line in (done.folder / "report" / case["predictions"]).read_text().splitlines()]
@@ -76,17 +79,17 @@ def test_a_gate_acts_on_leakage_and_a_second_run_audits_nothing(study, lungs, tm
     kept = list((tmp_path / "store" / "tasks" / "audits").glob("*/*.json"))
     assert len(kept) == 1
     written = kept[0].read_text()
-    kept[0].write_text(written.replace('"on_training_images": 2', '"on_training_images": 1'))
+    kept[0].write_text(written.replace('"on_training_images": 1', '"on_training_images": 2'))
     gated = study(*lungs, "-m", "integrity", "--gate", str(tmp_path / "gate.toml"))
     assert gated.status == 1
-    assert audit_of(gated)["leakage"]["on_training_images"] == 1, "it is what the store held"
+    assert audit_of(gated)["leakage"]["on_training_images"] == 2, "it is what the store held"
     said = "FAILED gate 'not leaked': 2 of 8 test samples are leaked, a share of 0.250, which must be at most 0.2"
     assert said in gated.output
     (gate,) = gated.report["gates"]
     assert (gate["task"], gate["case"], gate["status"], gate["measured"]) == ("lungs", None, "failed", 0.25)
     assert audit_of(gated)["status"] == "measured", "a broken gate leaves the audit measured"
     anew = study(*lungs, "-m", "integrity", "--no-resume")
-    assert audit_of(anew)["leakage"]["on_training_images"] == 2
+    assert audit_of(anew)["leakage"]["on_training_images"] == 1
 
 
 def test_a_gate_on_leakage_fails_where_nothing_was_audited(study, lungs, tmp_path):

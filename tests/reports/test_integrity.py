@@ -20,6 +20,7 @@ PAIRS = ("train", "validation", "test", "test-train", "test-validation", "valida
 
 
 def audited(task: str = TASK, leaked: tuple[str, ...] = (), findings: tuple[Concern, ...] = ()) -> AuditRecord:
+    nowhere = dict.fromkeys(PAIRS, 0)
     audit = Audit(
         task=task,
         fingerprint="f",
@@ -27,8 +28,8 @@ def audited(task: str = TASK, leaked: tuple[str, ...] = (), findings: tuple[Conc
         counts={"train": 400, "validation": 100, "test": 240},
         published={},
         images=Images({"train": 400, "validation": 100, "test": 240, "all": 740}, (), 0),
-        duplicates=Duplicates(dict.fromkeys(PAIRS, 0), dict.fromkeys(PAIRS, 0), 28, 255, ()),
-        leakage=Leakage(240, len(leaked), 0, 0, leaked),
+        duplicates=Duplicates(nowhere, nowhere, nowhere, 28, 20, 255, (), ()),
+        leakage=Leakage(240, len(leaked), 0, 0, 0, leaked),
         repeats={},
         balance={},
         constant=Blind("closed: always 'yes'", "the training split", "closed_accuracy", {"closed_accuracy": 0.512}),
@@ -121,7 +122,8 @@ def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, asked,
 
 def test_the_page_tells_balance_repeats_lookalikes_and_names_of_a_data_set(run, tmp_path):
     record = audited(leaked=tuple(f"q{i}" for i in range(7)))
-    alike = replace(record.audit.duplicates, examples=(Lookalikes(("<b>", "q2"), 3),))
+    turned = (Lookalikes(("q3", "q4"), 1),)
+    alike = replace(record.audit.duplicates, examples=(Lookalikes(("<b>", "q2"), 3),), turned_examples=turned)
     known = replace(
         record.audit,
         duplicates=alike,
@@ -133,6 +135,7 @@ def test_the_page_tells_balance_repeats_lookalikes_and_names_of_a_data_set(run, 
     for told in (
         "train, yes or no: yes 1,200, no 7<",
         "questions repeated, test-train: 2 on same image, 30 on other image<",
+        "mirrored or turned: q3 and q4: 1 of 255 bits differ<",
         "look alike: &lt;b&gt; and q2: 3 of 255 bits differ<",
         "cannot be read: image &#39;a.png&#39; cannot be read: it is empty<",
         "leaked: q0, q1, q2, q3, q4 and 2 more in report.json<",

@@ -5,10 +5,11 @@ import io
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from PIL import ImageOps
 
 from medrival.tasks import phantoms
-from medrival.tasks.audit.looks import BITS, looks, perceptual_hashes
-from medrival.tasks.audit.neighbours import WITHIN, nearest
+from medrival.tasks.audit.looks import BITS, MIRRORS, looks, perceptual_hashes, transposed
+from medrival.tasks.audit.neighbours import WITHIN, WITHIN_TURNED, nearest, nearest_turned
 from tests.tasks.audit.made import Picture, scene, silent
 
 
@@ -33,6 +34,20 @@ COPIES = {
 }
 
 
+Turn = PILImage.Transpose
+TURNS = {
+    Turn.FLIP_LEFT_RIGHT: lambda whole: whole ^ MIRRORS[1],
+    Turn.FLIP_TOP_BOTTOM: lambda whole: whole ^ MIRRORS[2],
+    Turn.ROTATE_180: lambda whole: whole ^ MIRRORS[3],
+    Turn.TRANSPOSE: transposed,
+    Turn.ROTATE_90: lambda whole: transposed(whole) ^ MIRRORS[2],
+    Turn.ROTATE_270: lambda whole: transposed(whole) ^ MIRRORS[1],
+    Turn.TRANSVERSE: lambda whole: transposed(whole) ^ MIRRORS[3],
+}
+"""Each mirror and turn, and what it makes of hashes."""
+each_turn = pytest.mark.parametrize("turn", TURNS, ids=lambda turn: turn.name)
+
+
 @pytest.fixture(scope="module")
 def drawn_images(drawn):
     """The first image of each of 30 patients of each anatomy."""
@@ -55,11 +70,30 @@ def test_a_changed_copy_is_found_and_points_to_its_original(drawn_images, change
 def test_images_of_different_patients_do_not_look_alike(drawn_images):
     hashes = np.array([perceptual_hashes(image) for image in drawn_images])
     assert set(nearest(hashes)[0].tolist()) == {-1}
+    assert set(nearest_turned(hashes)[0].tolist()) == {-1}
 
 
-def test_a_hash_has_255_bits_of_which_half_are_set():
-    whole = perceptual_hashes(scene(1))[0]
-    assert np.bitwise_count(whole).sum() == BITS // 2
+@each_turn
+def test_the_hash_of_a_turned_image_follows_from_that_of_the_image(turn):
+    image = scene(1, side=64)  # its thumbnail is itself, so that nothing is rounded
+    expected = TURNS[turn](perceptual_hashes(image)[:1])
+    assert perceptual_hashes(image.transpose(turn))[:1].tolist() == expected.tolist()
+
+
+@each_turn
+def test_a_turned_copy_saved_as_jpeg_is_found_and_does_not_look_alike_as_it_is(drawn_images, turn):
+    originals = np.array([perceptual_hashes(image) for image in drawn_images])
+    copies = np.array([perceptual_hashes(encoded(image.transpose(turn), quality=50)) for image in drawn_images])
+    places, distances = nearest_turned(copies, originals)
+    assert places.tolist() == list(range(len(drawn_images)))
+    assert distances.max() <= WITHIN_TURNED
+    assert set(nearest(copies, originals)[0].tolist()) == {-1}
+
+
+def test_all_bits_of_a_negative_are_the_other_way_but_not_that_of_the_mean():
+    image = scene(1, side=64).convert("L")
+    differ = perceptual_hashes(image)[0] ^ perceptual_hashes(ImageOps.invert(image))[0]
+    assert np.bitwise_count(differ).sum() == BITS == 255
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])

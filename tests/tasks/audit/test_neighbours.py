@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
-from medrival.tasks.audit.neighbours import CROPPED, WHOLE, nearest
+from medrival.tasks.audit.looks import perceptual_hashes
+from medrival.tasks.audit.neighbours import CROPPED, WHOLE, nearest, nearest_turned
+from tests.tasks.audit.made import scene
 
 
 def hashes(n, seed, crops=3):
@@ -50,6 +53,35 @@ def test_an_image_is_not_its_own_neighbour(within):
     assert (places[50], distances[50]) == (2, 0)
 
 
+@pytest.mark.parametrize("within", [20, 110, 256])
+@pytest.mark.parametrize("itself", [True, False])
+def test_all_turned_pairs_are_searched(within, itself):
+    """The oracle turns the images themselves, whose thumbnails of 64 x 64 pixels they are."""
+    images = [scene(seed, side=64) for seed in range(30)]
+    images[7] = images[3].transpose(PILImage.Transpose.ROTATE_90)
+    images[21] = images[20].transpose(PILImage.Transpose.FLIP_LEFT_RIGHT)
+    hashed = np.array([perceptual_hashes(image) for image in images])
+    turned = [[perceptual_hashes(image.transpose(turn))[:1] for turn in PILImage.Transpose] for image in images]
+    rows, others = (hashed, hashed) if itself else (hashed[:20], hashed[5:])
+    views = turned if itself else turned[:20]
+    expected = []
+    for row, seen in zip(rows, views, strict=True):
+        best = [
+            (min(one_by_one([view], [other], WHOLE, 256, apart=False)[1][0] for view in seen), j)
+            for j, other in enumerate(others)
+            if one_by_one([row], [other], WHOLE, 256, apart=False)[1][0] > 28
+        ]
+        expected.append((min(best)[1], min(best)[0]) if min(best)[0] <= within else (-1, -1))
+    places, distances = nearest_turned(rows, None if itself else others, within)
+    assert list(zip(places.tolist(), distances.tolist(), strict=True)) == expected
+
+
+def test_a_pair_that_looks_alike_as_it_is_is_no_turned_pair():
+    same = np.zeros((2, 3, 4), np.uint64)  # with rows for columns it is the same
+    assert nearest(same)[0].tolist() == [1, 0]
+    assert nearest_turned(same)[0].tolist() == [-1, -1]
+
+
 def test_a_hash_in_another_block_is_found():
     others = hashes(9000, 4, crops=3)
     row = others[8999:9000].copy()
@@ -66,6 +98,7 @@ def test_a_thousand_copies_of_one_image_are_no_trouble():
 
 def test_nothing_is_near_nothing():
     none = np.empty((0, 3, 4), np.uint64)
-    assert nearest(none)[0].tolist() == []
-    assert nearest(none, hashes(3, 1))[0].tolist() == []
-    assert nearest(hashes(3, 1), none)[0].tolist() == [-1, -1, -1]
+    for search in (nearest, nearest_turned):
+        assert search(none)[0].tolist() == []
+        assert search(none, hashes(3, 1))[0].tolist() == []
+        assert search(hashes(3, 1), none)[0].tolist() == [-1, -1, -1]
