@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
+
+from safetensors import SafetensorError
 
 from medrival.cards import ModelCard
+from medrival.errors import BrokenModel
+from medrival.models.files import OPEN_CLIP, TRANSFORMERS, header, weight_files
 from medrival.weights import local, mirrored, on_hub, place
 
-WHOLE = ("model.safetensors", "open_clip_model.safetensors")
-INDEX = "model.safetensors.index.json"
+NAMES = tuple(name for name in (*TRANSFORMERS, *OPEN_CLIP) if "safetensors" in name)
 REAL = frozenset({"F64", "F32", "F16", "BF16"})
 NO_WEIGHTS = frozenset({"I64", "I32", "BOOL"})
 """Positions and masks, which older checkpoints keep beside their weights."""
@@ -33,10 +33,10 @@ def known_here(card: ModelCard, assets: Path | None) -> ModelCard:
 def counted(folder: Path) -> int:
     """Parameters in a directory's safetensors files; 0 where there are none, or they are packed as in 4 bits, or damaged."""
     try:
-        stored = {name: about for file in _files(folder) for name, about in _header(file).items() if name != "__metadata__"}
-        weights = [about for about in stored.values() if about["dtype"] not in NO_WEIGHTS]
-        return sum(prod(about["shape"]) for about in weights) if all(about["dtype"] in REAL for about in weights) else 0
-    except (OSError, ValueError, KeyError, TypeError):
+        stored = {name: about for file in weight_files(folder, NAMES) for name, about in header(file).items()}
+        weights = [(kind, shape) for kind, shape in stored.values() if kind not in NO_WEIGHTS]
+        return sum(prod(shape) for _, shape in weights) if all(kind in REAL for kind, _ in weights) else 0
+    except (OSError, ValueError, KeyError, TypeError, BrokenModel, SafetensorError):
         return 0
 
 
@@ -56,26 +56,8 @@ def _cached(card: ModelCard) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     with suppress(HFValidationError):  # no name that the hub could have
-        for name in (*WHOLE, INDEX):
+        for name in NAMES:
             found = try_to_load_from_cache(place(card.weights), name, revision=card.revision or None)
             if isinstance(found, str):
                 return Path(found).parent
     return None
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    """The files that hold the weights: one before shards, of which another may be a copy."""
-    whole = [folder / name for name in WHOLE if (folder / name).is_file()]
-    if whole or not (folder / INDEX).is_file():
-        return whole[:1]
-    return [folder / name for name in sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))]
-
-
-def _header(file: Path) -> dict[str, Any]:
-    """What a safetensors file says of its tensors: 8 bytes with the length of the JSON that follows (its format's page)."""
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(length)) if length <= file.stat().st_size else None
-    if not isinstance(header, dict):
-        raise ValueError(f"{file} is no safetensors file")
-    return header

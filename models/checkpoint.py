@@ -17,8 +17,8 @@ from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
-from medrival.models.files import has_tokenizer
-from medrival.models.placement import placed, refuse_offloaded, weight_files
+from medrival.models.files import has_tokenizer, weight_files
+from medrival.models.placement import placed, refuse_offloaded
 from medrival.reads import VOCABULARIES
 
 Report = Mapping[str, Collection[Any]]

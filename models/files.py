@@ -1,20 +1,54 @@
-"""What adapters find in a model's directory and beside it: vocabularies, and parts of other models that its settings name."""
+"""What adapters find in a model's directory and beside it: weights, vocabularies, and parts of other models."""
 
 from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Sequence
 from functools import reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel
+from medrival.fingerprints import files_of
 from medrival.reads import TEXTS, VOCABULARIES, Part, inside
 
+TRANSFORMERS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""Files of weights in the order in which transformers looks for them: one before shards."""
+OPEN_CLIP = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"),
+    *("open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"),
+)
+"""The same of open_clip (open_clip_torch 3.3, factory.py)."""
 TOWER = "model.vision_tower.vision_tower.vision_model."
 """How LLaVA's own layout names the weights of an image tower that lies in the checkpoint."""
+
+
+def weight_files(folder: Path, names: Sequence[str] = TRANSFORMERS) -> list[Path]:
+    """The files that hold the weights, as a library chooses them: the first that is there, or the shards that it names.
+
+    Raises:
+        BrokenModel: an index names a file that is missing, or that is not among those that a model's fingerprint is made of.
+    """
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        return []
+    return _shards(found) if found.suffix == ".json" else [found]
+
+
+def header(file: Path) -> dict[str, tuple[str, list[int]]]:
+    """What a safetensors file says of its tensors, by their names: type, such as "BF16", and shape. None of them is read.
+
+    Raises:
+        SafetensorError: it is cut short or damaged.
+    """
+    with safe_open(file, framework="numpy") as stored:
+        slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118 - keys() is all it has
+        return {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
 
 
 def place(card: ModelCard, folder: Path, name: str) -> Path:
@@ -51,6 +85,15 @@ def image_tower(folder: Path) -> list[Part]:
     """Of a model in LLaVA's own layout: a tower that is not among its weights."""
     name = _setting(folder / "config.json", "mm_vision_tower")
     return [Part("image tower", name)] if name and not _stores_tower(folder) else []
+
+
+def _shards(index: Path) -> list[Path]:
+    names, hashed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values(), set(files_of(index.parent))
+    files = {index.parent / name: name for name in sorted(set(names))}
+    for file, name in files.items():
+        if file not in hashed:
+            raise BrokenModel(f"{index} names {name}, which is none of the files that are read with it; fetch the model again")
+    return list(files)
 
 
 def _setting(file: Path, *keys: str) -> str:

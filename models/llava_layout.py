@@ -21,11 +21,11 @@ from medrival.catalog import ModelCard
 from medrival.contracts import Generator
 from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import load_tokenizer, read, refuse_left_over, refuse_missing
-from medrival.models.files import TOWER, place
+from medrival.models.files import TOWER, place, weight_files
 from medrival.models.generator import speaking
 from medrival.models.llava import Spliced
 from medrival.models.own_layout import measured, numbered
-from medrival.models.placement import refuse_too_large, shapes, weight_files
+from medrival.models.placement import refuse_too_large, shapes
 
 NAMES = {
     r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_tower.",

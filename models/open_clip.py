@@ -18,14 +18,8 @@ from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import damaged, needs_trust, pickled, precision, refuse_unusable
 from medrival.models.dual_encoder import lora_layers
-from medrival.models.files import has_tokenizer, place
+from medrival.models.files import OPEN_CLIP, has_tokenizer, place, weight_files
 from medrival.models.placement import Shapes, refuse_too_large, shapes
-
-WEIGHTS = (
-    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"),
-    *("open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"),
-)
-"""In the order in which open_clip looks for them (open_clip_torch 3.3, factory.py)."""
 
 
 def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
@@ -43,12 +37,12 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
     kind, text = precision(card, dtype), _text_config(card, folder)
     tower = _text_tower(card, folder, text)
     try:
-        stored = shapes(_weight_file(folder))
+        stored = shapes(weight_files(folder, OPEN_CLIP))
         refuse_too_large(card, stored, device, dtype)
         module = create_model(f"local-dir:{folder}", require_pretrained=True, **tower)
         tokenizer = _tokenizer(card, folder, text)
     except pickle.UnpicklingError as error:
-        raise pickled(card, _weight_file(folder), error) from error
+        raise pickled(card, weight_files(folder, OPEN_CLIP), error) from error
     except SafetensorError as error:
         raise damaged(card, folder, error) from error
     except (OSError, ImportError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -72,11 +66,6 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
 
     lora, scale = lora_layers(card, module.visual, prepare, image_features), float(module.logit_scale.float().exp())
     return DualEncoder(module, module.visual, lora, prepare, image_features, text_features, scale)
-
-
-def _weight_file(folder: Path) -> list[Path]:
-    """The file that open_clip reads, where it has one of the usual names."""
-    return [folder / name for name in WEIGHTS if (folder / name).is_file()][:1]
 
 
 def _refuse_interpolated(card: ModelCard, folder: Path, stored: Shapes, module: torch.nn.Module) -> None:

@@ -19,8 +19,8 @@ from medrival.catalog import ModelCard, imported
 from medrival.contracts import DualEncoder, Generator
 from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import damaged
-from medrival.models.files import has_tokenizer
-from medrival.models.placement import Shapes, refuse_too_large, shapes, weight_files
+from medrival.models.files import has_tokenizer, weight_files
+from medrival.models.placement import Shapes, refuse_too_large, shapes
 from medrival.reads import VOCABULARIES
 from medrival.weights import locate
 

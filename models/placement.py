@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -11,12 +10,11 @@ from typing import Any
 from zipfile import is_zipfile
 
 import torch
-from safetensors import safe_open
 
 from medrival.catalog import ModelCard
-from medrival.errors import BrokenModel, OutOfMemory
-from medrival.fingerprints import files_of
+from medrival.errors import OutOfMemory
 from medrival.memory import NF4_BITS
+from medrival.models.files import header, weight_files
 from medrival.workers import gpus_beside
 
 Shapes = Mapping[str, Sequence[int]]
@@ -113,22 +111,8 @@ def shapes(files: Iterable[Path]) -> dict[str, list[int]]:
             named = {file.name: pickled} if isinstance(pickled, torch.Tensor) else pickled.get("state_dict", pickled)
             found |= {name: list(weight.shape) for name, weight in named.items() if isinstance(weight, torch.Tensor)}
             continue
-        with safe_open(file, framework="pt") as stored:
-            found |= {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118 - keys() is all it has
+        found |= {name: shape for name, (_, shape) in header(file).items()}
     return found
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, as transformers chooses them: safetensors first, one file before shards.
-
-    Raises:
-        BrokenModel: an index names a file that is missing, or that is not among those that a model's fingerprint is made of.
-    """
-    for name in ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"):
-        found = folder / name
-        if found.is_file():
-            return _shards(found) if found.suffix == ".json" else [found]
-    return []
 
 
 def free(device: str) -> dict[int | str, float]:
@@ -151,15 +135,6 @@ def _rooms(device: str, needed: float) -> dict[int | str, float]:
 
 def _free_on(gpus: Iterable[int]) -> dict[int | str, float]:
     return {index: float(torch.cuda.mem_get_info(index)[0]) for index in gpus}
-
-
-def _shards(index: Path) -> list[Path]:
-    names, hashed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values(), set(files_of(index.parent))
-    files = {index.parent / name: name for name in sorted(set(names))}
-    for file, name in files.items():
-        if file not in hashed:
-            raise BrokenModel(f"{index} names {name}, which is none of the files that are read with it; fetch the model again")
-    return list(files)
 
 
 def _taken(name: str, shape: Sequence[int], dtype: str) -> float:

@@ -16,6 +16,7 @@ from medrival.catalog import imported
 from medrival.errors import BrokenModel, OutOfMemory
 from medrival.models import placement
 from medrival.models.checkpoint import linear_layers, load_module
+from medrival.models.files import weight_files
 from tests.models import miniature_dual_encoders
 from tests.models.miniature_generators import FAMILIES, save
 
@@ -116,7 +117,7 @@ def test_the_figures_are_those_of_the_loaded_weights(card, folder, shards):
     module.save_pretrained(folder, max_shard_size="5GB" if shards == 1 else f"{4 * size // 1000 // 2}KB")
     if shards > 1:
         (folder / "model.safetensors").unlink()
-    assert (len(placement.weight_files(folder)) > 1) == (shards > 1)
+    assert (len(weight_files(folder)) > 1) == (shards > 1)
     assert placement.weights(folder, "float32") == 4 * size
     assert placement.weights(folder, "bfloat16") == 2 * size
 

@@ -14,6 +14,7 @@ from medrival import workers
 from medrival.catalog import imported
 from medrival.errors import BrokenModel, OutOfMemory
 from medrival.models import placement
+from medrival.models.files import weight_files
 from medrival.weights import locate
 from tests.models.miniature_dual_encoders import FAMILIES
 
@@ -47,7 +48,7 @@ def test_an_adapter_needs_room_beside_its_base_model_and_is_told_of_no_4_bits(ro
     base = rows.models["pocket-clip"]
     get_peft_model(pocket_clip.module, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
     card = replace(base, name="tuned", adapter="medrival.models.peft_adapter:merged", weights=str(tmp_path), base=base)
-    files = [*placement.weight_files(locate(base, None)), tmp_path / "adapter_model.safetensors"]
+    files = [*weight_files(locate(base, None)), tmp_path / "adapter_model.safetensors"]
     together = sum(placement.size(placement.shapes([file]), "float32") for file in files)
     monkeypatch.setattr(placement, "free", lambda _: {"cpu": together - 1})
     with pytest.raises(OutOfMemory) as told:
