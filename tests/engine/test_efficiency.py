@@ -1,0 +1,82 @@
+"""The efficiency lane: asked for alone and serial, recorded by pytest-benchmark, never quick by doing less."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medrival.case import planned
+from medrival.efficiency import features, generation
+from medrival.efficiency.race import Raced
+from medrival.efficiency.subject import Subject
+
+SMALL = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--limit", "16", "--device", "cpu", "--efficiency")
+
+
+@pytest.fixture
+def subject(new_lab, rows):
+    def make(model: str, task: str, *regimes: str) -> Subject:
+        cases = [planned(rows.models[model], rows.tasks[task], rows.regimes[regime], 0) for regime in regimes]
+        return Subject(tuple(cases), new_lab(limit=12))
+
+    return make
+
+
+def test_it_runs_alone_when_asked_for_and_leaves_the_last_report(study):
+    done = study(*SMALL, "-k", "stored", "--benchmark-json", "times.json")
+    (one,) = json.loads((done.folder / "empty" / "times.json").read_text())["benchmarks"]
+    assert one["extra_info"]["wanted"] == 100
+    assert one["extra_info"]["ratio"] == pytest.approx(
+        one["extra_info"]["bare_seconds"] * one["extra_info"]["images_per_second"] / 48, rel=1e-6
+    )
+    assert "features from the store, pocket-clip on phantom-chest" in done.output
+    assert not (done.folder / "report").exists()
+
+
+def test_without_being_asked_for_it_is_left_out(study):
+    done = study(*SMALL[:-1], "--regimes", "zero-shot", "--collect-only", "-q")
+    assert "test_efficiency.py" not in done.output
+    assert "test_diagnosis[pocket-clip-phantom-chest-zero-shot]" in done.output
+
+
+def test_under_xdist_it_is_a_usage_error_that_says_why(study):
+    done = study(*SMALL, "-n", "2")
+    assert done.status == 4
+    assert "the lane is serial" in done.output
+
+
+def test_the_bare_loop_and_ours_make_the_same_features(subject):
+    race = features.extraction(subject("pocket-clip", "phantom-chest", "linear-probe"))
+    ours, bare = race.ours(), race.bare()
+    assert race.same(ours, bare)
+    assert not race.same(ours, np.roll(bare, 1, axis=0))
+    assert len(bare) == race.items == 36
+
+
+def test_a_round_finds_nothing_of_the_one_before(subject):
+    encoder = subject("pocket-clip", "phantom-chest", "zero-shot")
+    race = features.frozen_regimes(encoder)
+    race.ours()
+    (case,) = encoder.cases
+    assert encoder.lab.store.outcome(encoder.lab.key(case))
+    race.ready()
+    assert encoder.lab.store.outcome(encoder.lab.key(case)) is None
+
+
+def test_answers_in_batches_are_those_of_one_question_at_a_time(subject):
+    race = generation.answers(subject("pocket-llava", "phantom-chest-vqa", "zero-shot"))
+    ours = race.ours()
+    assert ours == race.bare()
+    figures = race.figures(2.0, ours)
+    assert figures["tokens_per_second"] >= len(ours) / 2, "an answer has a token at least"
+    assert figures["seconds_to_first_token"] > 0
+
+
+def test_less_than_what_is_wanted_does_not_hold():
+    raced = Raced("answers", "a model", seconds=2.0, bare_seconds=6.0, wanted=4.0, figures={})
+    assert raced.ratio == 3
+    assert not raced.holds
+    assert replace(raced, seconds=1.5).holds
+    assert replace(raced, wanted=None).holds
+    assert raced.sentence == "answers, a model: 3.00 times the speed of a bare loop (wanted: 4.00)"
