@@ -169,7 +169,7 @@ class Lab:
         from medrival.tasks.metrics import measure
 
         settings = self._settings(case)
-        task, model = self.task(case.task), self._model(case.model, settings.dtype)
+        task, model = self.task(case.task), self.model(case.model, settings.dtype)
         adapt: Callable[..., Adapted] = imported(case.runner)
         bench = Bench(self, case)
         memory.reset_peak(self.settings.device)
@@ -219,7 +219,7 @@ class Lab:
     def _embed(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
         import torch
 
-        model = self._model(card)
+        model = self.model(card)
         if not isinstance(model, DualEncoder):
             raise TypeError(f"{card.name} is a {card.type}; only a dual encoder has image features")
 
@@ -248,7 +248,8 @@ class Lab:
         shutil.rmtree(kept, ignore_errors=True)
         unfinished.rename(kept)
 
-    def _model(self, card: ModelCard, dtype: str = "") -> Model:
+    def model(self, card: ModelCard, dtype: str = "") -> Model:
+        """The loaded model, in a precision other than the run's where one is asked for; one at a time is in memory."""
         dtype = dtype or self.settings.dtype
         if self._loaded is None or self._loaded[:2] != (card, dtype):
             self._forget_model()

@@ -168,7 +168,7 @@ def test_unreadable_images_are_failed_samples_and_count_as_wrong(new_lab, case, 
 def test_memory_that_runs_out_halves_the_batch_and_loses_no_sample(new_lab, case, monkeypatch):
     lab, asked = new_lab(batch_size=16), case("pocket-llava", "phantom-chest-vqa")
     expected = new_lab(batch_size=16, measured_after=0).evaluate(asked).predictions
-    model = lab._model(asked.model)
+    model = lab.model(asked.model)
     sizes = []
 
     def answer(images, prompts, tokens):
@@ -192,7 +192,7 @@ def test_a_sample_that_does_not_fit_by_itself_fails_the_case_with_advice(new_lab
     def answer(images, prompts, tokens):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried 1 TB")
 
-    lab._loaded = asked.model, lab.settings.dtype, replace(lab._model(asked.model), answer=answer)
+    lab._loaded = asked.model, lab.settings.dtype, replace(lab.model(asked.model), answer=answer)
     with pytest.raises(OutOfMemory, match="does not fit into memory by itself"):
         lab.evaluate(asked)
     with pytest.raises(OutOfMemory):
