@@ -15,11 +15,13 @@ import re
 from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
+from medrival.contracts import Form
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.hub import Repository
 from medrival.tasks.plain import formed
 from medrival.tasks.tables import Record
 
+CHOICE: Form = "choice"
 MARK = re.compile(r"<(image \d)>")
 IMAGES = [f"image_{number}" for number in range(1, 8)]
 
@@ -35,7 +37,7 @@ def questions(_: TaskCard, repository: Repository) -> Iterator[Example]:
     for row in repository.records():
         choices = tuple(MARK.sub(r"\1", one) for one in _listed(row, "options"))
         answers = [row.option("answer", choices)] if choices else _listed(row, "answer", fewest=1)
-        form, options, truth = ("choice", choices, answers[0]) if choices else formed(*answers)
+        form, options, truth = (CHOICE, choices, answers[0]) if choices else formed(*answers)
         yield Example(
             id=row.name("id"),
             images=tuple(row.image(column) for column in IMAGES if column == IMAGES[0] or row.get(column) is not None),
