@@ -14,6 +14,7 @@ from transformers.utils import logging
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, first_line
+from medrival.models.checkpoint import refuse_unusable
 from medrival.models.placement import refuse_too_large, shapes
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ def bert(card: ModelCard, folder: Path, weights: Weights) -> tuple[Any, Any]:
     """The text tower with these weights, and its tokenizer; config.json and vocabulary lie in the directory.
 
     Raises:
-        BrokenModel: one of them is missing, or a weight has no place.
+        BrokenModel: one of them is missing, the vocabulary knows no words, or a weight has no place.
     """
     from transformers import BertConfig, BertModel, BertTokenizer
 
@@ -136,4 +137,5 @@ def bert(card: ModelCard, folder: Path, weights: Weights) -> tuple[Any, Any]:
         tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise BrokenModel(f"{card.name}: config.json or vocab.txt in {folder} is not a BERT's: {first_line(error)}") from error
+    refuse_unusable(card, folder, tokenizer)
     return of_transformers(card, BertModel, config, weights), tokenizer

@@ -93,6 +93,12 @@ def test_a_missing_file_is_named(load, folder, name):
         load()
 
 
+def test_a_vocabulary_that_knows_no_words_is_refused_as_every_text_would_be_the_same(load, folder):
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n404: Not Found\n")
+    with pytest.raises(BrokenModel, match="has no usable tokenizer: it does not know the words 'a' and 'the'"):
+        load()
+
+
 def test_a_damaged_file_is_one_message(load, folder):
     file = folder / "pytorch_model.bin"
     file.write_bytes(file.read_bytes()[:1000])
