@@ -239,7 +239,7 @@ def _selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Select
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say at the beginning what candidates are taken for, what is not planned, and which gates will fail, being about nothing."""
+    """Say at the beginning what candidates are taken for, what is not planned, and which gates will fail, for want of cases."""
     refused = [f"medrival: not planned: {one}" for one in config.stash[PLAN].refused]
     gates = config.stash[GATES]
     idle = [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
