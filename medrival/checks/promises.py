@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from medrival.regimes.lora import Adapters, insert
+from medrival.regimes.adapters import Adapters, insert
 
 
 def promise(kept: bool, sentence: str) -> None:

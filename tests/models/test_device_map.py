@@ -16,7 +16,8 @@ from transformers import modeling_utils
 
 from medrival.checks.promises import trained_adapters
 from medrival.models import generator, placement
-from medrival.regimes.lora import answer_loss, insert
+from medrival.regimes.adapters import insert
+from medrival.regimes.taught import answer_loss
 from medrival.regimes.training import train
 from tests.models.miniature_generators import FAMILIES, save
 from tests.models.test_generator_battery import questions

@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipConfig, Sigl
 
 from medrival.errors import BrokenModel
 from medrival.models import dual_encoder
-from medrival.regimes.lora import insert
+from medrival.regimes.adapters import insert
 from medrival.regimes.training import train
 from medrival.weights import locate
 from tests.models.miniature_dual_encoders import TEXTS as MIXED_TEXTS
