@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from dataclasses import replace
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from medrival.batches import Pictures, in_batches
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Said, Sample, Served, Task, Workbench
 from medrival.errors import AdaptationFailed
-
-if TYPE_CHECKING:
-    import torch
+from medrival.regimes.comparison import ClassTexts, class_prompts, image_directions, read_texts, text_logits
 
 WHICH = "Which description fits the image?"
 """What a generator is asked where a dual encoder compares the image with the same descriptions."""
@@ -28,22 +26,30 @@ def classify(model: DualEncoder, task: Task, _: Mapping[str, Any], bench: Workbe
     Raises:
         AdaptationFailed: two classes are the same to the model.
     """
-    import torch
+    return _compared(model, class_prompts(model, task, bench), bench)
 
-    with torch.inference_mode():
-        alone = [model.text_features([prompt]) for prompt in task.prompts]
-        _refuse_equal(task, alone)
-        cut = [i for i, prompt in enumerate(task.prompts) if _cut(model, prompt, alone[i])]
-        text = torch.nn.functional.normalize(model.text_features(task.prompts).float(), dim=-1).cpu().numpy()
 
+def classify_by_ensembles(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Several texts a class, of which the mean direction counts.
+
+    They are those of the task's row. Where it has none, the budget's templates frame the class's prompt, not its name: what
+    "grade 3" is of stands in the prompt alone. Source: Radford et al. 2021, section 3.1.4.
+
+    Raises:
+        AdaptationFailed: two classes are the same to the model.
+    """
+    framed = [(prompt, *(template.replace("{}", prompt) for template in budget["templates"])) for prompt in task.prompts]
+    texts = task.ensembles or framed
+    adapted = _compared(model, read_texts(model, task, texts), bench)
+    return replace(adapted, notes={**adapted.notes, "texts_a_class": len(texts[0])})
+
+
+def _compared(model: DualEncoder, texts: ClassTexts, bench: Workbench) -> Adapted:
     def predict(samples: Sequence[Sample]) -> list[Answer]:
         features = bench.features(samples)
-        image = features.values.reshape(len(samples), model.queries, -1)
-        image = image / np.linalg.norm(image, axis=2, keepdims=True)
-        cosines = (image.astype(np.float64) @ text.T.astype(np.float64)).max(axis=1)
-        return as_answers(model.scale * cosines, features.failed)
+        return as_answers(text_logits(model, image_directions(model, features.values), texts), features.failed)
 
-    return Adapted(predict, notes={"cut_prompts": [task.classes[i] for i in cut]} if cut else {})
+    return Adapted(predict, notes=texts.notes)
 
 
 def choose(model: Generator, task: Task, _: Mapping[str, Any], bench: Workbench) -> Adapted:
@@ -112,21 +118,6 @@ def _scores(model: Generator, images: Sequence[Pictures], batch: Sequence[Sample
     for i, row in zip(chosen, rows, strict=True):
         scores[i] = tuple(softmax(np.array([row]))[0].tolist())
     return scores
-
-
-def _refuse_equal(task: Task, features: Sequence[torch.Tensor]) -> None:
-    for (one, first), (other, second) in combinations(zip(task.prompts, features, strict=True), 2):
-        if (first == second).all():
-            raise AdaptationFailed(
-                f"{task.name}: the model reads {one!r} and {other!r} as the same text and cannot tell these classes apart; "
-                "put what they differ in at their beginning"
-            )
-
-
-def _cut(model: DualEncoder, prompt: str, features: torch.Tensor) -> bool:
-    """Whether the end of a prompt is not read: neither what follows nor its last letter changes its features."""
-    others = (f"{prompt} more", prompt.rstrip()[:-1])
-    return all(bool((model.text_features([other]) == features).all()) for other in others)
 
 
 def as_answers(logits: np.ndarray, failed: Mapping[int, str]) -> list[Answer]:
