@@ -1,11 +1,11 @@
-"""The one training loop: whatever is trained, it is watched, chosen on validation data and checked."""
+"""The one training loop: whatever is trained, it is watched, chosen on validation data, checked, and goes on after a kill."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,14 @@ import torch
 
 from medrival.contracts import Workbench
 from medrival.errors import AdaptationFailed
+from medrival.regimes.resuming import Checkpoint, State, Values, identity
+from medrival.regimes.trials import Trained, Trial
 
 Parameters = Mapping[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """How a training went: scores on the validation split by epoch (the first is 1), and the epoch that was kept."""
-
-    validation_scores: tuple[float, ...]
-    epoch: int
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        """For the record of the outcome."""
-        return {"epoch": self.epoch, "validation_scores": list(self.validation_scores)}
+class _Diverged(AdaptationFailed):
+    """A learning rate was too high; another one may do."""
 
 
 def train(
@@ -37,67 +30,185 @@ def train(
     validate: Callable[[], float],
     budget: Mapping[str, Any],
     bench: Workbench,
+    dropouts: Sequence[torch.nn.Module] = (),
 ) -> Trained:
-    """AdamW with linear warm-up and cosine decay; the epoch with the best validation score is what remains.
+    """AdamW with linear warm-up and cosine or linear decay; the epoch with the best validation score is what remains.
+
+    Of several learning rates each is tried from the same start, with the same batches; the one whose epoch has the best
+    validation score remains. One that diverges is out, unless all do. How far the training is, is kept after each epoch: a
+    run that was killed goes on after the last whole one, to the same digits.
 
     Args:
         parameters: what is trained, by name, in float32.
         samples: how many training samples there are.
-        loss: indices of a batch -> scalar loss.
+        loss: indices of a batch -> scalar loss, the mean over its samples.
         validate: score of the present parameters on validation data; higher is better.
-        budget: epochs, batch_size, learning_rate, weight_decay, warmup (share of the steps), max_grad_norm.
-        bench: seed and progress.
+        budget: epochs, batch_size, learning_rate (or several learning_rates), weight_decay, warmup (share of the steps),
+            max_grad_norm; where they are wanted schedule ("cosine" without; "linear"), accumulate (batches a step), patience
+            (epochs without a better validation score after which a learning rate is done with) and keep ("best" without;
+            "last": the last epoch, whatever its score).
+        bench: seed, progress, and where to keep how far it is.
+        dropouts: modules that are in training mode in steps alone.
 
     Raises:
         AdaptationFailed: the loss is not finite, or a parameter received no gradient or did not change.
     """
-    order = np.random.default_rng(bench.seed)
-    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    touched: set[str] = set()
-    optimiser = torch.optim.AdamW(parameters.values(), lr=budget["learning_rate"], weight_decay=budget["weight_decay"])
-    batches_an_epoch = math.ceil(samples / budget["batch_size"])
-    steps = batches_an_epoch * budget["epochs"]
-    if steps < 2:
-        raise AdaptationFailed(f"{samples} training samples make {steps} step of training; the second factor of LoRA needs two")
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_then_cosine(steps, budget["warmup"]))
-    scores: list[float] = []
-    best: dict[str, torch.Tensor] = {}
-    for epoch in range(1, budget["epochs"] + 1):
-        shuffled = order.permutation(samples).tolist()
-        for step in bench.progress(range(batches_an_epoch), f"epoch {epoch}/{budget['epochs']}"):
-            batch = shuffled[step * budget["batch_size"] : (step + 1) * budget["batch_size"]]
-            with autocast(bench.device):
-                value = loss(batch)
-            if not torch.isfinite(value):
-                raise AdaptationFailed(
-                    f"the loss became {value.item()} at epoch {epoch}, step {step + 1}; try a lower learning rate"
-                )
+    before = _copies(parameters)
+    loop = _Loop(parameters, before, samples, loss, validate, budget, bench, dropouts)
+    if loop.steps < 2:
+        raise AdaptationFailed(
+            f"{samples} training samples make {loop.steps} step of training; the second factor of LoRA needs two"
+        )
+    fits = identity(before, samples=samples, budget=dict(budget), seed=bench.seed)
+    checkpoint = Checkpoint(bench.checkpoints / "training.pt", fits)
+    state = checkpoint.read()
+    resumed_after = len(state.scores) + sum(len(trial["validation_scores"]) for trial in state.trials)
+    rates = budget.get("learning_rates") or [budget["learning_rate"]]
+    for rate in rates[len(state.trials) :]:
+        trial = loop.tried(rate, state, checkpoint, last=len(rates) == 1)
+        if trial.score > max((Trial(**known).score for known in state.trials), default=-math.inf):
+            state.winner = state.best
+        state = State([*state.trials, asdict(trial)], state.winner)
+    trained = Trained(tuple(Trial(**known) for known in state.trials), resumed_after)
+    if trained.best.failed:
+        raise AdaptationFailed(f"every learning rate failed; {trained.best.learning_rate}: {trained.best.failed}")
+    _give(parameters, state.winner)
+    return trained
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What stays the same whatever the learning rate; see `train`."""
+
+    parameters: Parameters
+    before: Parameters
+    samples: int
+    loss: Callable[[Sequence[int]], torch.Tensor]
+    validate: Callable[[], float]
+    budget: Mapping[str, Any]
+    bench: Workbench
+    dropouts: Sequence[torch.nn.Module]
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return math.ceil(self.samples / self.batch)
+
+    @property
+    def batch(self) -> int:
+        """Samples a step."""
+        return int(self.budget["batch_size"] * self.budget.get("accumulate", 1))
+
+    @property
+    def steps(self) -> int:
+        return self.steps_an_epoch * int(self.budget["epochs"])
+
+    def tried(self, rate: float, state: State, checkpoint: Checkpoint, *, last: bool) -> Trial:
+        """Train at one learning rate from the start, or from where `state` is, which is brought forward.
+
+        Raises:
+            AdaptationFailed: as `train`; of a loss that is not finite, where this rate is the only one.
+        """
+        failed = ""
+        try:
+            self._trained(rate, state, checkpoint)
+        except _Diverged as error:
+            if last:
+                raise
+            failed = str(error)
+        seen = state.steps // self.steps_an_epoch * self.samples + state.steps % self.steps_an_epoch * self.batch
+        return Trial(rate, tuple(state.scores), state.epoch, state.steps, seen, failed)
+
+    def _trained(self, rate: float, state: State, checkpoint: Checkpoint) -> None:
+        order = np.random.default_rng(self.bench.seed)
+        for _ in state.scores:
+            order.permutation(self.samples)
+        _give(self.parameters, state.parameters or self.before)
+        optimiser = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=self.budget["weight_decay"])
+        if state.optimiser:
+            optimiser.load_state_dict(state.optimiser)
+        with torch.random.fork_rng(self._gpus):
+            torch.manual_seed(self.bench.seed)
+            self._set_chance(state.chance)
+            while len(state.scores) < self.budget["epochs"] and not self._done(state):
+                self._epoch(optimiser, rate, order.permutation(self.samples).tolist(), state)
+                state.parameters = {name: parameter.detach() for name, parameter in self.parameters.items()}
+                state.optimiser = optimiser.state_dict()
+                state.chance = self._chance()
+                checkpoint.write(state)
+        _check(self.parameters, self.before, state.touched)
+
+    def _epoch(self, optimiser: torch.optim.Optimizer, rate: float, order: Sequence[int], state: State) -> None:
+        epoch = len(state.scores) + 1
+        factor = _factor(self.budget.get("schedule", "cosine"), self.steps, self.budget["warmup"])
+        for step in self.bench.progress(range(self.steps_an_epoch), f"epoch {epoch}/{self.budget['epochs']}"):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor(state.steps)
             optimiser.zero_grad()
-            value.backward()
-            touched |= _with_gradient(parameters) if len(touched) < len(parameters) else set()
-            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), budget["max_grad_norm"])
-            if not torch.isfinite(norm):
-                raise AdaptationFailed(
-                    f"the gradient became {norm.item()} at epoch {epoch}, step {step + 1}; try a lower learning rate"
-                )
+            value = self._backward(order[step * self.batch : (step + 1) * self.batch])
+            if len(state.touched) < len(self.parameters):
+                state.touched = sorted({*state.touched, *_with_gradient(self.parameters)})
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.budget["max_grad_norm"])
+            if not math.isfinite(float(value.to(norm.device) + norm)):  # one wait for the device, not two
+                what, number = ("gradient", norm) if torch.isfinite(value) else ("loss", value)
+                where = f"at epoch {epoch}, step {step + 1}"
+                raise _Diverged(f"the {what} became {number.item()} {where}; try a lower learning rate")
             optimiser.step()
-            schedule.step()
-        score = validate()
+            state.steps += 1
+        score = float(self.validate())
         if not math.isfinite(score):
-            raise AdaptationFailed(f"the validation score became {score} after epoch {epoch}; try a lower learning rate")
-        scores.append(score)
-        if score > max(scores[:-1], default=-math.inf):
-            best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    _check(parameters, before, touched)
-    with torch.no_grad():
-        for name, value in best.items():
-            parameters[name].copy_(value)
-    return Trained(tuple(scores), scores.index(max(scores)) + 1)
+            raise _Diverged(f"the validation score became {score} after epoch {epoch}; try a lower learning rate")
+        state.scores.append(score)
+        if self.budget.get("keep") == "last" or score > max(state.scores[:-1], default=-math.inf):
+            state.epoch, state.best = epoch, _copies(self.parameters)
+
+    def _backward(self, batch: Sequence[int]) -> torch.Tensor:
+        """The mean loss of a step's samples, which may come in several batches; gradients add up."""
+        size, total = int(self.budget["batch_size"]), torch.zeros(())
+        for part in self.dropouts:
+            part.train()
+        for start in range(0, len(batch), size):
+            some = batch[start : start + size]
+            with autocast(self.bench.device):
+                value = self.loss(some)
+            value = value * (len(some) / len(batch))
+            value.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            total = total.to(value.device) + value.detach()
+        for part in self.dropouts:
+            part.eval()
+        return total
+
+    def _done(self, state: State) -> bool:
+        patience = self.budget.get("patience", 0)
+        return bool(patience) and len(state.scores) - state.epoch >= patience
+
+    @property
+    def _gpus(self) -> list[torch.device]:
+        return [torch.device(self.bench.device)] if self.bench.device.startswith("cuda") else []
+
+    def _chance(self) -> Values:
+        return {"cpu": torch.get_rng_state(), **{str(gpu): torch.cuda.get_rng_state(gpu) for gpu in self._gpus}}
+
+    def _set_chance(self, states: Values) -> None:
+        if states:
+            torch.set_rng_state(states["cpu"])
+        for gpu in self._gpus if states else ():
+            torch.cuda.set_rng_state(states[str(gpu)], gpu)
 
 
 def autocast(device: str) -> AbstractContextManager[object]:
     """Mixed precision (bfloat16) on CUDA, where it is fast; plain precision elsewhere."""
     return torch.autocast("cuda", dtype=torch.bfloat16) if device.startswith("cuda") else nullcontext()
+
+
+def _copies(parameters: Parameters) -> Values:
+    """In the memory of the CPU, which is larger."""
+    return {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
+
+
+@torch.no_grad()
+def _give(parameters: Parameters, values: Parameters) -> None:
+    for name, parameter in parameters.items():
+        parameter.copy_(values[name])
 
 
 def _with_gradient(parameters: Parameters) -> set[str]:
@@ -111,17 +222,19 @@ def _check(parameters: Parameters, before: Mapping[str, torch.Tensor], touched: 
         raise AdaptationFailed(
             f"adapter received no gradient: {untouched[0]} and {len(untouched) - 1} more of {len(parameters)}"
         )
-    unchanged = sorted(name for name, p in parameters.items() if torch.equal(p.detach(), before[name]))
+    unchanged = sorted(name for name, p in parameters.items() if torch.equal(p.detach().cpu(), before[name]))
     if unchanged:
         raise AdaptationFailed(f"training changed nothing in {unchanged[0]} and {len(unchanged) - 1} more of {len(parameters)}")
 
 
-def _warmup_then_cosine(steps: int, warmup: float) -> Callable[[int], float]:
-    rising = max(1, round(steps * warmup))
+def _factor(schedule: str, steps: int, warmup: float) -> Callable[[int], float]:
+    """What the learning rate is multiplied with at each step: a linear rise, and then a decay to nothing."""
+    rising = round(steps * warmup) if schedule == "linear" else max(1, round(steps * warmup))
 
     def factor(step: int) -> float:
         if step < rising:
             return (step + 1) / rising
-        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+        past = (step - rising) / max(1, steps - rising)
+        return 1 - past if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * past))
 
     return factor
