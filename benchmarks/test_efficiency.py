@@ -2,7 +2,7 @@
 
 import pytest
 
-from medrival.efficiency import features, generation
+from medrival.efficiency import features, generation, training
 
 pytestmark = pytest.mark.efficiency
 
@@ -21,3 +21,7 @@ def test_all_regimes_of_the_frozen_tower_share_one_pass(encoder, hold):
 
 def test_batched_answers_outrun_one_question_at_a_time(generator, hold):
     hold(generator, generation.answers(generator))
+
+
+def test_lora_steps_keep_up_with_a_bare_peft_loop(generator, lora, hold):
+    hold(generator, training.adapters(generator, lora))

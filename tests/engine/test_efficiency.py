@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from medrival.case import planned
-from medrival.efficiency import features, generation
+from medrival.efficiency import features, generation, training
 from medrival.efficiency.race import Raced
 from medrival.efficiency.subject import Subject
 
@@ -16,9 +17,9 @@ SMALL = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--limit", "16",
 
 @pytest.fixture
 def subject(new_lab, rows):
-    def make(model: str, task: str, *regimes: str) -> Subject:
+    def make(model: str, task: str, *regimes: str, limit: int = 12) -> Subject:
         cases = [planned(rows.models[model], rows.tasks[task], rows.regimes[regime], 0) for regime in regimes]
-        return Subject(tuple(cases), new_lab(limit=12))
+        return Subject(tuple(cases), new_lab(limit=limit))
 
     return make
 
@@ -80,3 +81,15 @@ def test_less_than_what_is_wanted_does_not_hold():
     assert replace(raced, seconds=1.5).holds
     assert replace(raced, wanted=None).holds
     assert raced.sentence == "answers, a model: 3.00 times the speed of a bare loop (wanted: 4.00)"
+
+
+def test_a_race_of_training_leaves_the_network_as_it_was(subject, rows):
+    generator = subject("pocket-llava", "phantom-chest-vqa", "zero-shot", limit=24)
+    before = {name: value.clone() for name, value in generator.model.module.state_dict().items()}
+    case = generator.cases[0]
+    race = training.adapters(generator, planned(case.model, case.task, rows.regimes["lora"], 0))
+    assert race.ours() == race.bare() == race.items == 24
+    after = generator.model.module.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert race.figures(2.0, 24)["flops_per_second"] > 1e6
