@@ -169,12 +169,28 @@ Likelihoods = Callable[[Images, Sequence[str], Sequence[Sequence[str]]], list[tu
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What of a generator's network may be trained, by full names in it.
+
+    Attributes:
+        language: linear layers of the language model, of those that LoRA adapts.
+        projector: parameters of the projector, among them matrices that belong to no layer.
+        vision: linear layers of the image tower.
+    """
+
+    language: tuple[str, ...]
+    projector: tuple[str, ...]
+    vision: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Generator:
     """What every model that answers in words can do; a prompt has one image or several.
 
     Attributes:
         module: the whole network.
         lora: full names of the linear layers of language model and projector that LoRA adapts.
+        parts: what else may be trained of it.
         asked_by: "chat template", with the day that it takes for today where it asks, or "plain prompt", for the record.
         answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt. A thought
             before an answer stands between <think> and </think>. Failed where the network overflowed.
@@ -186,6 +202,7 @@ class Generator:
 
     module: torch.nn.Module
     lora: tuple[str, ...]
+    parts: Parts
     asked_by: str
     answer: Callable[[Images, Sequence[str], int], list[str | Failed]]
     teach: Callable[[Images, Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]

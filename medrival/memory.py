@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 NF4_BITS = 4.5
 """A weight in 4 bits, and a 32-bit scale for each block of 64: Dettmers et al. 2023, QLoRA, without double quantisation."""
@@ -36,6 +41,21 @@ def peak(device: str) -> int | None:
         status = Path("/proc/self/status").read_text()
         return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), None)
     return None
+
+
+def available(devices: Iterable[torch.device]) -> float | None:
+    """Bytes free on devices together; None where that cannot be known."""
+    import torch
+
+    free = 0.0
+    for device in devices:
+        if device.type == "cuda":
+            free += torch.cuda.mem_get_info(device)[0]
+        elif device.type == "cpu" and (told := Path("/proc/meminfo")).is_file():  # Linux alone tells
+            free += 1024.0 * int(dict(line.split(":") for line in told.read_text().splitlines())["MemAvailable"].split()[0])
+        else:
+            return None
+    return free
 
 
 def name(device: str) -> str:

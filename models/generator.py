@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,9 @@ import torch
 from medrival.catalog import ModelCard
 from medrival.contracts import NOT_FINITE, Failed, Generator, Images
 from medrival.errors import BrokenData, BrokenModel
-from medrival.models.checkpoint import linear_layers, load_module, load_processor
+from medrival.models.checkpoint import load_module, load_processor
 from medrival.models.conversation import PROBE, Conversation, as_words, asked_by, conversation
-
-IMAGE_TOWER = r"(^|\.)(vision|visual|image|vit)(_?(tower|model|encoder))?(\.|$)"
-PROJECTOR = r"(^|\.)(\w*merger\w*|\w*projector|\w*connector|\w*mm_projection\w*)(\.|$)"
-"""How the families of transformers name their parts: a projector may lie inside the image tower, as Qwen-VL's merger."""
+from medrival.models.parts import adapted, parts
 
 Tokens = tuple[int, ...]
 THINKS, ANSWERS = "<think>", "</think>"
@@ -114,9 +110,11 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
                         found[i][reply] = sum(logits[place, token].item() for place, token in enumerate(reply))
         return [tuple(known[reply] for reply in candidates) for known, candidates in zip(found, wanted, strict=True)]
 
+    lora = adapted(card, module)
     return Generator(
         module=module,
-        lora=_lora_layers(card, module),
+        lora=lora,
+        parts=parts(module, lora),
         asked_by=asked_by(processor),
         answer=answer,
         teach=teach,
@@ -221,18 +219,3 @@ def _closing_token(said: Conversation, tokenizer: Any, end: Sequence[int]) -> in
     """What closes an answer: the end token that the chat template writes behind one, else the tokenizer's own."""
     behind = said("?", 0, PROBE).rpartition(PROBE)[2]
     return next((token for token in tokenizer(behind, add_special_tokens=False)["input_ids"] if token in end), end[0])
-
-
-def _lora_layers(card: ModelCard, module: torch.nn.Module) -> tuple[str, ...]:
-    if card.lora:
-        layers = tuple(name for name in linear_layers(module) if re.fullmatch(card.lora, name))
-    else:
-        head = module.get_output_embeddings()  # type: ignore[operator]
-        layers = tuple(
-            name
-            for name in linear_layers(module)
-            if (not re.search(IMAGE_TOWER, name) or re.search(PROJECTOR, name)) and module.get_submodule(name) is not head
-        )
-    if not layers:
-        raise BrokenModel(f"{card.name}: lora = {card.lora!r} names no linear layer of its language model or projector")
-    return layers

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -12,16 +13,91 @@ import torch
 from medrival.batches import Decoded
 from medrival.contracts import Adapted, Generator, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
-from medrival.regimes.adapters import insert
+from medrival.regimes.adapters import Adapters, insert
 from medrival.regimes.training import autocast, train
+from medrival.regimes.whole import free, refuse_too_large
 from medrival.regimes.zero_shot import answers
 
 
-def language_model(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
-    """Adapters in the language model and the projector, trained on the tokens of the reference answers.
+def lora(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Adapters in the language model and the projector, or in the layers that the model's row names.
+
+    In 4 bits it is QLoRA (Dettmers et al. 2023): the regime's row has the precision.
+
+    Raises:
+        AdaptationFailed: see `_taught`.
+    """
+    return _taught(model, task, budget, bench, _adapters(model, budget, bench), model.lora)
+
+
+def lora_language(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Adapters in the language model alone.
+
+    Raises:
+        AdaptationFailed: see `_taught`.
+    """
+    return _taught(model, task, budget, bench, _adapters(model, budget, bench), model.parts.language)
+
+
+def lora_vision(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Adapters in the image tower, too, but in layers behind the one whose features the language model is shown.
+
+    Raises:
+        AdaptationFailed: see `_taught`.
+    """
+    layers = (*model.lora, *(name for name in model.parts.vision if name not in model.lora))
+    return _taught(model, task, budget, bench, _adapters(model, budget, bench), layers, some_idle=True)
+
+
+def projector(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Every parameter of the projector, and nothing else; no adapters. LLaVA-Med was tuned so in paper A.
+
+    Raises:
+        AdaptationFailed: see `_taught`; or no part of the model is known as its projector, or it is packed into 4 bits.
+    """
+    if not model.parts.projector:
+        raise AdaptationFailed(f"{task.name}: no part of this model is known as its projector; take lora-language or full")
+    return _taught(model, task, budget, bench, partial(free, model.module), model.parts.projector)
+
+
+def full(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Every parameter on which an answer depends, trained in float32 and tested in the model's own precision.
+
+    Raises:
+        AdaptationFailed: see `_taught`; or the weights are packed into 4 bits.
+        OutOfMemory: weights, gradients and the optimiser's moments do not fit, with the figures.
+    """
+    kinds = {parameter: parameter.dtype for parameter in model.module.parameters()}
+    refuse_too_large(model.module)
+    names = [name for name, _ in model.module.named_parameters()]
+    taught = _taught(model, task, budget, bench, partial(free, model.module, rest_too=True), names, some_idle=True)
+    for parameter, kind in kinds.items():
+        parameter.data = parameter.data.to(kind)
+    return taught
+
+
+def _adapters(model: Generator, budget: Mapping[str, Any], bench: Workbench) -> Callable[[Sequence[str]], Adapters]:
+    return lambda layers: insert(model.module, layers, budget, bench.seed)
+
+
+def _taught(
+    model: Generator,
+    task: Task,
+    budget: Mapping[str, Any],
+    bench: Workbench,
+    change: Callable[[Sequence[str]], Adapters],
+    names: Sequence[str],
+    *,
+    some_idle: bool = False,
+) -> Adapted:
+    """A generator after training on the tokens of the reference answers.
 
     The epoch is chosen by the mean log-likelihood of the validation split's answer tokens. Samples without an answer teach
     nothing: they are left out and listed, as those are whose image cannot be read.
+
+    Args:
+        change: makes named parts of the model trainable.
+        some_idle: whether no answer may depend on some of them, which one pass finds out; they are left out and listed.
 
     Raises:
         AdaptationFailed: see `train`; or nothing can be trained on or chosen on.
@@ -33,7 +109,6 @@ def language_model(model: Generator, task: Task, budget: Mapping[str, Any], benc
         raise AdaptationFailed(
             f"{task.name}: {len(training)} training and {len(validation)} validation samples are readable and have an answer"
         )
-    adapters = insert(model.module, model.lora, budget, bench.seed)
 
     def teach(batch: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
         return model.teach(images.of(batch), [s.prompt for s in batch], [s.reply for s in batch])
@@ -52,12 +127,22 @@ def language_model(model: Generator, task: Task, budget: Mapping[str, Any], benc
             tokens += here
         return total / tokens
 
-    trained = train(adapters.parameters, len(training), loss, validate, budget, bench)
+    idle = _idle(change(names), names, partial(loss, [0])) if some_idle else []
+    trainable = change([name for name in names if name not in idle])
+    trained = train(trainable.parameters, len(training), loss, validate, budget, bench)
     unreadable = _left_out((*task.train, *task.validation), chain(*readable))
     unanswered = _left_out(chain(*readable), (*training, *validation))
-    notes = {"unreadable_training_samples": unreadable, "training_samples_without_answer": unanswered}
+    notes = {"unreadable_training_samples": unreadable, "training_samples_without_answer": unanswered, "untrained": idle}
     notes = trained.notes | {name: samples for name, samples in notes.items() if samples}
-    return Adapted(lambda samples: answers(model, samples, bench), adapters.size, notes, adapters.remove)
+    return Adapted(lambda samples: answers(model, samples, bench), trainable.size, notes, trainable.remove)
+
+
+def _idle(tried: Adapters, names: Sequence[str], loss: Callable[[], torch.Tensor]) -> list[str]:
+    """The parts that no gradient reaches, such as image layers behind the one that is looked at; they are given back."""
+    loss().backward()
+    reached = [name for name, parameter in tried.parameters.items() if parameter.grad is not None]
+    tried.remove()
+    return [name for name in names if not any(one == name or one.startswith(f"{name}.") for one in reached)]
 
 
 def _left_out(samples: Iterable[Sample], kept: Iterable[Sample]) -> list[str]:

@@ -113,7 +113,7 @@ def test_lora_of_a_generator_changes_every_adapter_and_undo_gives_the_model_back
     work, task = bench("pocket-llava", "phantom-chest-vqa")
     before = weights(pocket_llava.module)
     untouched = zero_shot.answer(pocket_llava, task, {}, work).predict(task.test)
-    adapted = taught.language_model(pocket_llava, task, {**BUDGET, "epochs": 3}, work)
+    adapted = taught.lora(pocket_llava, task, {**BUDGET, "epochs": 3}, work)
     inside = {name: p for name, p in pocket_llava.module.named_parameters() if "lora_" in name}
     assert len(inside) == 2 * len(pocket_llava.lora)
     assert all(p.detach().abs().max() > 0 for p in inside.values())
@@ -129,11 +129,11 @@ def test_samples_without_an_answer_teach_nothing_and_are_listed(bench, pocket_ll
     work, task = bench("pocket-llava", "phantom-chest-vqa", limit=24)
     silent = [replace(split[0], truth=truth, form="open") for split, truth in ((task.train, ""), (task.validation, " \n"))]
     spoiled = replace(task, train=(silent[0], *task.train[1:]), validation=(silent[1], *task.validation[1:]))
-    adapted = taught.language_model(pocket_llava, spoiled, {**BUDGET, "epochs": 1}, work)
+    adapted = taught.lora(pocket_llava, spoiled, {**BUDGET, "epochs": 1}, work)
     assert adapted.notes["training_samples_without_answer"] == sorted(sample.id for sample in silent)
     assert "unreadable_training_samples" not in adapted.notes
     with pytest.raises(AdaptationFailed, match=r"0 training and .* are readable and have an answer"):
-        taught.language_model(pocket_llava, replace(spoiled, train=tuple(silent[:1])), BUDGET, work)
+        taught.lora(pocket_llava, replace(spoiled, train=tuple(silent[:1])), BUDGET, work)
 
 
 def test_the_loss_without_the_logits_of_prompts_is_the_models_own(bench, pocket_llava):
@@ -157,7 +157,7 @@ def test_adapters_of_a_bfloat16_model_are_trained_in_float32(rows, bench, model,
     work, data = bench(model, task, limit=24)
     card = rows.models[model]
     half = catalog.imported(card.adapter)(card, locate(card, None), "cpu", "bfloat16")
-    adapt = lora.image_tower if data.kind == "diagnosis" else taught.language_model
+    adapt = lora.image_tower if data.kind == "diagnosis" else taught.lora
     adapted = adapt(half, data, {**BUDGET, "epochs": 1}, work)
     kinds = {("lora_" in name, p.dtype) for name, p in half.module.named_parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
@@ -182,7 +182,7 @@ def test_training_never_sees_a_test_sample(bench, pocket_llava, monkeypatch):
     image_class = type(task.test[0].image)
     plain_open = image_class.open
     monkeypatch.setattr(image_class, "open", lambda self: opened.append(self.digest) or plain_open(self))
-    adapted = taught.language_model(pocket_llava, task, {**BUDGET, "epochs": 1}, work)
+    adapted = taught.lora(pocket_llava, task, {**BUDGET, "epochs": 1}, work)
     adapted.undo()
     assert opened
     assert not set(opened) & {sample.image.digest for sample in task.test}
