@@ -1,4 +1,4 @@
-"""`python -m medrival models`: what there is to choose from; `fetch`: get it; `score`: predictions; `prune`: the store."""
+"""`models`: what there is to choose from; `fetch`: get it; `merge`: shards; `score`: predictions; `prune`: the store."""
 
 from __future__ import annotations
 
@@ -47,11 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--medxpertqa", type=Path, required=True, metavar="FILE", help="MM/test.jsonl, or .json or .parquet")
     train.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file for pytest's --skills")
     _add_score(verbs.add_parser("score", help="score a file of predictions, without a model"))
+    _add_merge(verbs.add_parser("merge", help="join the reports of all shards of a run, and judge its gates"))
     _add_fetch(verbs.add_parser("fetch", help="put models and data sets into a folder for --assets"))
     options = parser.parse_args(arguments)
     try:
         if options.verb == "fetch":
             return 0 if _fetched(options) else 1
+        if options.verb == "merge":
+            return _merged(options)
         print("\n".join(DOES.get(options.verb, _table)(options)))
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
@@ -82,6 +85,33 @@ def _fetched(options: argparse.Namespace) -> bool:
     models = known.select("models", _names(options.models) or (suite.models if whole else ()))
     tasks = known.select("tasks", _names(options.tasks) or (suite.tasks if whole else ()))
     return fetch([*models, *tasks], options.assets, partial(print, flush=True), dry_run=options.dry_run)
+
+
+def _add_merge(verb: argparse.ArgumentParser) -> None:
+    add = verb.add_argument
+    add("shards", type=Path, nargs="+", metavar="SHARD", help="the report folder of a shard; all of them are needed")
+    add("--report-dir", type=Path, default=Path("reports/latest"), metavar="DIR", help="default: %(default)s")
+    add(
+        "--gate",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="rules instead of the shards' --gate (repeatable)",
+    )
+    add("--assets", type=Path, metavar="DIR", help="folder with data sets, for the images in the report")
+    for what in ("baseline", "lock"):
+        add(f"--{what}", type=Path, metavar="FILE", help=f"as pytest's, instead of the shards' --{what}")
+        add(f"--update-{what}", action="store_true", help=f"write the merged run to the --{what} file")
+
+
+def _merged(options: argparse.Namespace) -> int:
+    from medrival.merge import merge
+
+    paths = {"report-dir": options.report_dir, "assets": options.assets, "lock": options.lock}
+    flags = [f"--update-{what}" for what in ("baseline", "lock") if getattr(options, f"update_{what}")]
+    given = [f"--{name}={path}" for name, path in paths.items() if path is not None]
+    return merge(options.shards, [*given, *flags], options.gate, options.baseline)
 
 
 def _add_score(verb: argparse.ArgumentParser) -> None:

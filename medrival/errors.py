@@ -70,6 +70,14 @@ class BrokenBaseline(MedrivalError):
     """A report of an earlier run that is missing, damaged or incomplete."""
 
 
+class BrokenShard(MedrivalError):
+    """Reports of shards that are missing, damaged, or not of one run."""
+
+
+class Recorded(MedrivalError):
+    """What a shard said of a case that it could not measure, told again where shards are merged."""
+
+
 class GateFailed(MedrivalError):
     """What was measured breaks a rule of --gate. The case stays measured."""
 

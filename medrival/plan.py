@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -33,6 +33,7 @@ class Selection:
     """What the user asked for; None leaves an axis to the suite.
 
     Attributes:
+        budget: name of the one that all models are given; "" for that of their rows.
         joining: models that are in whatever the suite or `models` names: candidates and their rival.
     """
 
@@ -41,6 +42,7 @@ class Selection:
     tasks: tuple[str, ...] | None = None
     regimes: tuple[str, ...] | None = None
     seeds: tuple[int, ...] = (0,)
+    budget: str = ""
     joining: tuple[str, ...] = ()
 
 
@@ -49,12 +51,14 @@ class Plan:
     """The cases and pairs of a run, by id, in the order they run in.
 
     Attributes:
+        budget: the one that all models were given; "" for that of their rows.
         refused: which regimes were asked for on a task that nothing may be trained on, and why that is so.
     """
 
     suite: SuiteCard
     cases: Mapping[str, Case]
     pairs: Mapping[str, Pair]
+    budget: str = ""
     refused: tuple[str, ...] = ()
 
     @classmethod
@@ -72,6 +76,7 @@ class Plan:
             tasks,
             regimes,
             selection.seeds,
+            selection.budget,
         )
         refused = _refused(tasks, regimes)
         if not selected:
@@ -80,7 +85,7 @@ class Plan:
             chosen = "; ".join(f"{axis}: {', '.join(names) or 'none'}" for axis, names in asked.items())
             why = f"no regime of it adapts a model of it to a task of it ({'; '.join([chosen, *refused])})"
             raise UnknownName(f"the selection holds no case: {why}")
-        return cls(suite, _by_id(selected), _by_id(pairs(selected)), refused)
+        return cls(suite, _by_id(selected), _by_id(pairs(selected)), selection.budget, refused)
 
     @cached_property
     def tasks(self) -> Mapping[str, TaskCard]:
@@ -91,11 +96,11 @@ class Plan:
         """Where a test with this id comes: tasks, cases by model, then pairs; what is not ours stays ahead, as it was."""
         return self._ranks.get(identity, -1)
 
-    def groups(self, workers: int) -> dict[str, str]:
+    def groups(self, workers: int, collected: Collection[str]) -> dict[str, str]:
         """Which tests one worker should run together: a model's; each case by itself where models are fewer than workers."""
-        models = {case.model.name for case in self.cases.values()}
-        by_case = len(models) < workers
-        groups = {identity: identity if by_case else case.model.name for identity, case in self.cases.items()}
+        chosen = {identity: case for identity, case in self.cases.items() if identity in collected}
+        by_case = len({case.model.name for case in chosen.values()}) < workers
+        groups = {identity: identity if by_case else case.model.name for identity, case in chosen.items()}
         return groups | {
             identity: f"{pair.general[0].model.name}~{pair.medical[0].model.name}" for identity, pair in self.pairs.items()
         }
@@ -111,7 +116,7 @@ class Plan:
     def markers(self) -> list[str]:
         """Every mark that may occur."""
         marks = {mark for case in self.cases.values() for mark in self.marks(case)}
-        return sorted(marks | {*MARKS.values(), "diagnosis", "vqa", "rivalry", "integrity", "general", "medical"})
+        return sorted(marks | {*MARKS.values(), "diagnosis", "vqa", "rivalry", "integrity", "efficiency", "general", "medical"})
 
     @cached_property
     def _ranks(self) -> dict[str, int]:

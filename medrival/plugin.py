@@ -28,12 +28,19 @@ from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
 from medrival.root import misled
 from medrival.session import CANDIDATES, GATES, LOCK, PLAN, PROGRESS, STARTED, STORE
+from medrival.shards import Shard, Sharding, Work
 from medrival.store import Store
 from medrival.workers import ByModel, limit_threads, refuse_absent
 
 KINDS = ("diagnosis", "vqa")
 
-pytest_plugins = ["medrival.fixtures.scorers", "medrival.fixtures.cases", "medrival.fixtures.audit", "medrival.fixtures.gate"]
+pytest_plugins = [
+    "medrival.fixtures.scorers",
+    "medrival.fixtures.cases",
+    "medrival.fixtures.audit",
+    "medrival.fixtures.gate",
+    "medrival.fixtures.efficiency",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--models", metavar="NAMES", help="comma-separated names or globs instead of the suite's models")
     add("--tasks", metavar="NAMES", help="comma-separated names or globs instead of the suite's tasks")
     add("--regimes", metavar="NAMES", help="comma-separated names or globs instead of the suite's regimes")
+    add("--budget", default="", metavar="NAME", help="of training, such as paper-a, instead of that of each model's row")
     add("--seeds", default="0", metavar="SEEDS", help="comma-separated seeds of training (default: 0)")
     add("--limit", type=_positive, metavar="N", help="at most N samples of each split, the same for every model")
     add("--assets", type=Path, metavar="DIR", help="folder with data sets and models")
@@ -89,6 +97,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     add(
+        "--workers-per-gpu",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="workers (-n) that may share a GPU, each with that part of its memory (default: 1)",
+    )
+    add(
         "--dtype",
         default="auto",
         choices=("auto", "float32", "bfloat16", "float16", "4bit"),
@@ -113,11 +128,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--baseline", type=Path, action=_Once, metavar="FILE", help="an earlier run's report.json, for gates against regression"
     )
     add("--update-baseline", action="store_true", help="write this run's report and predictions to the --baseline file")
+    add(
+        "--shard",
+        type=Shard.parse,
+        metavar="I/N",
+        help="run the I-th of N parts; cut by what cases took in --baseline, else by size; python -m medrival merge joins them",
+    )
     add("--report-dir", type=Path, default=Path("reports/latest"), metavar="DIR", help="default: reports/latest")
     add(
         "--drop-leaked",
         action="store_true",
         help="report each score also without the test samples whose image or patient is in the training split",
+    )
+    add(
+        "--keep-adapters",
+        action="store_true",
+        help="write what was trained, in peft's format, to adapters/ of the report folder",
     )
     add("--no-resume", action="store_true", help="measure anew what the store already has")
     add("--store", type=Path, metavar="DIR", help="where outcomes are kept (default: the user's cache folder)")
@@ -157,7 +183,10 @@ def pytest_configure(config: pytest.Config) -> None:
         rows = rows.joined_by(candidates).trusting(config.getoption("--trust-remote-code"))
         config.stash[PLAN] = plan = Plan.of(rows, _selection(config, candidates))
         published.check(plan.cases.values())
-        config.stash[GATES] = gates = _gates(config, plan, rows)
+        gates, sharding = _gates(config, plan, rows), _sharding(config, plan)
+        if sharding:
+            sharding.check(gates)
+        config.stash[GATES] = gates = None if sharding else gates
         config.stash[LOCK] = _lock(config)
         if not (config.option.collectonly or hasattr(config, "workerinput")):
             refuse_absent(config.getoption("--device"))
@@ -169,13 +198,27 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[STORE] = store = Store(config.getoption("--store") or platformdirs.user_cache_path("medrival"))
     config.stash[PROGRESS] = progress = Progress.of(config)
     config.pluginmanager.register(progress, "medrival-progress")
-    config.pluginmanager.register(Recorder(config, plan, store, gates), "medrival-recorder")
+    if not config.getoption("--efficiency"):  # which measures no case, and so leaves the report of the last run alone
+        config.pluginmanager.register(Recorder(config, plan, store, gates, sharding), "medrival-recorder")
+    if sharding:
+        config.pluginmanager.register(sharding, "medrival-sharding")
 
 
 def _lock(config: pytest.Config) -> Lock | None:
     """What the run is held to; a run that writes the file is held to nothing."""
     path, update = config.getoption("--lock"), config.getoption("--update-lock")
     return Lock.read(path) if path is not None and not update else None
+
+
+def _sharding(config: pytest.Config, plan: Plan) -> Sharding | None:
+    """What leaves the run its shard, under --shard."""
+    shard, baseline = config.getoption("--shard"), config.getoption("--baseline")
+    if shard is None:
+        return None
+    if update := [f"--update-{what}" for what in ("baseline", "lock") if config.getoption(f"--update-{what}")]:
+        raise pytest.UsageError(f"{update[0]}: a shard is no whole run; give it to python -m medrival merge")
+    earlier = Baseline.read(baseline) if baseline else None
+    return Sharding(shard, plan, Work.of(plan.cases.values(), config.getoption("--limit"), earlier))
 
 
 def _gates(config: pytest.Config, plan: Plan, rows: Catalog) -> Gates | None:
@@ -234,6 +277,7 @@ def _selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Select
         names("--tasks"),
         names("--regimes"),
         tuple(dict.fromkeys(map(int, seeds))),
+        config.getoption("--budget"),
         joining=tuple(name for card in candidates for name in (card.name, card.partner) if name),
     )
 
@@ -304,7 +348,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModel | No
     """Group cases by model under xdist's default distribution; another `--dist` is the user's choice."""
     if config.getoption("dist") != "load":
         return None
-    return ByModel(config, log, config.stash[PLAN].groups(len(config.getoption("tx"))))
+    return ByModel(config, log, config.stash[PLAN])
 
 
 @pytest.hookimpl(optionalhook=True)

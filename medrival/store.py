@@ -128,7 +128,7 @@ class Store:
 
     def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> int:
         """Delete what was used longest ago until the rest fits, and locks nobody holds; return the number of bytes freed."""
-        for lock in self.locks.glob("*.lock"):
+        for lock in self.locks.glob("[!g]*.lock"):  # a run may hold a GPU (gpu-*) for days; keys are hexadecimal
             with suppress(OSError):
                 if time.time() - lock.stat().st_mtime > SECONDS_OF_A_DAY:
                     lock.unlink()

@@ -15,7 +15,7 @@ from medrival.catalog import ModelCard
 from medrival.errors import OutOfMemory
 from medrival.memory import NF4_BITS
 from medrival.models.files import header, weight_files
-from medrival.workers import gpus_beside
+from medrival.workers import free_memory, gpus_beside
 
 Shapes = Mapping[str, Sequence[int]]
 """Shapes of weights, by their names."""
@@ -134,7 +134,7 @@ def _rooms(device: str, needed: float) -> dict[int | str, float]:
 
 
 def _free_on(gpus: Iterable[int]) -> dict[int | str, float]:
-    return {index: float(torch.cuda.mem_get_info(index)[0]) for index in gpus}
+    return {index: free_memory(index) for index in gpus}
 
 
 def _taken(name: str, shape: Sequence[int], dtype: str) -> float:

@@ -160,7 +160,12 @@ class AuditRecord:
 
 @dataclass(frozen=True)
 class Run:
-    """One pytest session: `started` in ISO 8601 UTC, `seconds` of wall time, `argv` pytest's arguments as given."""
+    """One pytest session: `started` in ISO 8601 UTC, `seconds` of wall time, `argv` pytest's arguments as given.
+
+    Attributes:
+        shard: which part of a run it was, under --shard.
+        shards: of which runs it was merged; then `started` is the first one's and `seconds` are those of all.
+    """
 
     started: str
     seconds: float
@@ -173,6 +178,8 @@ class Run:
     gates: tuple[Judgement, ...] = ()
     published: tuple[Published, ...] = ()
     audits: tuple[AuditRecord, ...] = ()
+    shard: Mapping[str, Any] | None = None
+    shards: tuple[Mapping[str, Any], ...] = ()
 
 
 def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
@@ -189,10 +196,11 @@ def document(run: Run, environment: Mapping[str, Any]) -> dict[str, Any]:
         environment: git, packages and hardware, as `environment()` finds them.
     """
     about = {name: getattr(run, name) for name in ("started", "seconds", "suite", "argv", "exit_status")}
+    parts = {name: part for name in ("shard", "shards") if (part := getattr(run, name))}
     report: dict[str, Any] = plain(
         {
             "schema": "1",
-            "run": about | dict(environment),
+            "run": about | parts | dict(environment),
             "cases": [_case(case) for case in run.cases],
             "pairs": [_pair(pair) for pair in run.pairs],
             "questions": questions(run.pairs),

@@ -21,12 +21,14 @@ from medrival.contracts import Sample
 from medrival.errors import GateFailed, MedrivalError
 from medrival.gates import Gates, Judgement
 from medrival.integrity import Audit, audit_from
+from medrival.merge import SHARDS
 from medrival.plan import Plan, identity, ours
 from medrival.reports import published
 from medrival.reports.github import append_summary
 from medrival.reports.integrity import beside, unaudited
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, Status, corrected
 from medrival.reports.summary import summary
+from medrival.shards import Sharding
 from medrival.store import Store, outcome_from
 
 if TYPE_CHECKING:
@@ -42,11 +44,15 @@ JUDGED = pytest.StashKey[Sequence[Judgement]]()
 class Recorder:
     """Attaches measurements to test reports where cases run; turns all test reports into the run's reports."""
 
-    def __init__(self, config: pytest.Config, plan: Plan, store: Store, gates: Gates | None) -> None:
+    def __init__(
+        self, config: pytest.Config, plan: Plan, store: Store, gates: Gates | None, sharding: Sharding | None = None
+    ) -> None:
         self._config = config
         self._plan = plan
         self._store = store
         self._gates = gates
+        self._sharding = sharding
+        self._merged = config.stash.get(SHARDS, None)
         self._judged: list[Judgement] = []
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
@@ -110,12 +116,16 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Settle the gates and write the reports; where a gate does not hold or a report cannot be written, the run fails."""
-        idle = not (self._cases or self._pairs or self._audits or self._gates) or self._config.option.collectonly
-        if idle or hasattr(self._config, "workerinput"):
+        idle = not (self._cases or self._pairs or self._audits or self._gates or self._sharding)
+        if idle or self._config.option.collectonly or hasattr(self._config, "workerinput"):
             return
         from medrival.reports.html import write_html
         from medrival.reports.json_report import write_json
 
+        if self._sharding and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:  # others have cases; a merge knows
+            session.exitstatus = exitstatus = pytest.ExitCode.OK
+        if self._merged and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = exitstatus = self._merged.exit_status
         self._note_what_was_not_reached()
         judgements = self._settled()
         if exitstatus in PASSABLE and not all(judgement.holds for judgement in judgements):
@@ -274,9 +284,10 @@ class Recorder:
         audits = tuple(self._audits[name] for name in self._plan.tasks if name in self._audits)
         known = [self._cases[name] for name in self._plan.cases if name in self._cases]
         cases = beside(known, audits, drop_leaked=self._config.getoption("--drop-leaked"))
+        parts = self._merged.about if self._merged else ()
         return Run(
-            started=self._started.isoformat(timespec="seconds"),
-            seconds=time.monotonic() - self._clock,
+            started=min((part["started"] for part in parts), default=self._started.isoformat(timespec="seconds")),
+            seconds=sum(part["seconds"] for part in parts) if parts else time.monotonic() - self._clock,
             suite=self._plan.suite.name,
             argv=tuple(self._config.invocation_params.args),
             exit_status=exit_status,
@@ -286,6 +297,8 @@ class Recorder:
             gates=gates,
             published=published.beside(cases, self._plan.cases),
             audits=audits,
+            shard=self._sharding.about(self._config) if self._sharding else None,
+            shards=tuple(parts),
         )
 
     def _image(self, task: str, sample: str) -> PIL.Image | None:

@@ -32,6 +32,10 @@ def summary(run: Run, *, verbose: bool = False, alone: bool = False) -> list[str
         f"medrival: {count(states['measured'], 'case')} measured, {states['failed']} failed, "
         f"{states['skipped']} skipped in {duration(run.seconds)}"
     ]
+    if run.shard:
+        lines += _shard(run)
+    if run.shards:
+        lines.append(f"  merged from {count(len(run.shards), 'shard')}; their times are added up")
     if audited := sum(audit.audit is not None for audit in run.audits):
         lines.append(f"  {count(audited, 'data set')} audited")
     if limit := max((case.notes.get("limit", 0) for case in run.cases), default=0):
@@ -39,7 +43,7 @@ def summary(run: Run, *, verbose: bool = False, alone: bool = False) -> list[str
     if verbose:
         lines += [_case(case) for case in run.cases if case.status == "measured"]
         lines += [_pair(pair) for pair in run.pairs if pair.status == "measured"]
-    if run.cases:
+    if run.cases and not (run.shard and all(pair.status != "measured" for pair in run.pairs)):
         lines += _rivalry(run.pairs, alone)
     told = {case.reason for case in run.cases}
     lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
@@ -52,6 +56,14 @@ def summary(run: Run, *, verbose: bool = False, alone: bool = False) -> list[str
         lines.append(f"  {compared}")
     lines += gate_lines(run.gates, WIDTH)
     return [*lines, f"report: {visible(str(run.report_dir / 'report.html'))}"]
+
+
+def _shard(run: Run) -> list[str]:
+    """What the run is a part of, and what makes the parts one."""
+    about = run.shard or {}
+    part = f"shard {about['part']} of {about['of']}" + ("" if run.cases or run.audits else " holds no case")
+    text = f"  {part}: a merge of all shards compares models and judges gates: python -m medrival merge DIR..."
+    return wrap(text, WIDTH, subsequent_indent="    ")
 
 
 def _rivalry(pairs: tuple[PairRecord, ...], alone: bool) -> list[str]:

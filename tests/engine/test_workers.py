@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from medrival import workers
 from medrival.errors import MissingDevice
-from medrival.workers import _leased_gpu, choose_device, choose_dtype, gpus_beside, refuse_absent
+from medrival.workers import _leased_gpu, choose_device, choose_dtype, free_memory, gpus_beside, refuse_absent
 
 
 def threads(**given: str) -> list[str]:
@@ -58,7 +58,8 @@ def gpus(monkeypatch):
     import torch
 
     monkeypatch.setattr(workers, "_held", {})
-    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+    for variable in ("PYTEST_XDIST_WORKER_COUNT", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(variable, raising=False)
     return lambda count: monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
 
 
@@ -108,6 +109,106 @@ def test_beside_a_device_that_the_user_named_are_all_others_but_not_among_severa
     assert gpus_beside("cpu") == []
     monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
     assert gpus_beside("cuda:1") == []
+
+
+@pytest.fixture
+def fractions(gpus, monkeypatch) -> dict[int, float]:
+    """What part of each pretended GPU's memory torch was told that this process may take."""
+    import torch
+
+    told: dict[int, float] = {}
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, gpu: told.update({gpu: part}))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (70_000, 80_000))
+    gpus(2)
+    return told
+
+
+def another_worker(monkeypatch) -> None:
+    """From here on this process is like another: what it held stays locked, but it knows nothing of it."""
+    monkeypatch.setattr(workers, "_held", {})
+
+
+def test_workers_share_a_gpu_only_when_asked_and_each_has_its_part_of_the_memory(tmp_path, fractions, monkeypatch):
+    held = []
+    for expected in ("cuda:0", "cuda:0", "cuda:1", "cuda:1"):
+        assert _leased_gpu(2, tmp_path, 2) == expected
+        assert fractions == {int(expected[-1]): 0.5}
+        assert free_memory(int(expected[-1])) == 40_000, "half of the whole, of which more is free"
+        assert free_memory(1 - int(expected[-1])) == 70_000, "of a GPU that is not this process's"
+        held.append(workers._held)
+        fractions.clear()
+        another_worker(monkeypatch)
+    with pytest.raises(MissingDevice, match=r"run with -n 4, let more share one with --workers-per-gpu"):
+        _leased_gpu(2, tmp_path, 2)
+
+
+def test_one_gpu_a_worker_is_all_of_its_memory(tmp_path, fractions):
+    assert _leased_gpu(2, tmp_path) == "cuda:0"
+    assert fractions == {}
+    assert free_memory(0) == 70_000
+
+
+def test_a_gpu_of_which_one_worker_has_a_part_is_not_given_whole_nor_divided_otherwise(tmp_path, fractions, monkeypatch):
+    assert _leased_gpu(2, tmp_path, 2) == "cuda:0"
+    part = workers._held
+    another_worker(monkeypatch)
+    assert _leased_gpu(2, tmp_path) == "cuda:1"
+    whole = workers._held
+    another_worker(monkeypatch)
+    monkeypatch.setattr(workers, "SECONDS_AT_ENTRANCE", 0.05)
+    with pytest.raises(MissingDevice):
+        _leased_gpu(2, tmp_path, 3)
+    assert part
+    assert whole
+
+
+def test_a_dead_worker_lets_go_of_its_part(tmp_path, fractions):
+    code = (
+        "import torch; torch.cuda.set_per_process_memory_fraction = lambda *_: None\n"
+        "from pathlib import Path; from medrival.workers import _leased_gpu\n"
+        f"print(_leased_gpu(1, Path({str(tmp_path)!r}), 2), flush=True); input()"
+    )
+    start = functools.partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holders = [start([sys.executable, "-c", code]) for _ in range(2)]
+    assert [holder.stdout.readline().strip() for holder in holders] == ["cuda:0", "cuda:0"]
+    with pytest.raises(MissingDevice):
+        _leased_gpu(1, tmp_path, 2)
+    for holder in holders:
+        holder.kill()
+        holder.wait()
+    assert _leased_gpu(1, tmp_path, 2) == "cuda:0"
+
+
+def test_runs_that_see_different_gpus_as_their_first_do_not_wait_for_each_other(tmp_path, gpus, monkeypatch):
+    gpus(1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert _leased_gpu(1, tmp_path) == "cuda:0"
+    first = workers._held
+    another_worker(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert _leased_gpu(1, tmp_path) == "cuda:0"
+    second = workers._held
+    another_worker(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 1 ,0")
+    gpus(3)
+    assert _leased_gpu(3, tmp_path) == "cuda:0"
+    assert gpus_beside("cuda:0") == [], "1 and 0 are others', whatever their number here"
+    assert first
+    assert second
+
+
+def test_a_named_gpu_is_shared_only_when_asked(tmp_path, fractions, monkeypatch):
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    with pytest.raises(MissingDevice, match="--device cuda:1: 3 workers would share it; run with -n 1, allow more with"):
+        choose_device("cuda:1", tmp_path)
+    held = []
+    for _ in range(2):
+        assert choose_device("cuda:1", tmp_path, 2) == "cuda:1"
+        assert fractions == {1: 0.5}
+        held.append(workers._held)
+        another_worker(monkeypatch)
+    with pytest.raises(MissingDevice, match="run with -n 2"):
+        choose_device("cuda:1", tmp_path, 2)
 
 
 @pytest.mark.parametrize(
