@@ -65,6 +65,11 @@ def image_directions(model: DualEncoder, features: np.ndarray) -> np.ndarray:
     return _unit(features.astype(np.float64).reshape(len(features), model.queries, -1))
 
 
+def side_by_side(images: np.ndarray) -> np.ndarray:
+    """Image directions [samples, queries, dim] as one vector of length one each: products are the mean cosine of queries."""
+    return images.reshape(len(images), -1) / np.sqrt(images.shape[1])
+
+
 def text_logits(model: DualEncoder, images: np.ndarray, texts: ClassTexts) -> np.ndarray:
     """Scaled cosine similarities [samples, classes] of image directions [samples, queries, dim], by the most similar query."""
     return model.scale * (images @ texts.directions.T).max(axis=1)

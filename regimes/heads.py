@@ -24,6 +24,8 @@ ROUNDING = 1e-15
 """By what share of itself the sum over samples may be wrong."""
 FLATTEST = 1e-12
 """The least by which anything is divided."""
+NEVER = -1e9
+"""The logit of a class without training samples."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,20 @@ def fit_heads(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], clas
     found = _solve(points, counted, np.asarray(strengths, dtype=np.float64))
     weight = np.stack([own[..., : basis.shape[1]] @ basis.T for own, basis in zip(found, axes, strict=True)])
     return Heads(weight, found[..., -1])
+
+
+def on_plain_features(
+    weight: np.ndarray, bias: np.ndarray, mean: np.ndarray, scale: np.ndarray, present: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Heads of (features - mean) / scale as heads [..., classes, dim] of the features themselves, and their biases.
+
+    They were fitted to the classes `present`; another is never predicted.
+    """
+    weight = weight / scale
+    whole = np.zeros((*weight.shape[:-2], classes, weight.shape[-1]))
+    offset = np.full(whole.shape[:-1], NEVER)
+    whole[..., present, :], offset[..., present] = weight, bias - weight @ mean
+    return whole, offset
 
 
 def _principal_axes(features: np.ndarray) -> np.ndarray:

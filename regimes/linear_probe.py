@@ -10,12 +10,9 @@ import numpy as np
 
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
-from medrival.regimes.heads import fit_heads
+from medrival.regimes.heads import fit_heads, on_plain_features
 from medrival.regimes.labelled import has_findings, known, known_findings, readable, refuse_few, refuse_findings, unreadable
 from medrival.regimes.zero_shot import as_answers
-
-NEVER = -1e9
-"""The logit of a class without training samples."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def fit_probe(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> tu
     x_validation, y_validation = known(validation, task.validation, task.classes)
     refuse_few(task, y, y_validation)
     probes = []
-    for strength, (weight, bias) in zip(l2_strengths, _fit(x, y, len(task.classes), l2_strengths), strict=True):
+    for strength, weight, bias in zip(l2_strengths, *_fit(x, y, len(task.classes), l2_strengths), strict=True):
         answers = as_answers(x_validation @ weight.T + bias, {})
         probes.append(Probe(weight, bias, strength, validation_score(y_validation, np.array(answers))))
     best = max(probes, key=lambda probe: (probe.validation_score, probe.l2_strength))
@@ -91,18 +88,12 @@ def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return scaler.transform(x), scaler.mean_, scaler.scale_
 
 
-def _fit(x: np.ndarray, y: np.ndarray, classes: int, l2_strengths: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weight [classes, dim] and bias [classes] for each strength; a class without training samples is never predicted."""
+def _fit(x: np.ndarray, y: np.ndarray, classes: int, l2_strengths: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [strengths, classes, dim] and biases [strengths, classes]."""
     scaled, mean, scale = standardised(x)
     present, labels = np.unique(y, return_inverse=True)
     heads = fit_heads([scaled], [labels[None]], len(present), l2_strengths)
-    fitted = []
-    for weight, bias in zip(heads.weight[0, 0] / scale, heads.bias[0, 0], strict=True):
-        # The standardisation is folded in, so that the head applies to plain features.
-        whole, offset = np.zeros((classes, x.shape[1])), np.full(classes, NEVER)
-        whole[present], offset[present] = weight, bias - weight @ mean
-        fitted.append((whole, offset))
-    return fitted
+    return on_plain_features(heads.weight[0, 0], heads.bias[0, 0], mean, scale, present, classes)
 
 
 def _probe_findings(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> Adapted:
