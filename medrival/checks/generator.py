@@ -17,6 +17,8 @@ from PIL import Image as PIL
 
 from medrival.checks.promises import identical, promise, trained_adapters, weights
 from medrival.contracts import Generator
+from medrival.regimes.adapters import Adapters
+from medrival.regimes.whole import free
 
 Load = Callable[[str], Generator]
 """Loads the model anew in a precision: "float32" or "bfloat16"."""
@@ -192,6 +194,30 @@ def check_lora_leaves_no_trace_in_the_generator(load: Load, _: Library, question
     promise(_likelihoods(model, questions[:2]) == likely, "likelihoods are others after the adapters were removed")
 
 
+def check_every_part_can_be_trained_alone(load: Load, library: Library, questions: Sequence[Question]) -> None:
+    """Language model and projector learn whole, the image tower in the layers that are looked at; nothing else does."""
+    model = load("float32")
+    language, projector = library.adapted[0], library.adapted[1:]
+    known, before = model.parts, weights(model.module)
+    promise(
+        all(name.startswith(language) for name in known.language), f"a layer of the language model is outside of {language}"
+    )
+    promise(
+        not any(name.startswith(library.adapted) for name in known.vision), "a layer of the image tower is one of another part"
+    )
+    if projector:
+        promise(all(name.startswith(projector) for name in known.projector), "a weight of the projector is one of another part")
+    for what, names, whole in (("language model", known.language, True), ("image tower", known.vision, False)):
+        promise(bool(names), f"no layer of its {what} is known")
+        with trained_adapters(model.module, names) as adapters:
+            _promise_learning(model, questions, adapters, what, whole=whole)
+    promise(bool(known.projector), "no weight of its projector is known")
+    freed = free(model.module, known.projector)
+    _promise_learning(model, questions, freed, "projector", whole=True)
+    freed.remove()
+    promise(identical(before, weights(model.module)), "a weight is another after parts of the model were trained")
+
+
 def check_merged_adapters_say_the_same(load: Load, _: Library, questions: Sequence[Question]) -> None:
     """Adapters merged into their layers give the likelihoods that they gave beside them."""
     model = load("float32")
@@ -231,10 +257,23 @@ CHECKS: Sequence[Check] = (
     check_lora_stays_in_language_model_and_projector,
     check_lora_reaches_every_adapter_of_the_generator,
     check_lora_leaves_no_trace_in_the_generator,
+    check_every_part_can_be_trained_alone,
     check_merged_adapters_say_the_same,
     check_bfloat16_is_the_librarys,
 )
 """Every check, for those who would rather run each as a test of its own."""
+
+
+def _promise_learning(model: Generator, questions: Sequence[Question], trained: Adapters, what: str, *, whole: bool) -> None:
+    """That a gradient reaches what is trained, all of it or some, and no other weight."""
+    loss = model.module(**_taught(model, questions), use_cache=False).loss
+    if loss.requires_grad:
+        loss.backward()
+    named = model.module.named_parameters()
+    reached = {name for name, parameter in named if parameter.grad is not None and bool(parameter.grad.abs().max() > 0)}
+    promise(reached <= trained.parameters.keys(), f"training the {what} alone, other weights receive a gradient")
+    enough = reached == trained.parameters.keys() if whole else bool(reached)
+    promise(enough, f"training the {what} alone, some of it receives no gradient")
 
 
 @torch.inference_mode()

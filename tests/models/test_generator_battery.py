@@ -134,6 +134,11 @@ def adapting(change):
     return lambda model: replace(model, lora=tuple(change(model.lora)))
 
 
+def of_parts(**known):
+    """One that tells other parts of its network."""
+    return lambda model: replace(model, parts=replace(model.parts, **known))
+
+
 def forgetful(model: Generator) -> Generator:
     def answer(*asked):
         with torch.no_grad():
@@ -217,6 +222,16 @@ BREAKS = {
         adapting(lambda names: [*names, UNREAD]),
     ),
     "do not change what is likely": (checks.check_lora_leaves_no_trace_in_the_generator, adapting(lambda _: [UNREAD])),
+    "no layer of its image tower": (checks.check_every_part_can_be_trained_alone, of_parts(vision=())),
+    "layer of the image tower is one of another": (
+        checks.check_every_part_can_be_trained_alone,
+        of_parts(vision=("model.language_model.layers.0.mlp.up_proj",)),
+    ),
+    "weight of the projector is one of another": (
+        checks.check_every_part_can_be_trained_alone,
+        of_parts(projector=("lm_head.weight",)),
+    ),
+    "training the image tower alone, some": (checks.check_every_part_can_be_trained_alone, of_parts(vision=(UNREAD,))),
     "in bfloat16 a question": (checks.check_bfloat16_is_the_librarys, said(lambda answers, _: [f"{a}!" for a in answers])),
     "logits in bfloat16": (checks.check_bfloat16_is_the_librarys, loud_in_bfloat16),
 }
