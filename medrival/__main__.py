@@ -14,7 +14,7 @@ from typing import Any
 import platformdirs
 
 from medrival import catalog, tables
-from medrival.errors import MedrivalError
+from medrival.errors import BrokenShard, MedrivalError
 from medrival.files import write_atomically
 from medrival.parameters import known_here
 from medrival.predictions import Columns
@@ -108,6 +108,8 @@ def _add_merge(verb: argparse.ArgumentParser) -> None:
 def _merged(options: argparse.Namespace) -> int:
     from medrival.merge import merge
 
+    if options.report_dir.resolve() in {shard.resolve() for shard in options.shards}:
+        raise BrokenShard(f"--report-dir {options.report_dir}: a shard's report is there; name another folder")
     paths = {"report-dir": options.report_dir, "assets": options.assets, "lock": options.lock}
     flags = [f"--update-{what}" for what in ("baseline", "lock") if getattr(options, f"update_{what}")]
     given = [f"--{name}={path}" for name, path in paths.items() if path is not None]

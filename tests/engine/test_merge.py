@@ -233,6 +233,7 @@ def test_missing_double_and_foreign_shards_are_one_clear_error(folder, shards, t
     assert "are the same shard; name one of them" in refused(first, second, second)
     assert "no report.json of a shard" in refused(first, tmp_path / "nowhere")
     assert "its report.json is of no shard" in refused(first, folder / "whole")
+    assert "a shard's report is there" in merged(folder, copies, "--report-dir", first).output
     options = report(second)["run"]["shard"]["options"]
     edited(second, options={**options, "--suite": "pocket"})
     assert '--suite was "theirs" in one and "pocket" in the other' in refused(*copies)
