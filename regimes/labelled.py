@@ -63,7 +63,7 @@ def refuse_few(task: Task, labels: np.ndarray, validation: np.ndarray) -> None:
     """
     if len(set(labels)) < 2:
         raise AdaptationFailed(
-            f"{task.name}: {len(labels)} readable training samples of {len(set(labels))} class; a probe needs two"
+            f"{task.name}: {len(labels)} readable training samples of {len(set(labels))} class; it takes two"
         )
     if not len(validation):
-        raise AdaptationFailed(f"{task.name}: no readable validation sample to choose the L2 strength on")
+        raise AdaptationFailed(f"{task.name}: no readable validation sample to choose on")

@@ -30,13 +30,15 @@ class Probe:
 
 
 def linear_probe(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:  # noqa: ARG001
-    """Class-balanced logistic regression; L2 strength chosen on the validation split.
+    """Class-balanced logistic regression; L2 strength chosen on the validation split, or trained where the budget has a rate.
 
     Features are [samples, dim] float32, not normalised, computed once per model and images whatever the strengths; each is
     standardised by the training split before fitting, so that one list of strengths serves every model.
-    Protocol: Radford et al. 2021, section 3.2.
+    Protocol: Radford et al. 2021, section 3.2. Paper A trains a head on plain features by AdamW and takes its last epoch.
     Of independent findings each has a regression of its own, against the samples without it.
     """
+    if "learning_rate" in budget:
+        return _train_probe(task, budget, bench)
     if has_findings(task):
         return _probe_findings(task, budget["l2_strengths"], bench)
     probe, notes = fit_probe(task, budget["l2_strengths"], bench)
@@ -94,6 +96,18 @@ def _fit(x: np.ndarray, y: np.ndarray, classes: int, l2_strengths: Sequence[floa
     present, labels = np.unique(y, return_inverse=True)
     heads = fit_heads([scaled], [labels[None]], len(present), l2_strengths)
     return on_plain_features(heads.weight[0, 0], heads.bias[0, 0], mean, scale, present, classes)
+
+
+def _train_probe(task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    import torch
+
+    from medrival.regimes.feature_training import train_on_features
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(bench.seed)
+        head = torch.nn.Linear(bench.features(task.train).values.shape[1], len(task.classes))
+    head = head.to(bench.device)
+    return train_on_features(dict(head.named_parameters()), head, task, budget, bench)
 
 
 def _probe_findings(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> Adapted:

@@ -1,0 +1,67 @@
+"""Training on stored features: what an epoch costs is small beside encoding the images once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from medrival.contracts import Adapted, Answer, Sample, Task, Workbench
+from medrival.regimes.labelled import known, refuse_few, refuse_findings, unreadable
+from medrival.regimes.linear_probe import validation_score
+from medrival.regimes.training import Parameters, train
+from medrival.regimes.zero_shot import as_answers
+
+
+def train_on_features(
+    parameters: Parameters,
+    logits: Callable[[torch.Tensor], torch.Tensor],
+    task: Task,
+    budget: Mapping[str, Any],
+    bench: Workbench,
+) -> Adapted:
+    """What a function of features [samples, dim] gives as logits [samples, classes], trained by class-balanced cross-entropy.
+
+    Features are as the model gives them, in float32. The budget's epoch and learning rate are those of the best AUROC on the
+    validation split.
+
+    Raises:
+        AdaptationFailed: see `refuse_findings`, `refuse_few` and `train`.
+    """
+    refuse_findings(task)
+    training, validation = bench.features(task.train), bench.features(task.validation)
+    x, y = known(training, task.train, task.classes)
+    x_validation, y_validation = known(validation, task.validation, task.classes)
+    refuse_few(task, y, y_validation)
+    inputs = torch.from_numpy(x).float().to(bench.device)
+    labels = torch.from_numpy(y).to(bench.device)
+    weights = torch.from_numpy(_balanced(y, len(task.classes))).float().to(bench.device)
+
+    def loss(batch: Sequence[int]) -> torch.Tensor:
+        with torch.autocast(inputs.device.type, enabled=False):  # features are few: mixed precision would save nothing
+            return torch.nn.functional.cross_entropy(logits(inputs[batch]), labels[batch], weight=weights)
+
+    @torch.inference_mode()
+    def scored(features: np.ndarray) -> np.ndarray:
+        found: np.ndarray = logits(torch.from_numpy(features).float().to(bench.device)).double().cpu().numpy()
+        return found
+
+    def validate() -> float:
+        return validation_score(y_validation, np.array(as_answers(scored(x_validation), {})))
+
+    def predict(samples: Sequence[Sample]) -> list[Answer]:
+        features = bench.features(samples)
+        return as_answers(scored(features.values), features.failed)
+
+    trained = train(parameters, len(y), loss, validate, budget, bench)
+    size = sum(parameter.numel() for parameter in parameters.values())
+    notes = {**trained.notes, **unreadable(task, training, validation)}
+    return Adapted(predict, size, notes, steps=trained.steps, samples_seen=trained.samples_seen)
+
+
+def _balanced(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Weights by which every class that occurs counts the same (scikit-learn's "balanced")."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)
