@@ -11,6 +11,7 @@ from medrival.cards import ModelCard
 from medrival.case import Case
 from medrival.contracts import Features, Form, Sample
 from medrival.tasks.prompts import ask
+from medrival.weights import named
 
 if TYPE_CHECKING:
     from medrival.evaluate import Lab
@@ -38,6 +39,11 @@ class Bench:
         self.device = lab.settings.device
         self.batch_size = lab.settings.batch_size
         self.max_new_tokens = most_tokens(case.model)
+
+    @property
+    def weights(self) -> str:
+        """What an adapter says that it was trained on."""
+        return named(self._case.model)
 
     @property
     def checkpoints(self) -> Path:

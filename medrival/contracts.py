@@ -147,7 +147,7 @@ class DualEncoder:
         lora: full names (in `tower`) of the linear layers that LoRA adapts.
         prepare: images -> pixels [n, 3, height, width] on the CPU, or whatever rows `image_features` takes.
         image_features: pixels -> features [n, queries * dim], projected and not normalised; differentiable.
-        text_features: texts -> features [n, dim], projected and not normalised.
+        text_features: texts -> features [n, dim], projected and not normalised; differentiable.
         scale: what cosine similarities are multiplied with before the softmax.
         queries: how many vectors an image has, side by side; it is as similar to a text as the most similar of them.
     """
@@ -292,6 +292,10 @@ class Workbench(Protocol):
     batch_size: int
     max_new_tokens: int
     """Of an answer, and of the thought before it where the model's row allows for one."""
+
+    @property
+    def weights(self) -> str:
+        """What an adapter says that it was trained on: the row's weights, or a directory; "" where nothing names the model."""
 
     @property
     def checkpoints(self) -> Path:

@@ -44,6 +44,7 @@ class Lab:
         self._scorers = scorers
         self._tasks: dict[str, Task] = {}
         self._warned = False
+        self._said_unkept = False
         # What the store cannot tell again: cases that failed, and outcomes it could not keep.
         self._answered: dict[str, Outcome | MedrivalError] = {}
         self._loaded: tuple[ModelCard, str, Model] | None = None
@@ -97,8 +98,14 @@ class Lab:
 
     def _hand_over_adapter(self, case: Case, outcome: Outcome) -> None:
         kept = self.store.adapters(outcome.key)
-        if self.settings.adapters and kept.is_dir():
+        if not self.settings.adapters:
+            return
+        if kept.is_dir():
             shutil.copytree(kept, self.settings.adapters / case.id, dirs_exist_ok=True)
+        elif case.regime.adapts and outcome.notes.get("adapter") != "peft" and not self._said_unkept:
+            self._said_unkept = True
+            why = "it trains no adapters that peft could load on this model; other cases of this run may be like it"
+            warnings.warn(f"--keep-adapters: {case.id} leaves nothing: {why}", MedrivalWarning, stacklevel=2)
 
     def _incomplete(self, outcome: Outcome) -> bool:
         """Whether an endpoint left samples unanswered that an earlier run asked about."""

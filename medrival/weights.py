@@ -146,6 +146,17 @@ def local(card: ModelCard) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def named(card: ModelCard) -> str:
+    """What an adapter names as its base model: the row's weights, a directory of the user's by its full path.
+
+    "" for a model that is an adapter on another itself: merged, it lies nowhere.
+    """
+    if card.base:
+        return ""
+    folder = None if packaged(card) else local(card)
+    return str(folder.resolve()) if folder else card.weights
+
+
 def on_hub(card: ModelCard) -> bool:
     """Whether the weights, where they are no directory, can be the name of a hub model."""
     where = place(card.weights)
