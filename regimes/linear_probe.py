@@ -17,12 +17,13 @@ from medrival.regimes.zero_shot import as_answers
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted head: logits = features @ weight.T + bias. `weight` is [classes, dim]."""
+    """A head fitted to so many samples: logits = features @ weight.T + bias. `weight` is [classes, dim]."""
 
     weight: np.ndarray
     bias: np.ndarray
     l2_strength: float
     validation_score: float
+    samples: int
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """[samples, classes]."""
@@ -47,7 +48,7 @@ def linear_probe(model: DualEncoder, task: Task, budget: Mapping[str, Any], benc
         features = bench.features(samples)
         return as_answers(probe.logits(features.values), features.failed)
 
-    return Adapted(predict, probe.weight.size + probe.bias.size, notes)
+    return Adapted(predict, probe.weight.size + probe.bias.size, notes, samples_seen=probe.samples)
 
 
 def fit_probe(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> tuple[Probe, dict[str, Any]]:
@@ -64,7 +65,7 @@ def fit_probe(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> tu
     probes = []
     for strength, weight, bias in zip(l2_strengths, *_fit(x, y, len(task.classes), l2_strengths), strict=True):
         answers = as_answers(x_validation @ weight.T + bias, {})
-        probes.append(Probe(weight, bias, strength, validation_score(y_validation, np.array(answers))))
+        probes.append(Probe(weight, bias, strength, validation_score(y_validation, np.array(answers)), len(y)))
     best = max(probes, key=lambda probe: (probe.validation_score, probe.l2_strength))
     notes = {"l2_strength": best.l2_strength, "validation_score": best.validation_score}
     return best, notes | unreadable(task, train, validation)
@@ -148,7 +149,8 @@ def _probe_findings(task: Task, l2_strengths: Sequence[float], bench: Workbench)
 
     untrained = [name for column, name in enumerate(task.classes) if column not in fitted]
     notes = {"l2_strength": best, "validation_score": scores[best]} | ({"untrained_findings": untrained} if untrained else {})
-    return Adapted(predict, len(fitted) * (x.shape[1] + 1), notes | unreadable(task, train, validation))
+    notes |= unreadable(task, train, validation)
+    return Adapted(predict, len(fitted) * (x.shape[1] + 1), notes, samples_seen=len(x))
 
 
 def _undecided(members: np.ndarray) -> list[int]:
