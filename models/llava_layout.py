@@ -36,7 +36,13 @@ NAMES = {
     r"^model\.norm\.": "model.language_model.norm.",
 }
 EXPECTED = {"mm_projector_type": "mlp2x_gelu", "mm_use_im_start_end": False, "mm_use_im_patch_token": False}
-ABSENT = {"mm_projector_type": "linear", "mm_use_im_start_end": False, "mm_use_im_patch_token": False}
+ABSENT = {
+    "mm_projector_type": "linear",
+    "mm_use_im_start_end": False,
+    "mm_use_im_patch_token": False,
+    "mm_vision_select_feature": "patch",
+    "mm_vision_tower": "",
+}
 """What LLaVA's own code takes for a key that a config does not have."""
 READING = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
 """What a file of CLIP holds beside its image tower."""
@@ -60,11 +66,11 @@ def converted(card: ModelCard, folder: Path, device: str, dtype: str, layouts: C
 
     own = _own_config(card, folder, layouts)
     stored = _stored(card, folder)
-    beside = None if any(name.startswith(TOWER) for name in stored) else place(card, folder, own["mm_vision_tower"])
+    beside = None if any(name.startswith(TOWER) for name in stored) else _beside(card, folder, own["mm_vision_tower"])
     refuse_too_large(card, stored | (_seeing(beside) if beside else {}), device, dtype, divides=True)
     text = AutoConfig.for_model(**{**own, "model_type": LANGUAGES[own["model_type"]]})
     tokenizer = _tokenizer(card, folder, text)
-    vision = _described(beside) if beside else measured(card, "CLIP image tower", _clip, stored)
+    vision = _described(card, beside) if beside else measured(card, "CLIP image tower", _clip, stored)
     config = _config(own, text, vision, _image_token(card, tokenizer, text.vocab_size))
     module, report = read(card, LlavaForConditionalGeneration, folder, device, dtype, config=config, key_mapping=NAMES)
     lacking = {*report["missing_keys"], *report["mismatched_keys"]}
@@ -85,15 +91,22 @@ def _stored(card: ModelCard, folder: Path) -> dict[str, list[int]]:
 
 def _own_config(card: ModelCard, folder: Path, layouts: Collection[str]) -> dict[str, Any]:
     try:
-        own: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        own: dict[str, Any] = ABSENT | json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError) as error:
         raise BrokenModel(f"{card.name}: {folder} has no readable config.json: {first_line(error)}") from error
     if own.get("model_type") not in layouts:
         wanted = " or ".join(map(repr, sorted(layouts)))
         raise BrokenModel(f"{card.name}: the model in {folder} is {own.get('model_type')!r}, not {wanted}")
     for key, value in EXPECTED.items():
-        if (found := own.get(key, ABSENT[key])) != value:
-            raise BrokenModel(f"{card.name}: {folder} has {key} = {found!r}; only {value!r} can be converted")
+        if own[key] != value:
+            raise BrokenModel(f"{card.name}: {folder} has {key} = {own[key]!r}; only {value!r} can be converted")
+    if (feature := own["mm_vision_select_feature"]) not in FEATURES:
+        known = " or ".join(map(repr, FEATURES))
+        raise BrokenModel(f"{card.name}: {folder} has mm_vision_select_feature = {feature!r}; only {known} can be converted")
+    if "mm_vision_select_layer" not in own:
+        raise BrokenModel(
+            f"{card.name}: config.json in {folder} does not say which layer of the image tower is read (mm_vision_select_layer)"
+        )
     return own
 
 
@@ -132,10 +145,26 @@ def _clip(stored: Mapping[str, Sequence[int]]) -> Any:
     )
 
 
-def _described(tower: Path) -> Any:
-    from transformers import CLIPVisionConfig
+def _beside(card: ModelCard, folder: Path, name: str) -> Path:
+    if not name:
+        raise BrokenModel(
+            f"{card.name}: {folder} has no image tower among its weights, and its config.json names none (mm_vision_tower)"
+        )
+    return place(card, folder, name)
 
-    return CLIPVisionConfig.from_pretrained(tower, local_files_only=True)
+
+def _described(card: ModelCard, tower: Path) -> Any:
+    """As its own config.json says; where it is none, or another model's, the library would make up what shapes do not tell."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(tower, local_files_only=True)
+    except Exception as error:  # of several libraries
+        raise BrokenModel(f"{card.name}: its image tower in {tower} has no usable config.json: {first_line(error)}") from error
+    vision = getattr(config, "vision_config", config)
+    if vision.model_type != "clip_vision_model":
+        raise BrokenModel(f"{card.name}: its image tower in {tower} is a {config.model_type}; only CLIP's can be converted")
+    return vision
 
 
 def _seeing(tower: Path) -> dict[str, list[int]]:

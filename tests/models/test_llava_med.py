@@ -311,6 +311,7 @@ def test_constants_that_older_versions_stored_are_no_weights(copied, load):
     [
         ({"mm_projector_type": "linear"}, "mm_projector_type = 'linear'; only 'mlp2x_gelu'"),
         ({"mm_use_im_start_end": True}, "mm_use_im_start_end = True"),
+        ({"mm_vision_select_feature": "odd"}, "mm_vision_select_feature = 'odd'; only 'patch' or 'cls_patch'"),
         ({"model_type": "llava_llama"}, "'llava_llama', not 'llava_mistral'"),
     ],
 )
@@ -318,6 +319,41 @@ def test_another_layout_is_refused(copied, load, change, message):
     (copied / "config.json").write_text(json.dumps(json.loads((copied / "config.json").read_text()) | change))
     with pytest.raises(BrokenModel, match=message):
         load(copied)
+
+
+def without(folder, key):
+    config = json.loads((folder / "config.json").read_text())
+    del config[key]
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_layer_of_the_image_tower_that_nobody_names_is_not_guessed_and_its_patches_are_read_where_nobody_says(copied, load):
+    without(copied, "mm_vision_select_feature")
+    assert load(copied).module.config.vision_feature_select_strategy == "default"
+    without(copied, "mm_vision_select_layer")
+    with pytest.raises(BrokenModel, match=r"does not say which layer of the image tower is read \(mm_vision_select_layer\)"):
+        load(copied)
+
+
+def test_without_any_image_tower_it_is_said_that_there_is_none(divided, load):
+    without(divided[0], "mm_vision_tower")
+    with pytest.raises(BrokenModel, match=r"has no image tower among its weights, and its config.json names none"):
+        load(divided[0])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, "has no usable config.json"),
+        ({"model_type": "siglip_vision_model", **VISION, **IMAGE}, "is a siglip_vision_model; only CLIP's can be converted"),
+        ({"model_type": "siglip", "vision_config": {**VISION, **IMAGE}}, "is a siglip; only CLIP's can be converted"),
+    ],
+)
+def test_of_an_image_tower_beside_the_checkpoint_nothing_is_made_up(divided, load, config, message):
+    file = divided[1] / "config.json"
+    file.write_text(json.dumps(config)) if config else file.unlink()
+    with pytest.raises(BrokenModel, match=rf"llava-med: its image tower in {divided[1]} {message}"):
+        load(divided[0])
 
 
 def test_a_checkpoint_without_tokenizer_is_one_message(copied, load):
