@@ -32,7 +32,7 @@ def weight_files(folder: Path, names: Sequence[str] = TRANSFORMERS) -> list[Path
     """The files that hold the weights, as a library chooses them: the first that is there, or the shards that it names.
 
     Raises:
-        BrokenModel: an index names a file that is missing, or that is not among those that a model's fingerprint is made of.
+        BrokenModel: an index is damaged, or names a file that is missing or not among those that a model's fingerprint is of.
     """
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
@@ -88,8 +88,11 @@ def image_tower(folder: Path) -> list[Part]:
 
 
 def _shards(index: Path) -> list[Path]:
-    names, hashed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values(), set(files_of(index.parent))
-    files = {index.parent / name: name for name in sorted(set(names))}
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BrokenModel(f"{index} is damaged ({type(error).__name__}: {error}); fetch the model again") from error
+    hashed, files = set(files_of(index.parent)), {index.parent / name: name for name in sorted(names)}
     for file, name in files.items():
         if file not in hashed:
             raise BrokenModel(f"{index} names {name}, which is none of the files that are read with it; fetch the model again")

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,3 +126,16 @@ def test_an_index_that_names_a_file_outside_of_what_is_hashed_is_refused(rows, t
         (folder / "1.safetensors").rename(folder / name)
     with pytest.raises(BrokenModel, match=rf"index.json names {name}, which is none of the files that are read"):
         imported(clip.adapter)(clip, folder, "cpu", "float32")
+
+
+@pytest.mark.parametrize("content", ["", '{"weight_map"', "{}", "[]", '{"weight_map": 3}'])
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_damaged_index_is_one_message_for_a_model_and_for_an_adapter_on_it(rows, pocket_clip, tmp_path, tuned, content):
+    base = replace(rows.models["pocket-clip"], weights=str(tmp_path / "clip"))
+    shutil.copytree(locate(rows.models["pocket-clip"], None), tmp_path / "clip")
+    (tmp_path / "clip" / "model.safetensors").rename(tmp_path / "clip" / "1.safetensors")
+    (tmp_path / "clip" / "model.safetensors.index.json").write_text(content)
+    get_peft_model(pocket_clip.module, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
+    card = replace(base, adapter="medrival.models.peft_adapter:merged", weights=str(tmp_path), base=base) if tuned else base
+    with pytest.raises(BrokenModel, match=r"model.safetensors.index.json is damaged .*; fetch the model again"):
+        imported(card.adapter)(card, Path(card.weights), "cpu", "float32")
