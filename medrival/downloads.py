@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import httpx2
 
 SCHEMES = frozenset({"https"})
+GONE = frozenset({404, 410})
 ATTEMPTS = 5
 """Connections that may break before a download is given up, until the next fetch goes on with it."""
 PAUSE_SECONDS = 1.0
@@ -139,7 +140,11 @@ def _version(answer: httpx2.Response) -> str:
 
 
 def _size(url: str) -> str:
-    """Such as "482.1 MB", as the server states it for the file or archive."""
+    """Such as "482.1 MB", as the server states it for the file or archive; not every server answers such a question.
+
+    Raises:
+        MissingAsset: nobody answers there, or there is no such file.
+    """
     import httpx2
 
     try:
@@ -147,6 +152,8 @@ def _size(url: str) -> str:
             answer = client.head(url)
     except httpx2.HTTPError as error:
         raise MissingAsset(f"{url} cannot be fetched: {first_line(error)}") from error
+    if answer.status_code in GONE:
+        raise MissingAsset(f"{url} cannot be fetched: the server answers {answer.status_code} {answer.reason_phrase}")
     length = answer.headers.get("Content-Length", "") if answer.is_success else ""
     return f"{int(length) / 1e6:,.1f} MB" if length.isdecimal() else "of unknown size"
 

@@ -47,8 +47,8 @@ def server(monkeypatch) -> Iterator[Server]:
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length" if served.sized else "X-Nothing", str(len(served.files[self.path])))
+            self.send_response(200 if self.path in served.files else 404)
+            self.send_header("Content-Length" if served.sized else "X-Nothing", str(len(served.files.get(self.path, b""))))
             self.end_headers()
 
         def do_GET(self) -> None:
@@ -219,7 +219,8 @@ def test_only_https_is_asked_also_where_an_address_is_redirected(server, tmp_pat
 
 
 def test_what_is_not_there_is_named_with_the_servers_answer(server, tmp_path):
-    with pytest.raises(MissingAsset, match=rf"{server.url}/nothing cannot be fetched: the server answers 404 Not Found"):
-        take(f"{server.url}/nothing", ["model.bin"], tmp_path)
+    for dry_run in (False, True):
+        with pytest.raises(MissingAsset, match=rf"{server.url}/nothing cannot be fetched: the server answers 404 Not Found"):
+            take(f"{server.url}/nothing", ["model.bin"], tmp_path, dry_run=dry_run)
     with pytest.raises(MissingAsset, match=r"http://127.0.0.1:9/x cannot be fetched: .*refused"):
         take("http://127.0.0.1:9/x", ["model.bin"], tmp_path)
