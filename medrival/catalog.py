@@ -121,7 +121,9 @@ def unknown(axis: str, name: str, known: Iterable[str]) -> str:
 
 
 def load(extra: Sequence[Path] = ()) -> Catalog:
-    """Read the project's rows, those of installed packages, and those of the user's files; later files win.
+    """Read the project's rows, those of installed packages, and those of the user's files.
+
+    Of rows of one name the last counts; what is said of an adapter, on which rows of other files rely, is what was said first.
 
     Raises:
         BrokenCatalog: naming file, row and key.
@@ -129,6 +131,7 @@ def load(extra: Sequence[Path] = ()) -> Catalog:
     read = [rows.read(_file(place), axis) for axis, place in BUILT_IN.items()]
     read += [rows.read(path) for path in [*_entry_point_files(), *extra]]
     known = {axis: {name: card for file in read for name, card in file[axis].items()} for axis in rows.CARDS}
+    known["adapters"] |= {name: card for file in reversed(read) for name, card in file["adapters"].items()}
     known["regimes"] = {one.name: one for regime in known["regimes"].values() for one in regime.each}
     catalog = Catalog(**known)
     _check_partners(catalog.models)

@@ -100,6 +100,13 @@ def test_what_an_adapter_reads_holds_for_rows_of_other_files_and_the_first_that_
     assert catalog.load([path]).models["theirs"].reads.weights == (("*.npz",),)
 
 
+@pytest.mark.parametrize("of", ["medrival.models.dual_encoder:*", "medrival.models.*"])
+def test_no_other_file_changes_what_an_adapter_of_the_project_reads_even_under_the_projects_own_words(tmp_path, of):
+    own = catalog.load()
+    rows = catalog.load([written(tmp_path, MODEL + ADAPTER.replace("medrival.models.dual_encoder:transformers", of))])
+    assert {name: rows.models[name].reads for name in own.models} == {name: card.reads for name, card in own.models.items()}
+
+
 def test_globs_and_names_select_in_catalog_order_without_repetition():
     chosen = catalog.load().select("models", ["pocket-med*", "pocket-clip", "pocket-medclip"])
     assert [model.name for model in chosen] == ["pocket-clip", "pocket-medclip", "pocket-medllava"]
