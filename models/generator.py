@@ -15,6 +15,7 @@ from medrival.errors import BrokenData, BrokenModel
 from medrival.models.checkpoint import load_module, load_processor
 from medrival.models.conversation import PROBE, Conversation, as_words, asked_by, conversation
 from medrival.models.parts import adapted, parts
+from medrival.models.remembered import remember
 
 Tokens = tuple[int, ...]
 THINKS, ANSWERS = "<think>", "</think>"
@@ -111,6 +112,7 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
         return [tuple(known[reply] for reply in candidates) for known, candidates in zip(found, wanted, strict=True)]
 
     lora = adapted(card, module)
+    remember(module)
     return Generator(
         module=module,
         lora=lora,

@@ -1,0 +1,125 @@
+"""What a frozen image tower makes of an image: the same for every question about it and in every epoch, so it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import torch
+
+TOWER = re.compile(r"(^|\.)vision_(tower|model)$")
+"""How the families of transformers name towers that take a row of pixels an image; Qwen-VL's takes patches of all together."""
+ROOM = 2**32
+"""Bytes that are kept, in the memory of the CPU; what was used longest ago goes first."""
+TOGETHER = 8
+"""Images that a GPU looks at together; a CPU looks at one after the other."""
+
+Row = Mapping[str | int, torch.Tensor]
+"""What a tower makes of an image, by the field of its output or by the number of a hidden layer that was asked for."""
+Tower = Callable[..., Any]
+
+
+class Kept:
+    """Rows by what identifies their image, as far as there is room."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._rows: OrderedDict[bytes, Row] = OrderedDict()
+
+    def get(self, key: bytes) -> Row | None:
+        """The row, which counts as used now."""
+        if key in self._rows:
+            self._rows.move_to_end(key)
+        return self._rows.get(key)
+
+    def add(self, key: bytes, row: Row) -> None:
+        """Keep a row, in the place of others where room is short."""
+        self._rows[key] = row
+        self._room -= _size(row)
+        while self._room < 0:
+            self._room += _size(self._rows.popitem(last=False)[1])
+
+
+def remember(module: torch.nn.Module, room: int = ROOM) -> None:
+    """Have a network's image tower look at an image once, as long as none of the tower's weights is trained.
+
+    The tower always looks at as many images together: what it makes of one would else differ, in the last digits, by what was
+    beside it when it was first seen, and so from run to run. Mixed precision is off in it: training sees what inference does.
+    A network without such a tower stays as it is.
+    """
+    tower = next((part for name, part in module.named_modules() if TOWER.search(name)), None)
+    if tower is not None and next(iter(inspect.signature(tower.forward).parameters)) == "pixel_values":
+        tower.forward = _remembering(tower, Kept(room))
+
+
+def _remembering(tower: torch.nn.Module, kept: Kept) -> Tower:
+    look: Tower = tower.forward
+
+    @wraps(look)
+    def forward(pixel_values: torch.Tensor, **named: Any) -> Any:
+        shown = {"pixel_values": pixel_values, **{k: v for k, v in named.items() if isinstance(v, torch.Tensor)}}
+        told = {name: value for name, value in named.items() if name not in shown}
+        trained = pixel_values.requires_grad or any(parameter.requires_grad for parameter in tower.parameters())
+        by_row = pixel_values.ndim == 4 and all(len(value) == len(pixel_values) for value in shown.values())
+        if trained or not by_row or told.get("output_hidden_states") is True:
+            return look(pixel_values, **named)
+        keys = _keys(shown, told)
+        found = {key: row for key in keys if (row := kept.get(key))}
+        new = {key: i for i, key in enumerate(keys) if key not in found}
+        for key, row in zip(new, _looked(look, shown, told, list(new.values())), strict=True):
+            found[key] = row
+            kept.add(key, row)
+        return _output([found[key] for key in keys], pixel_values.device)
+
+    return forward
+
+
+@torch.inference_mode(False)  # training may not use what inference mode computes
+@torch.no_grad()
+def _looked(look: Tower, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], places: list[int]) -> list[Row]:
+    """What the tower makes of some of the images that are shown."""
+    device = shown["pixel_values"].device.type
+    together, rows = 1 if device == "cpu" else TOGETHER, list[Row]()
+    for start in range(0, len(places), together):
+        some = places[start : start + together]
+        filled = some + some[-1:] * (together - len(some))
+        with torch.autocast(device, enabled=False):
+            output = look(**{name: value[filled].clone() for name, value in shown.items()}, **told)
+        fields = _fields(output, told.get("output_hidden_states"))
+        rows += [{name: value[i].to("cpu", copy=True) for name, value in fields.items()} for i in range(len(some))]
+    return rows
+
+
+def _fields(output: Any, layers: Any) -> Row:
+    """What of an output a projector may take: the hidden layers that were asked for, and the last one's where that is it."""
+    asked = [] if layers is None or layers is False else [layers] if isinstance(layers, int) else list(layers)
+    last = {name: output.get(name) for name in ("last_hidden_state", "pooler_output") if not asked or -1 in asked}
+    return {name: value for name, value in last.items() if value is not None} | {i: output.hidden_states[i] for i in asked}
+
+
+def _output(rows: list[Row], device: torch.device) -> Any:
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    joined = {name: torch.stack([row[name] for row in rows]).to(device) for name in rows[0]}
+    layers = {name: value for name, value in joined.items() if isinstance(name, int)}
+    named = {name: value for name, value in joined.items() if isinstance(name, str)}
+    return BaseModelOutputWithPooling(**named, hidden_states=layers or None)
+
+
+def _keys(shown: Mapping[str, torch.Tensor], told: Mapping[str, Any]) -> list[bytes]:
+    """What identifies each row of what is shown: its every byte, its shape and kind, and what is told beside it."""
+    kinds = repr([sorted(told.items()), [(name, value.shape[1:], value.dtype) for name, value in shown.items()]])
+    parts = [value.detach().cpu().contiguous().flatten(1).view(torch.uint8).numpy() for value in shown.values()]
+    return [
+        hashlib.blake2b(b"".join([kinds.encode(), *(part[i].tobytes() for part in parts)])).digest()
+        for i in range(len(parts[0]))
+    ]
+
+
+def _size(row: Row) -> int:
+    return sum(value.nbytes for value in row.values())

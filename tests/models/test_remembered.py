@@ -1,0 +1,103 @@
+"""A frozen image tower looks at an image once, and nobody can tell that from what the model says."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from medrival.models import generator
+from medrival.models.remembered import Kept, remember
+from medrival.regimes.adapters import insert
+from medrival.regimes.taught import answer_loss
+from tests.models.miniature_generators import FAMILIES, pictures, save
+
+LOOKING = ["llava", "llava-next", "internvl3", "gemma3", "idefics3"]
+
+
+@pytest.fixture
+def miniature(rows, tmp_path):
+    def load(family="llava"):
+        folder = tmp_path / family
+        if not folder.exists():
+            folder.mkdir()
+            save(FAMILIES[family], folder)
+        return generator.transformers(replace(rows.models["pocket-llava"], name=family), folder, "cpu", "float32")
+
+    return load
+
+
+def tower(model):
+    return next(part for name, part in model.module.named_modules() if name.endswith(("vision_tower", "vision_model")))
+
+
+def looks(model):
+    """How many images the tower has looked at, so far and from now on."""
+    seen = []
+    tower(model).embeddings.register_forward_hook(
+        lambda _, __, output: seen.append(len(output[0] if isinstance(output, tuple) else output))
+    )
+    return seen
+
+
+@pytest.mark.parametrize("family", LOOKING)
+def test_an_image_is_looked_at_once_for_all_questions_answers_and_lessons_about_it(miniature, family):
+    model, (one, other) = miniature(family), pictures(2)
+    seen = looks(model)
+    model.answer([[one], [one], [other, one]], ["What?", "Where is it?", "Which?"], 3)
+    once = sum(seen)
+    model.answer([[other], [one]], ["Who?", "Why?"], 3)
+    model.loglikelihood([[one], [other]], ["What?", "Who?"], [["yes", "no"], ["A", "B"]])
+    answer_loss(model.module, model.teach([[one], [other]], ["What?", "Who?"], ["yes", "no"]))
+    assert sum(seen) == once > 0
+
+
+@pytest.mark.parametrize("family", LOOKING)
+def test_what_is_made_of_an_image_does_not_depend_on_what_was_beside_or_before_it(miniature, family):
+    shown = pictures(4)
+    fresh, used = miniature(family), miniature(family)
+    used.answer([[picture] for picture in shown[::-1]], ["What?"] * 4, 2)
+    asked = [[shown[1]]], ["Where?"], [["yes", "no"]]
+    assert used.loglikelihood(*asked) == fresh.loglikelihood(*asked)
+
+
+def test_what_inference_has_seen_can_be_learnt_from(miniature):
+    model, (picture, _) = miniature(), pictures(2)
+    model.answer([[picture]], ["What?"], 2)
+    adapters = insert(model.module, model.lora, {"rank": 2, "alpha": 4}, seed=0)
+    answer_loss(model.module, model.teach([[picture]], ["What?"], ["yes"])).backward()
+    assert all(p.grad is not None for p in adapters.parameters.values())
+
+
+def test_a_tower_that_is_trained_looks_every_time_and_afterwards_sees_as_before(miniature):
+    model, (picture, _) = miniature(), pictures(2)
+    asked = [[picture]], ["What?"], [["yes", "no"]]
+    before = model.loglikelihood(*asked)
+    adapters = insert(model.module, model.parts.vision[:4], {"rank": 2, "alpha": 4}, seed=0)
+    with torch.no_grad():
+        for parameter in adapters.parameters.values():
+            parameter.add_(0.1)
+    assert model.loglikelihood(*asked) != before
+    adapters.remove()
+    assert model.loglikelihood(*asked) == before
+
+
+def test_what_was_used_longest_ago_makes_room():
+    row = {"last_hidden_state": torch.zeros(10)}
+    kept = Kept(room=100)
+    kept.add(b"first", row)
+    kept.add(b"second", row)
+    assert kept.get(b"first") is row
+    kept.add(b"third", row)
+    assert [kept.get(key) is row for key in (b"first", b"second", b"third")] == [True, False, True]
+
+
+def test_without_room_every_image_is_looked_at_again(miniature):
+    model, (picture, _) = miniature(), pictures(2)
+    asked = [[picture]], ["Which?"], [["A", "B"]]
+    plain = model.loglikelihood(*asked)
+    again = miniature()
+    tower(again).forward = tower(again).forward.__wrapped__
+    remember(again.module, room=10)
+    seen = looks(again)
+    assert [again.loglikelihood(*asked) for _ in range(2)] == [plain, plain]
+    assert sum(seen) == 2
