@@ -262,4 +262,6 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 @cache
 def _architectures() -> dict[str, dict[str, Any]]:
-    return tomllib.loads((files("medrival.models") / "architectures.toml").read_text(encoding="utf-8"))
+    """What loads each architecture, in the order of the file."""
+    table = tomllib.loads((files("medrival.models") / "architectures.toml").read_text(encoding="utf-8"))
+    return {architecture: row for row in table["loaded"] for architecture in row["architectures"]}
