@@ -105,6 +105,7 @@ def _taught(
     images = Decoded()
     readable = [images.readable(split) for split in (task.train, task.validation)]
     training, validation = ([sample for sample in split if sample.reply.strip()] for split in readable)
+    validation.sort(key=_length)  # which pads batches little
     if not training or not validation:
         raise AdaptationFailed(
             f"{task.name}: {len(training)} training and {len(validation)} validation samples are readable and have an answer"
@@ -129,12 +130,20 @@ def _taught(
 
     idle = _idle(change(names), names, partial(loss, [0])) if some_idle else []
     trainable = change([name for name in names if name not in idle])
-    trained = train(trainable.parameters, len(training), loss, validate, budget, bench)
+    trained = train(trainable.parameters, len(training), loss, validate, budget, bench, trainable.dropouts)
     unreadable = _left_out((*task.train, *task.validation), chain(*readable))
     unanswered = _left_out(chain(*readable), (*training, *validation))
     notes = {"unreadable_training_samples": unreadable, "training_samples_without_answer": unanswered, "untrained": idle}
     notes = trained.notes | {name: samples for name, samples in notes.items() if samples}
-    return Adapted(lambda samples: answers(model, samples, bench), trainable.size, notes, trainable.remove)
+    return Adapted(
+        lambda samples: answers(model, samples, bench),
+        trainable.size,
+        notes,
+        trainable.remove,
+        trained.steps,
+        trained.samples_seen,
+        trainable.save(bench.weights),
+    )
 
 
 def _idle(tried: Adapters, names: Sequence[str], loss: Callable[[], torch.Tensor]) -> list[str]:
@@ -143,6 +152,10 @@ def _idle(tried: Adapters, names: Sequence[str], loss: Callable[[], torch.Tensor
     reached = [name for name, parameter in tried.parameters.items() if parameter.grad is not None]
     tried.remove()
     return [name for name in names if not any(one == name or one.startswith(f"{name}.") for one in reached)]
+
+
+def _length(sample: Sample) -> int:
+    return len(sample.prompt) + len(sample.reply)
 
 
 def _left_out(samples: Iterable[Sample], kept: Iterable[Sample]) -> list[str]:

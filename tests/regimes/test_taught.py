@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from peft import PeftModel
 
 from medrival import memory
 from medrival.case import Case
@@ -80,6 +81,19 @@ def test_adapters_lie_where_the_regime_says_and_each_learns(miniature, bench, re
     assert all(isinstance(said, Said) for said in adapted.predict(task.test))
     adapted.undo()
     assert same(before, state(model))
+
+
+def test_what_is_trained_is_counted_and_kept_so_that_peft_loads_it_again(miniature, bench, tmp_path):
+    model, (work, task) = miniature(), bench
+    asked = [[task.test[0].image.open()]], [task.test[0].prompt], [["yes", "no"]]
+    adapted = taught.lora_vision(model, task, {**BUDGET, "epochs": 2, "accumulate": 2, "batch_size": 2, "dropout": 0.1}, work)
+    assert (adapted.steps, adapted.samples_seen) == (4, 16)
+    adapted.save(tmp_path)
+    other = miniature()
+    PeftModel.from_pretrained(other.module, tmp_path)
+    assert other.loglikelihood(*asked)[0] == pytest.approx(model.loglikelihood(*asked)[0], abs=1e-5)
+    adapted.undo()
+    assert other.loglikelihood(*asked)[0] != pytest.approx(model.loglikelihood(*asked)[0], abs=1e-3)
 
 
 def test_layers_behind_the_one_that_is_looked_at_are_left_out_and_listed(miniature, bench):
