@@ -18,6 +18,7 @@ import pytest
 from medrival import catalog, tables
 from medrival.candidate import Claims, entered, introduced
 from medrival.catalog import Catalog, ModelCard
+from medrival.efficiency.lane import asked
 from medrival.errors import MedrivalError
 from medrival.gates import Baseline, Gates
 from medrival.lock import Lock
@@ -198,7 +199,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[STORE] = store = Store(config.getoption("--store") or platformdirs.user_cache_path("medrival"))
     config.stash[PROGRESS] = progress = Progress.of(config)
     config.pluginmanager.register(progress, "medrival-progress")
-    if not config.getoption("--efficiency"):  # which measures no case, and so leaves the report of the last run alone
+    if not asked(config):  # which measures no case, and so leaves the report of the last run alone
         config.pluginmanager.register(Recorder(config, plan, store, gates, sharding), "medrival-recorder")
     if sharding:
         config.pluginmanager.register(sharding, "medrival-sharding")

@@ -26,6 +26,7 @@ def subject(new_lab, rows):
 
 def test_it_runs_alone_when_asked_for_and_leaves_the_last_report(study):
     done = study(*SMALL, "-k", "stored", "--benchmark-json", "times.json")
+    assert (done.folder / "empty" / "times.json").exists(), done.output
     (one,) = json.loads((done.folder / "empty" / "times.json").read_text())["benchmarks"]
     assert one["extra_info"]["wanted"] == 100
     assert one["extra_info"]["ratio"] == pytest.approx(

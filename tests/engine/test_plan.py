@@ -79,8 +79,8 @@ def test_a_model_of_the_users_gets_the_standard_budget_in_any_suite(tmp_path):
         '[models.mine]\nkind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nadapter = "x:y"\nweights = "z"\n'
     )
     plan = Plan.of(catalog.load([tmp_path / "my.toml"]), Selection("pocket", models=("mine", "pocket-clip")))
-    rates = {case.model.name: case.regime.budget["learning_rate"] for case in plan.cases.values() if case.regime.name == "lora"}
-    assert rates["mine"] < rates["pocket-clip"]
+    ranks = {case.model.name: case.regime.budget["rank"] for case in plan.cases.values() if case.regime.name == "lora"}
+    assert ranks == {"mine": 16, "pocket-clip": 8}
 
 
 def test_a_regime_without_chance_has_one_seed():

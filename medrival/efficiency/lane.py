@@ -1,0 +1,16 @@
+"""Where the efficiency lane is, and whether a run asks for it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+LANE = Path(str(files("medrival.benchmarks"))) / "test_efficiency.py"
+
+
+def asked(config: pytest.Config) -> bool:
+    """Whether a run is of the lane: by its option, or by the name of its file."""
+    named = [Path(place.partition("::")[0]).absolute() for place in config.args]
+    return bool(config.getoption("--efficiency")) or LANE in named
