@@ -36,15 +36,16 @@ def joined(card: ModelCard, image: Tower, text: Tower, scale: float, device: str
     Raises:
         BrokenModel: the row's `lora` names no layer of the image tower.
     """
-    see, read = _projection(image), _projection(text)
-    parts = {"image": image.module, "image_head": see, "text": text.module, "text_head": read}
+    parts = {"image": image.module, "image_head": _projection(image), "text": text.module, "text_head": _projection(text)}
     module = torch.nn.ModuleDict(parts).eval().requires_grad_(False).to(device, kind)
 
     def image_features(pixels: torch.Tensor) -> torch.Tensor:
-        return see(image.pooled(pixels.to(device, kind)))
+        features: torch.Tensor = module["image_head"](image.pooled(pixels.to(device, kind)))
+        return features
 
     def text_features(texts: Sequence[str]) -> torch.Tensor:
-        return read(text.pooled(**text.inputs(texts)))
+        features: torch.Tensor = module["text_head"](text.pooled(**text.inputs(texts)))  # by name: an adapter may stand there
+        return features
 
     lora = lora_layers(card, image.module, image.inputs, image_features)
     return DualEncoder(module, image.module, lora, image.inputs, image_features, text_features, scale)

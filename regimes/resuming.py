@@ -87,5 +87,5 @@ def identity(parameters: Mapping[str, torch.Tensor], **given: Any) -> str:
     digest = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode())
     for name, value in parameters.items():
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -171,7 +171,7 @@ class _Loop:
             with autocast(self.bench.device):
                 value = self.loss(some)
             value = value * (len(some) / len(batch))
-            value.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+            value.backward()
             total = total.to(value.device) + value.detach()
         for part in self.dropouts:
             part.eval()

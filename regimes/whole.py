@@ -30,7 +30,8 @@ def free(module: torch.nn.Module, names: Sequence[str], *, rest_too: bool = Fals
     if packed := [name for name, parameter in parameters.items() if not parameter.is_floating_point()]:
         raise AdaptationFailed(f"{packed[0]} is packed into 4 bits, where adapters alone can be trained; take --dtype bfloat16")
     hooks = [] if rest_too else _bridges(module, set(map(id, parameters.values())))
-    widened = list(module.parameters()) if rest_too else list(parameters.values())
+    rest = [value for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
+    widened: list[torch.Tensor] = rest if rest_too else list(parameters.values())
     before = [parameter.data for parameter in widened]
     for parameter in widened:
         parameter.data = parameter.data.to(torch.float32, copy=True)
