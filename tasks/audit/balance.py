@@ -7,20 +7,20 @@ from collections.abc import Iterator, Sequence
 
 from medrival.contracts import Sample
 from medrival.tasks.answers import YES_NO, normalise
+from medrival.tasks.chinese import IN_ENGLISH
 
-OPEN_ANSWERS = 10
-"""Of open answers the most frequent are told."""
+ANSWERS = 10
+"""Of answers in words the most frequent are told."""
+WORDED = ("closed answer", "open answer")
 
 
 def balance(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
-    """Counts by what is counted, the most frequent first: "class"; or "form", "yes or no", "letter", "open answer"."""
+    """Counts by what is counted, the most frequent first: "class"; or "form", "yes or no", "letter" and those in words."""
     counters: dict[str, Counter[str]] = {}
     for sample in samples:
         for what, value in _traits(sample):
             counters.setdefault(what, Counter())[value] += 1
-    return {
-        what: dict(counted.most_common(OPEN_ANSWERS if what == "open answer" else None)) for what, counted in counters.items()
-    }
+    return {what: dict(counted.most_common(ANSWERS if what in WORDED else None)) for what, counted in counters.items()}
 
 
 def classes_of(sample: Sample) -> list[str]:
@@ -34,10 +34,11 @@ def _traits(sample: Sample) -> Iterator[tuple[str, str]]:
             yield "class", name
         return
     truth = normalise(str(sample.truth))
+    answer = IN_ENGLISH.get(truth, truth)
     yield "form", sample.form
-    if sample.form == "closed" and truth in YES_NO:
-        yield "yes or no", truth
+    if sample.form == "closed" and answer in YES_NO:
+        yield "yes or no", answer
     elif sample.form == "choice" and sample.truth in sample.options:
         yield "letter", sample.reply
-    elif sample.form == "open":
-        yield "open answer", truth
+    elif sample.form in ("closed", "open"):
+        yield f"{sample.form} answer", truth

@@ -10,6 +10,7 @@ from medrival.contracts import Prediction, Sample, Task
 from medrival.integrity import Blind
 from medrival.tasks.audit.balance import classes_of
 from medrival.tasks.audit.words import answered
+from medrival.tasks.chinese import IN_ENGLISH
 from medrival.tasks.metrics import primary, values
 from medrival.tasks.metrics.vqa import CLOSED
 
@@ -69,7 +70,8 @@ def _often(task: Task) -> dict[str, str]:
 
 
 def _most_frequent(samples: Sequence[Sample]) -> str:
-    counted = Counter(sample.reply for sample in samples)
+    """Yes in Chinese counts as yes, as which it is read: else a set in two languages would have two halves of one answer."""
+    counted = Counter(IN_ENGLISH.get(sample.reply, sample.reply) for sample in samples)
     return min(counted, key=lambda reply: (-counted[reply], reply))
 
 
