@@ -63,7 +63,7 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
         question_only=question_only(scored) if sound and task.kind == "vqa" else None,
         findings=(),
     )
-    told = [*leaking(found), *contradictions(task.kind, readable), *faulty]
+    told = [*leaking(task, found), *contradictions(task.kind, readable), *faulty]
     told += [*miscounted(found), *skewed(task, found), *repeated(found), *unshown(task)]
     return replace(found, findings=tuple(sorted(told, key=lambda concern: GRAVITY.index(concern.severity))))
 

@@ -11,15 +11,15 @@ CONSTANT = 0.9
 """From this on, what one answer to everything scores is a warning: a model's score can hardly be told from it."""
 
 
-def leaking(audit: Audit) -> Iterator[Concern]:
-    """What of the test split is given away: facts, then suspicions."""
+def leaking(task: Task, audit: Audit) -> Iterator[Concern]:
+    """What of the test split is given away: facts, then suspicions. What is taken for patients is in the task's notes."""
     leaks = audit.leakage
     of = f"of {leaks.test_samples:,} test samples"
     if leaks.leaked:
         why = f"{leaks.on_training_images:,} show a training image, "
         why += f"{leaks.on_turned_images:,} one mirrored or turned, " if leaks.on_turned_images else ""
-        why += f"{leaks.of_training_groups:,} are of a training patient"
-        text = f"{len(leaks.leaked):,} {of} ({leaks.share:.1%}) are leaked: {why} or image"
+        why += f"{leaks.of_training_groups:,} are of a training {task.notes.get('groups', 'patient or image')}"
+        text = f"{len(leaks.leaked):,} {of} ({leaks.share:.1%}) are leaked: {why}"
         yield Concern(_above(len(leaks.leaked), leaks.test_samples), text)
     if audit.repeats and (known := audit.repeats["test-train"]["same image"]):
         yield Concern("warning", f"{known:,} {of} stand in the training split with image, question and answer")

@@ -11,6 +11,7 @@ from medrival.catalog import imported
 from medrival.contracts import Prediction, Sample, Task
 from medrival.integrity import audit_from
 from medrival.tasks.audit import audit
+from medrival.tasks.chinese import OPTIONS
 from medrival.tasks.metrics import measure
 from tests.conftest import SHARED
 from tests.tasks.audit.made import Picture, asked, questions, scene, silent
@@ -285,6 +286,30 @@ def test_the_constant_answer_is_chosen_on_training_samples_and_scored_as_a_model
     assert found.answers == "closed: always 'yes'"
     assert found.learnt_on == "the training split"
     assert found.value == measure("vqa", said).metrics["closed_accuracy"].value == 0.25
+
+
+def in_two_languages(name):
+    """The same question three times in Chinese and twice in English, always answered by yes."""
+    chinese = {"question": "图中有肿块吗？", "options": OPTIONS}
+    return [asked(f"{name}{i}", 10 + i, *([OPTIONS[0]] if i < 3 else ["yes"]), **(chinese if i < 3 else {})) for i in range(5)]
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_yes_in_two_languages_is_one_constant_answer(learnt):
+    found = audited(questions(in_two_languages("a") if learnt else (), in_two_languages("b")))
+    assert (found.constant.answers, found.constant.value) == ("closed: always 'yes'", 1.0)
+    assert found.balance["test"]["yes or no"] == {"yes": 5}
+
+
+def test_answers_of_closed_questions_in_words_are_counted():
+    test = [asked(f"b{i}", i, ("Lung", "heart")[i > 1], options=()) for i in range(3)]
+    assert audited(questions(test=test)).balance["test"] == {"form": {"closed": 3}, "closed answer": {"lung": 2, "heart": 1}}
+
+
+def test_leaked_by_what_the_data_set_keeps_together():
+    task = replace(questions([asked("a", 1, group="PMC1")], [asked("b", 2, group="PMC1")]), notes={"groups": "article"})
+    (leaked,) = texts(audited(task), "warning")
+    assert leaked == "1 of 1 test samples (100.0%) are leaked: 0 show a training image, 1 are of a training article"
 
 
 def test_without_training_samples_the_constant_letter_is_chosen_in_hindsight():
