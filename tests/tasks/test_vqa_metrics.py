@@ -158,6 +158,13 @@ def test_of_several_right_answers_any_is_right_and_words_are_compared_with_the_n
     )
 
 
+def test_in_chinese_each_ideograph_is_a_word():
+    half = [value(name, asked("左肺上叶", "左肺。")) for name in ("token_precision", "token_recall", "exact_match")]
+    assert half == [1.0, 0.5, 0.0]
+    assert value("token_f1", asked("MRI图像", "MRI 图")) == pytest.approx(2 * 2 / (3 + 2))
+    assert value("rouge_l", asked("右肺", "左肺")) == value("bleu_1", asked("右肺", "左肺")) == 0.5
+
+
 def test_an_open_answer_with_the_other_sign_is_wrong():
     assert value("exact_match", asked(">2 cm", "< 2 cm")) == 0.0
     assert value("exact_match", asked(">2 cm", "> 2 cm.")) == 1.0
