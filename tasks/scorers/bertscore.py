@@ -22,6 +22,7 @@ from medrival.contracts import Prediction
 from medrival.errors import BrokenModel, first_line
 from medrival.scorers import Scores
 from medrival.store import key_of
+from medrival.tasks.metrics.vqa import accepted
 
 if TYPE_CHECKING:
     import torch
@@ -50,17 +51,14 @@ class BertScore:
         self._progress = progress
 
     def __call__(self, predictions: Sequence[Prediction]) -> Scores:
-        """F1 of each open answer.
+        """F1 of each open answer; of several right answers with the one that is most alike.
 
         Raises:
             BrokenModel: the folder holds no text encoder that loads.
         """
-        asked = [(p.answer, p.truth) if p.form == "open" else None for p in predictions]
-        said = {pair for p, pair in zip(predictions, asked, strict=True) if pair and not p.error}
+        said = {pair for p in predictions for pair in _pairs(p)}
         known = self._known(sorted(said)) if said else {}
-        values = [
-            np.nan if pair is None else 0.0 if p.error else known[pair] for p, pair in zip(predictions, asked, strict=True)
-        ]
+        values = [max((known[pair] for pair in _pairs(p)), default=0.0) if p.form == "open" else np.nan for p in predictions]
         about = {"encoder": fingerprints.weights(self._folder), "layer": "last", "idf": False, "rescaled": False}
         return Scores({"bertscore": np.array(values, dtype=np.float64)}, {"bertscore": about})
 
@@ -139,6 +137,11 @@ class Encoder:
         if not bool(torch.isfinite(hidden).all()):
             raise BrokenModel(f"--bertscore {self._folder}: its last hidden layer is not finite; the weights are damaged")
         return torch.nn.functional.normalize(hidden, dim=-1), inputs["attention_mask"].bool() & ~added
+
+
+def _pairs(p: Prediction) -> list[Pair]:
+    """An open answer with each that is right; none of a failed sample."""
+    return [(p.answer, truth) for truth in accepted(p)] if p.form == "open" and not p.error else []
 
 
 def _mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 Zhang et al. 2023, PMC-VQA: visual instruction tuning for medical visual question answering. Expected:
 
-    RadGenome/PMC-VQA/test_clean.csv and images.zip                version 1, or unpacked: images/*.jpg
+    RadGenome/PMC-VQA/train.csv, test_clean.csv and images.zip     version 1, or unpacked: images/*.jpg
     RadGenome/PMC-VQA/train_2.csv, test_2.csv and images_2.zip     version 2, or unpacked: figures/*.jpg
 
 A choice begins with its letter ("A: left lung"), which is cut off: the prompt writes letters of its own. The letter of the

@@ -70,6 +70,13 @@ def test_an_earlier_layer_is_taken_by_a_config_with_fewer_layers(encoder, tmp_pa
     np.testing.assert_allclose(measured, by_torchmetrics(encoder, PAIRS, layer=2), atol=1e-5)
 
 
+def test_of_several_right_answers_the_one_that_is_most_alike_counts(encoder, tmp_path):
+    several = ("effusion", "left pleural effusion")
+    both = answered("left pleural effusion", several[0], options=several)
+    assert values(encoder, tmp_path, both) == pytest.approx([1.0])
+    assert values(encoder, tmp_path, answered("left pleural effusion", several[0]))[0] < 1.0
+
+
 def test_neither_batch_nor_order_changes_a_value(encoder, tmp_path, monkeypatch):
     predictions = [answered(answer, truth) for answer, truth in PAIRS]
     together = values(encoder, tmp_path / "a", *predictions)
