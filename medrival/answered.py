@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from medrival.contracts import NOT_FINITE, Answer, Failed, Prediction, Said, Sample
-from medrival.tasks.answers import spoken
+from medrival.tasks.answers import boxed, spoken
 
 CUT_OFF = "its thought was cut off before it answered; `thinking` in its row, or --candidate-thinking, gives it more tokens"
 
@@ -28,7 +29,14 @@ def _concluded(answer: Answer) -> Answer:
     if not isinstance(answer, Said):
         return answer
     text = spoken(answer.text)
-    return Failed(CUT_OFF) if text is None else Said(text, answer.scores)
+    return Failed(CUT_OFF) if text is None else replace(answer, text=text)
+
+
+def _answer(answer: Answer) -> str:
+    """The words that are scored; none where the answer should be in a box and is not."""
+    if not isinstance(answer, Said):
+        return ""
+    return (boxed(answer.text) or "") if answer.boxed else answer.text
 
 
 def _prediction(sample: Sample, answer: Answer) -> Prediction:
@@ -37,7 +45,8 @@ def _prediction(sample: Sample, answer: Answer) -> Prediction:
         group=sample.group,
         truth=sample.truth,
         scores=answer.scores if isinstance(answer, Said) else answer if isinstance(answer, tuple) else (),
-        answer=answer.text if isinstance(answer, Said) else "",
+        answer=_answer(answer),
+        thought=answer.text if isinstance(answer, Said) and answer.boxed else "",
         error=answer.reason if isinstance(answer, Failed) else "",
         question=sample.question,
         form=sample.form,

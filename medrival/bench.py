@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from medrival.cards import ModelCard
 from medrival.case import Case
 from medrival.contracts import Features, Form, Sample
-from medrival.tasks.prompts import ask
+from medrival.tasks.prompts import ask, reasoned
 from medrival.weights import named
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class Bench:
     def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
         """The full prompt for a question, worded as the question tasks word theirs."""
         return ask(form, question, options)
+
+    def reasoned(self, prompt: str) -> str:
+        """The same prompt, asking to reason first."""
+        return reasoned(prompt)
 
     def features(self, samples: Sequence[Sample]) -> Features:
         """Frozen image features of the case's model."""

@@ -97,6 +97,7 @@ class Prediction:
         scores: probability of each class, in the order of the task's classes (diagnosis); of each option, in their order, by
             the likelihood of its reply, where the model gives that (vqa).
         answer: the model's words (vqa).
+        thought: all that it wrote, where only a part of it is its answer; never scored.
         error: why the sample failed, or "". A failed sample counts as wrong.
     """
 
@@ -111,6 +112,7 @@ class Prediction:
     options: tuple[str, ...] = ()
     skill: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    thought: str = ""
 
 
 @dataclass(frozen=True)
@@ -214,11 +216,12 @@ class Served:
     """What a model behind an endpoint can do: answer in words.
 
     Attributes:
-        answer: samples -> an answer to each one's prompt, and what is to be recorded of them, such as the tokens spent. Of that
-            `unanswered` is how many failed for reasons that have passed when they are asked again.
+        answer: samples -> an answer of at most so many new tokens to each one's prompt, and what is to be recorded of them,
+            such as the tokens spent. Of that `unanswered` is how many failed for reasons that have passed when they are asked
+            again.
     """
 
-    answer: Callable[[Sequence[Sample], Workbench], tuple[list[Answer], Mapping[str, Any]]]
+    answer: Callable[[Sequence[Sample], Workbench, int], tuple[list[Answer], Mapping[str, Any]]]
 
 
 NOT_FINITE = "the model's scores are not finite"
@@ -233,10 +236,15 @@ class Failed:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer in words, with the probability of each option where the question has options and the model gives it."""
+    """An answer in words, with the probability of each option where the question has options and the model gives it.
+
+    Attributes:
+        boxed: whether the words are a thought, of which the answer is what the last box holds.
+    """
 
     text: str
     scores: tuple[float, ...] = ()
+    boxed: bool = False
 
 
 Answer = tuple[float, ...] | Said | Failed
@@ -309,6 +317,9 @@ class Workbench(Protocol):
 
     def ask(self, form: Form, question: str, options: Sequence[str] = ()) -> str:
         """The full prompt for a question, worded as the question tasks word theirs."""
+
+    def reasoned(self, prompt: str) -> str:
+        """The same prompt, asking to reason first and to put the answer into a box."""
 
     def features(self, samples: Sequence[Sample]) -> Features:
         """Frozen image features of the case's model, from the store where they are known."""

@@ -85,8 +85,7 @@ class _Health:
 def openai(card: ModelCard, cache: Cache, *, timeout: float = TIMEOUT, sleep: Callable[[float], object] = time.sleep) -> Served:
     """Asks an endpoint for answers, several at a time and as many as it bears, and pays for none twice.
 
-    Images go as PNG in data URLs: lossless, in the size they have. Decoding is greedy (temperature 0), within the answer length
-    that all models are given and the tokens that the row allows for thinking (the workbench's `max_new_tokens`).
+    Images go as PNG in data URLs: lossless, in the size they have. Decoding is greedy (temperature 0).
 
     Raises:
         MissingAsset: nobody serves the model, or the key is not there.
@@ -94,8 +93,8 @@ def openai(card: ModelCard, cache: Cache, *, timeout: float = TIMEOUT, sleep: Ca
     where = endpoint(card)
     chat = Chat(where.url, card.weights, where.key, attempts=ATTEMPTS, timeout=timeout, sleep=sleep)
 
-    def answer(samples: Sequence[Sample], bench: Workbench) -> tuple[list[Answer], Mapping[str, Any]]:
-        keys = [_key(chat, sample, bench.max_new_tokens) for sample in samples]
+    def answer(samples: Sequence[Sample], bench: Workbench, tokens: int) -> tuple[list[Answer], Mapping[str, Any]]:
+        keys = [_key(chat, sample, tokens) for sample in samples]
         health = _Health()
 
         def ask(key: str, sample: Sample) -> _Asked:
@@ -106,7 +105,7 @@ def openai(card: ModelCard, cache: Cache, *, timeout: float = TIMEOUT, sleep: Ca
             if isinstance(pictures, Failed):
                 return _Asked(pictures)
             try:
-                reply = chat.ask(_messages(pictures, sample.prompt), bench.max_new_tokens, health.check)
+                reply = chat.ask(_messages(pictures, sample.prompt), tokens, health.check)
             except ChatFailed as error:
                 health.failed(error)
                 return _Asked(Failed(str(error)), unanswered=isinstance(error, ChatUnanswered))

@@ -86,7 +86,7 @@ def ask(model: Served, _: Task, __: Mapping[str, Any], bench: Workbench) -> Adap
     notes: dict[str, Any] = {"asked_by": "chat completions"}
 
     def predict(samples: Sequence[Sample]) -> list[Answer]:
-        said, notes["served"] = model.answer(samples, bench)
+        said, notes["served"] = model.answer(samples, bench, bench.max_new_tokens)
         return said
 
     return Adapted(predict, notes=notes)

@@ -94,15 +94,20 @@ def spoken(answer: str) -> str | None:
     return said.strip() if ended else answer
 
 
+def boxed(said: str) -> str | None:
+    r"""What is in the last \boxed{} of a text, whatever braces are in it; None where there is no box."""
+    boxes = list(_BOX.finditer(said))
+    return _braced(said[boxes[-1].end() :]) if boxes else None
+
+
 def conclusion(answer: str) -> str:
     r"""What an answer ends in: without the <think> block, and of the rest what is in the last \boxed{} or <answer>.
 
     A thought that was cut off has no conclusion.
     """
     said = spoken(answer) or ""
-    boxes = list(_BOX.finditer(said))
-    if boxes:
-        return _braced(said[boxes[-1].end() :])
+    if (inside := boxed(said)) is not None:
+        return inside
     _, tag, tagged = said.rpartition("<answer>")
     return tagged.partition("</answer>")[0] if tag else said
 

@@ -21,6 +21,7 @@ class Wording:
         open: what follows an open question.
         options: what stands over the options of a choice.
         choice: what follows them.
+        reasoned: what follows a prompt whose answer is to be reasoned out.
     """
 
     closed: str
@@ -29,6 +30,7 @@ class Wording:
     open: str
     options: str
     choice: str
+    reasoned: str
 
 
 ENGLISH = Wording(
@@ -38,6 +40,7 @@ ENGLISH = Wording(
     open="Answer the question concisely.",
     options="Options:",
     choice="Answer with the single letter corresponding to the best choice.",
+    reasoned="Reason step by step first, and put the final answer into \\boxed{}.",
 )
 CHINESE = Wording(
     closed="请用“{}”回答下面关于图像的问题。",
@@ -46,6 +49,7 @@ CHINESE = Wording(
     open="请简洁地回答问题。",
     options="选项：",
     choice="请只回答最佳选项的字母。",
+    reasoned="请先逐步推理，再把最终答案写在\\boxed{}中。",
 )
 
 
@@ -71,3 +75,12 @@ def ask(form: Form, question: str, options: Sequence[str] = (), *, listed: bool 
         shown = question if listed else f"{question}\n{wording.options}\n{lettered}"
         return f"{shown}\n{wording.choice}"
     raise ValueError(f"no prompt for a question of form {form!r} with {len(options)} options")
+
+
+def reasoned(prompt: str) -> str:
+    r"""A prompt that asks to reason step by step and to put the answer, in the form it is asked for, into \boxed{}.
+
+    As paper B asks (arXiv 2507.11200), whose own words are not known.
+    """
+    wording = CHINESE if chinese.written(prompt) else ENGLISH
+    return f"{prompt}\n{wording.reasoned}"

@@ -130,7 +130,8 @@ def ask(tmp_path, new_lab, case) -> Callable[..., tuple[list[Answer], dict[str, 
 
     def put(model: ModelCard, samples, waits=None, timeout=300.0):
         served = openai(model, Cache(tmp_path / "cache"), timeout=timeout, sleep=([] if waits is None else waits).append)
-        answers, record = served.answer(samples, Bench(new_lab(), case(model)))
+        bench = Bench(new_lab(), case(model))
+        answers, record = served.answer(samples, bench, bench.max_new_tokens)
         return answers, dict(record)
 
     return put
@@ -339,7 +340,7 @@ def test_an_endpoint_with_a_limit_is_asked_no_faster_than_it_bears(card, proxy, 
 
     lab = new_lab(limit=24)
     served = openai(card(proxy(limited)), Cache(tmp_path), sleep=lambda _: time.sleep(0.05))
-    answers, record = served.answer(lab.task(rows.tasks[TASK]).test, Bench(lab, case(rows.models["pocket-llava"])))
+    answers, record = served.answer(lab.task(rows.tasks[TASK]).test, Bench(lab, case(rows.models["pocket-llava"])), 64)
     assert refused, "it begins with more than that"
     assert record["unanswered"] == 0
     assert all(isinstance(answer, Said) for answer in answers)
