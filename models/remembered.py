@@ -7,7 +7,7 @@ import inspect
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import wraps
+from types import MethodType
 from typing import Any
 
 import torch
@@ -46,29 +46,28 @@ class Kept:
 
 
 def remember(module: torch.nn.Module, room: int = ROOM) -> None:
-    """Have a network's image tower look at an image once, as long as none of the tower's weights is trained.
+    """Have a network's image tower look at an image once, as long as its weights stay as they are.
 
     The tower always looks at as many images together: what it makes of one would else differ, in the last digits, by what was
     beside it when it was first seen, and so from run to run. Mixed precision is off in it: training sees what inference does.
     A network without such a tower stays as it is.
     """
-    tower = next((part for name, part in module.named_modules() if TOWER.search(name)), None)
+    tower: Any = next((part for name, part in module.named_modules() if TOWER.search(name)), None)
     if tower is not None and next(iter(inspect.signature(tower.forward).parameters)) == "pixel_values":
-        tower.forward = _remembering(tower, Kept(room))
+        # Methods, for those of a copy are the copy's own: peft copies a tower that an adapter directory replaces.
+        tower.look, tower.forward = tower.forward, MethodType(_remembering(Kept(room)), tower)
 
 
-def _remembering(tower: torch.nn.Module, kept: Kept) -> Tower:
-    look: Tower = tower.forward
-
-    @wraps(look)
-    def forward(pixel_values: torch.Tensor, **named: Any) -> Any:
+def _remembering(kept: Kept) -> Tower:
+    def forward(tower: Any, pixel_values: torch.Tensor, **named: Any) -> Any:
+        look = tower.look
         shown = {"pixel_values": pixel_values, **{k: v for k, v in named.items() if isinstance(v, torch.Tensor)}}
         told = {name: value for name, value in named.items() if name not in shown}
         trained = pixel_values.requires_grad or any(parameter.requires_grad for parameter in tower.parameters())
         by_row = pixel_values.ndim == 4 and all(len(value) == len(pixel_values) for value in shown.values())
         if trained or not by_row or told.get("output_hidden_states") is True:
             return look(pixel_values, **named)
-        keys = _keys(shown, told)
+        keys = _keys(shown, told, _state(tower))
         found = {key: row for key in keys if (row := kept.get(key))}
         new = {key: i for i, key in enumerate(keys) if key not in found}
         for key, row in zip(new, _looked(look, shown, told, list(new.values())), strict=True):
@@ -106,14 +105,23 @@ def _output(rows: list[Row], device: torch.device) -> Any:
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
     joined = {name: torch.stack([row[name] for row in rows]).to(device) for name in rows[0]}
-    layers = {name: value for name, value in joined.items() if isinstance(name, int)}
-    named = {name: value for name, value in joined.items() if isinstance(name, str)}
-    return BaseModelOutputWithPooling(**named, hidden_states=layers or None)
+    output: Any = BaseModelOutputWithPooling()
+    for name, value in joined.items():
+        if isinstance(name, str):
+            output[name] = value
+    output.hidden_states = {name: value for name, value in joined.items() if isinstance(name, int)} or None
+    return output
 
 
-def _keys(shown: Mapping[str, torch.Tensor], told: Mapping[str, Any]) -> list[bytes]:
-    """What identifies each row of what is shown: its every byte, its shape and kind, and what is told beside it."""
-    kinds = repr([sorted(told.items()), [(name, value.shape[1:], value.dtype) for name, value in shown.items()]])
+def _state(tower: torch.nn.Module) -> list[tuple[int, int]]:
+    """What is another after a weight was replaced or written to, which torch counts unless it is written to by `.data`."""
+    weights = [*tower.parameters(), *tower.buffers()]
+    return [(value.data_ptr(), 0 if value.is_inference() else value._version) for value in weights]
+
+
+def _keys(shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], state: object) -> list[bytes]:
+    """What identifies each row of what is shown: its every byte, its shape and kind, what is told beside it, the weights."""
+    kinds = repr([state, sorted(told.items()), [(name, value.shape[1:], value.dtype) for name, value in shown.items()]])
     parts = [value.detach().cpu().contiguous().flatten(1).view(torch.uint8).numpy() for value in shown.values()]
     return [
         hashlib.blake2b(b"".join([kinds.encode(), *(part[i].tobytes() for part in parts)])).digest()

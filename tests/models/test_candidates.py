@@ -144,6 +144,23 @@ def test_what_is_wrong_with_the_base_is_said_of_its_own_directory(rows, qwen, tu
         candidate(rows, folder)
 
 
+def test_an_image_tower_that_an_adapter_directory_replaces_is_the_one_that_looks(rows, tmp_path):
+    whole = save(GENERATORS["llava"], tmp_path / "whole")
+    config = LoraConfig(r=2, target_modules=r".*language_model.*\.q_proj", modules_to_save=["vision_tower"])
+    tuned = get_peft_model(AutoModelForImageTextToText.from_pretrained(whole), config)
+    with torch.no_grad():
+        for parameter in tuned.model.model.vision_tower.modules_to_save.parameters():
+            parameter.mul_(1.7).add_(0.3)
+    tuned.save_pretrained(tmp_path / "tuned")
+    library = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(whole), tmp_path / "tuned")
+    size = library.config.vision_config.image_size
+    pixels = torch.rand(1, 3, size, size, generator=torch.manual_seed(0))
+    modules = candidate(rows, tmp_path / "tuned").module, library.base_model.model
+    with torch.inference_mode():
+        (seen,), (expected,) = (module.get_image_features(pixel_values=pixels).pooler_output for module in modules)
+    torch.testing.assert_close(seen, expected)
+
+
 def test_a_merged_generator_answers_as_the_adapter_that_went_into_it(rows, qwen, tuned, tmp_path):
     own = peft_library(qwen, tuned)
     folder = shutil.copytree(qwen, tmp_path / "merged")

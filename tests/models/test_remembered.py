@@ -1,5 +1,6 @@
 """A frozen image tower looks at an image once, and nobody can tell that from what the model says."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -81,6 +82,28 @@ def test_a_tower_that_is_trained_looks_every_time_and_afterwards_sees_as_before(
     assert model.loglikelihood(*asked) == before
 
 
+@pytest.mark.parametrize("change", [lambda weight: weight.mul_(1.5), lambda weight: setattr(weight, "data", weight * 1.5)])
+def test_frozen_weights_that_were_changed_look_again(miniature, change):
+    model, (picture, _) = miniature(), pictures(2)
+    asked = [[picture]], ["What?"], [["yes", "no"]]
+    before = model.loglikelihood(*asked)
+    with torch.no_grad():
+        for weight in tower(model).parameters():
+            change(weight)
+    assert model.loglikelihood(*asked) != before
+
+
+def test_a_copy_looks_with_its_own_weights(miniature):
+    model = miniature()
+    other = copy.deepcopy(tower(model))
+    for weight in other.parameters():
+        weight.data.mul_(1.5)
+    side = other.config.image_size
+    with torch.inference_mode():
+        one, two = (part(torch.ones(1, 3, side, side)).last_hidden_state for part in (tower(model), other))
+    assert not torch.equal(one, two)
+
+
 def test_what_was_used_longest_ago_makes_room():
     row = {"last_hidden_state": torch.zeros(10)}
     kept = Kept(room=100)
@@ -96,7 +119,7 @@ def test_without_room_every_image_is_looked_at_again(miniature):
     asked = [[picture]], ["Which?"], [["A", "B"]]
     plain = model.loglikelihood(*asked)
     again = miniature()
-    tower(again).forward = tower(again).forward.__wrapped__
+    tower(again).forward = tower(again).look
     remember(again.module, room=10)
     seen = looks(again)
     assert [again.loglikelihood(*asked) for _ in range(2)] == [plain, plain]
