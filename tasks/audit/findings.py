@@ -93,6 +93,13 @@ def repeated(audit: Audit) -> Iterator[Concern]:
         yield Concern("note", f"{shared:,} validation images are training images mirrored or turned")
 
 
+def uncompared(audit: Audit) -> Iterator[Concern]:
+    """Images of which no copies could be found but exact ones."""
+    if audit.images.plain:
+        of = f"{audit.images.plain:,} of {audit.images.distinct['all']:,} images"
+        yield Concern("note", f"{of} show too little to be compared by their looks: of their copies only exact ones are found")
+
+
 def unshown(task: Task) -> Iterator[Concern]:
     """Image files that no sample shows."""
     if without := task.notes.get("image_files_without_sample"):

@@ -28,6 +28,9 @@ CROPS = (0.0, 0.015, 0.03)
 """Shares of the width and height that are cut off each side before a hash is taken; the first is the whole image's."""
 PLAIN = 3.0
 """Grey levels of 255: an image whose thumbnail varies less (standard deviation) has no looks."""
+SHOWN = 1 / 6
+"""Nor has one of which less than this share of the thumbnail differs from its median by more than PLAIN: of something small
+before an empty background the lowest frequencies know where it is, but not what (docs/integrity.md)."""
 AHEAD = 1024
 
 MIRRORS: Hashes = np.array([[0, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0]], dtype=np.uint64) * np.uint64(2**64 - 1)
@@ -63,7 +66,7 @@ def looks(images: Sequence[Image], progress: Progress, label: str) -> Looks:
 
 
 def perceptual_hashes(image: PILImage.Image) -> Hashes | None:
-    """[crops, 4]: for each crop 255 bits, or None for an image that is too plain.
+    """[crops, 4]: for each crop 255 bits, or None for an image that is too plain, or shows too little.
 
     A bit says whether one of the 16 x 16 lowest frequencies (DCT-II of a grey thumbnail of 64 x 64 pixels, without the mean)
     is above zero: the pHash of Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", with 255
@@ -75,7 +78,8 @@ def perceptual_hashes(image: PILImage.Image) -> Hashes | None:
     """
     grey = image.convert("L")
     thumbnails = np.array([_thumbnail(grey, crop) for crop in CROPS])
-    if thumbnails.std(axis=(1, 2)).min() < PLAIN:
+    shown = (np.abs(thumbnails[0] - np.median(thumbnails[0])) > PLAIN).mean()
+    if shown < SHOWN or thumbnails.std(axis=(1, 2)).min() < PLAIN:
         return None
     bits = _COSINES @ thumbnails @ _COSINES.T > 0
     bits[:, 0, 0] = False

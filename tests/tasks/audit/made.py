@@ -37,6 +37,13 @@ def scene(seed: int, side: int = 96) -> PILImage.Image:
     return picture
 
 
+def small(picture: PILImage.Image, side: int) -> PILImage.Image:
+    """The picture in the middle of an empty ground of 224 x 224, as the last slices through a head are."""
+    ground = PILImage.new("RGB", (224, 224))
+    ground.paste(picture.resize((side, side)), ((224 - side) // 2,) * 2)
+    return ground
+
+
 def asked(name: str, seed: int, truth: object = None, **given) -> Sample:
     """A question about the image of a seed; its answer is yes where the seed is even, unless it is given."""
     truth = ("yes", "no")[seed % 2] if truth is None else truth

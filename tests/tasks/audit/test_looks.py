@@ -10,7 +10,7 @@ from PIL import ImageOps
 from medrival.tasks import phantoms
 from medrival.tasks.audit.looks import BITS, MIRRORS, looks, perceptual_hashes, transposed
 from medrival.tasks.audit.neighbours import WITHIN, WITHIN_TURNED, nearest, nearest_turned
-from tests.tasks.audit.made import Picture, scene, silent
+from tests.tasks.audit.made import Picture, scene, silent, small
 
 
 def encoded(image, **how):
@@ -105,6 +105,11 @@ def test_images_that_differ_in_a_speck_on_an_empty_ground_are_not_compared():
     grey = np.full((200, 200, 3), 10, np.uint8)
     grey[3:6, 3:6] = 255
     assert perceptual_hashes(PILImage.fromarray(grey)) is None
+
+
+@pytest.mark.parametrize(("side", "compared"), [(60, False), (80, False), (110, True)])
+def test_an_image_that_is_small_before_an_empty_ground_is_not_compared(side, compared):
+    assert (perceptual_hashes(small(scene(1), side)) is not None) == compared
 
 
 def test_each_image_is_decoded_once_and_unreadable_ones_are_named():

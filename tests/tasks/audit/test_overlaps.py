@@ -6,9 +6,10 @@ import pytest
 from PIL import Image as PILImage
 
 from medrival.tasks.audit import audit
-from tests.tasks.audit.made import Picture, asked, questions, scene, silent
+from tests.tasks.audit.made import Picture, asked, questions, scene, silent, small
 
 Turn = PILImage.Transpose
+PARTS = (("a", range(60)), ("b", range(60, 120)))
 
 
 def turned(sample, seed, turn=Turn.FLIP_LEFT_RIGHT):
@@ -54,6 +55,15 @@ def test_a_test_image_that_is_a_mirrored_and_a_smaller_training_image_is_no_susp
     found, _ = told(questions([*train, mirrored], [replace(asked("b", 50), image=Picture(smaller))]))
     assert found.leakage.leaked == ("b",)
     assert (found.duplicates.near["test-train"], found.leakage.like_training_images) == (1, 0)
+
+
+def test_what_is_small_before_an_empty_ground_is_taken_for_no_copy_and_told():
+    train, test = ([replace(asked(f"{part}{i}", i), image=Picture(small(scene(i), 30))) for i in ids] for part, ids in PARTS)
+    found, findings = told(questions(train, test))
+    assert found.leakage.leaked == ()
+    assert (found.images.plain, found.leakage.like_training_images) == (120, 0)
+    why = "120 of 120 images show too little to be compared by their looks: of their copies only exact ones are found"
+    assert ("note", why) in findings
 
 
 def test_turned_copies_elsewhere_are_told_and_do_not_leak(train):
