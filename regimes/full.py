@@ -34,7 +34,7 @@ def image_side(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench:
     freed = free(model.module, names, rest_too=True)
     both = replace(freed, parameters={**freed.parameters, "head.weight": head.weight, "head.bias": head.bias})
     adapted = trained_classifier(seeing, task, budget, bench, both, of_head(head))
-    return replace(adapted, notes=notes | adapted.notes | ({"untrained": idle} if idle else {}))
+    return replace(adapted, notes={**notes, **adapted.notes, **({"untrained": idle} if idle else {})})
 
 
 def _in_its_precision(model: DualEncoder) -> DualEncoder:

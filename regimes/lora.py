@@ -36,7 +36,7 @@ def image_tower(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench
     both = replace(adapters, parameters={**adapters.parameters, "head.weight": head.weight, "head.bias": head.bias})
     adapted = trained_classifier(model, task, budget, bench, both, of_head(head))
     save = adapters.save(bench.weights)
-    return replace(adapted, notes=notes | adapted.notes, save=save and partial(_save_both, save, head, task.classes))
+    return replace(adapted, notes={**notes, **adapted.notes}, save=save and partial(_save_both, save, head, task.classes))
 
 
 def against_prompts(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
@@ -53,7 +53,7 @@ def against_prompts(model: DualEncoder, task: Task, budget: Mapping[str, Any], b
         lambda features: _similarities(model, features, directions), lambda: partial(_compared, model, texts)
     )
     adapted = trained_classifier(model, task, budget, bench, adapters, classifier)
-    return replace(adapted, notes=texts.notes | adapted.notes, save=adapters.save(bench.weights))
+    return replace(adapted, notes={**texts.notes, **adapted.notes}, save=adapters.save(bench.weights))
 
 
 def both_towers(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
@@ -81,8 +81,8 @@ def both_towers(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench
         return partial(_compared, model, read_texts(model, task, [(prompt,) for prompt in task.prompts]))
 
     adapted = trained_classifier(model, task, budget, bench, adapters, Classifier(logits, tested))
-    notes = notes | adapted.notes | ({"untrained": idle} if idle else {})
-    return replace(adapted, notes=notes, save=adapters.save(bench.weights))
+    untrained = {"untrained": idle} if idle else {}
+    return replace(adapted, notes={**notes, **adapted.notes, **untrained}, save=adapters.save(bench.weights))
 
 
 def _inside(model: DualEncoder) -> str:
