@@ -100,16 +100,21 @@ class Files:
 
         Raises:
             MissingAsset: a table is not there.
-            BrokenData: it is no readable table, or `read` refuses a row that is not for training.
+            BrokenData: it is no readable table, or `read` refuses a row that is not for training, or all that are.
         """
-        refused = []
+        refused, kept = [], 0
         for name, split, record in self.tables(named):
             try:
-                yield read(name, split, record)
+                example = read(name, split, record)
             except BrokenData as error:
                 if split != "train":
                     raise
                 refused.append(error)
+                continue
+            kept += split == "train"
+            yield example
+        if refused and not kept:
+            raise refused[0]
         if refused:
             told = f"{self.card.name}: {len(refused)} training questions are left out, such as {refused[0]}"
             warn(told, MedrivalWarning, stacklevel=1)

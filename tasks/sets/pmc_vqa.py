@@ -53,5 +53,6 @@ def _question(files: Files, name: str, split: str, row: Record) -> Example:
 
 
 def _choice(row: Record, letter: str) -> str:
-    said = row.text(f"Choice {letter}", default="")
+    column = f"Choice {letter}"
+    said = row.text(column, default="") if row.get(column) else ""  # empty it may be, but not missing
     return said.removeprefix(f"{letter}:").strip()

@@ -263,6 +263,17 @@ def test_a_generated_question_without_a_letter_is_left_out_of_training_but_not_o
             changed("pmc-vqa-2", change)
 
 
+@pytest.mark.parametrize("column", ["Answer", "Choice D", "Question"])
+@pytest.mark.parametrize("table", ["train_2.csv", "test_2.csv"])
+def test_a_column_that_a_table_of_generated_questions_lacks_is_an_error_and_leaves_no_question_out(changed, table, column):
+    def change(folder):
+        path = folder / table
+        path.write_text(path.read_text().replace(f",{column},", ",Another,", 1))
+
+    with pytest.raises(BrokenData, match=rf'{table}: line 2: column "{column}" is missing'):
+        changed("pmc-vqa-2", change)
+
+
 def test_a_letter_beyond_the_choices_is_refused(changed):
     def change(folder):
         path = folder / "MM" / "test.jsonl"
