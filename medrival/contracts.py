@@ -167,6 +167,25 @@ class DualEncoder:
 Images = Sequence[Sequence["PIL.Image"]]
 """The images of each prompt, in order; they stand before its words."""
 
+
+@dataclass(frozen=True)
+class Turn:
+    """A question that was asked and answered earlier in the same conversation, with its images."""
+
+    images: tuple[PIL.Image, ...]
+    prompt: str
+    answer: str
+
+
+class Answering(Protocol):
+    """How a generator answers."""
+
+    def __call__(
+        self, images: Images, prompts: Sequence[str], max_new_tokens: int, earlier: Sequence[Sequence[Turn]] = ()
+    ) -> list[str | Failed]:
+        """An answer to each prompt about its images; `earlier`, where there is any, has the turns before each."""
+
+
 Likelihoods = Callable[[Images, Sequence[str], Sequence[Sequence[str]]], list[tuple[float, ...]]]
 
 
@@ -195,7 +214,8 @@ class Generator:
         parts: what else may be trained of it.
         asked_by: "chat template", with the day that it takes for today where it asks, or "plain prompt", for the record.
         answer: images and prompts -> answers: greedy, at most the given number of new tokens, without the prompt. A thought
-            before an answer stands between <think> and </think>. Failed where the network overflowed.
+            before an answer stands between <think> and </think>. Failed where the network overflowed. Earlier turns are put
+            as the model's chat template has them, or one after the other where it has none.
         teach: images, prompts and wished-for answers -> model inputs with labels on the answer's tokens only.
         loglikelihood: images, prompts and candidate replies to each -> the log-likelihood of each: the sum of the (float32)
             log-probabilities of the reply's tokens, as `teach` writes them, given image and prompt. The token that closes a
@@ -206,7 +226,7 @@ class Generator:
     lora: tuple[str, ...]
     parts: Parts
     asked_by: str
-    answer: Callable[[Images, Sequence[str], int], list[str | Failed]]
+    answer: Answering
     teach: Callable[[Images, Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
     loglikelihood: Likelihoods | None = None
 

@@ -6,15 +6,23 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import TemplateError
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel
 
-Conversation = Callable[[str, int, str | None], str]
-"""Prompt, number of images, answer -> the text that a model reads; None: the answer is still to come."""
+Asked = tuple[str, int, str | None]
+"""Prompt, number of images, answer; None: the answer is still to come."""
+
+
+class Conversation(Protocol):
+    """Puts a prompt as a model reads it."""
+
+    def __call__(self, prompt: str, images: int, answer: str | None, earlier: Sequence[Asked] = ()) -> str:
+        """The text of a prompt with so many images, and of its answer where it has one, behind the turns before it."""
+
 
 PROBE = "xyzzy"
 """A word that stands in no template."""
@@ -61,22 +69,27 @@ def conversation(card: ModelCard, processor: Any) -> Conversation:
     if template and "strftime_now" in template:
         template = _dated(template)
 
-    def plain(prompt: str, images: int, answer: str | None) -> str:
-        return f"{place}\n" * images + prompt + ("" if answer is None else f" {answer}")
+    def plain(prompt: str, images: int, answer: str | None, earlier: Sequence[Asked] = ()) -> str:
+        before = "".join(f"{plain(*turn)}\n\n" for turn in earlier)
+        return before + f"{place}\n" * images + prompt + ("" if answer is None else f" {answer}")
 
     def rendered(turns: Sequence[tuple[str, Any]], more: bool) -> str:
         chat = [{"role": role, "content": content} for role, content in turns]
         text: str = processor.apply_chat_template(chat, chat_template=template, add_generation_prompt=more, tokenize=False)
         return text
 
-    def listed(prompt: str, images: int, answer: str | None) -> str:
-        asked = [*[{"type": "image"}] * images, {"type": "text", "text": prompt}]
-        turns = [("user", asked)] if answer is None else [("user", asked), ("assistant", [{"type": "text", "text": answer}])]
+    def listed(prompt: str, images: int, answer: str | None, earlier: Sequence[Asked] = ()) -> str:
+        turns: list[tuple[str, Any]] = []
+        for words, count, reply in (*earlier, (prompt, images, answer)):
+            turns.append(("user", [*[{"type": "image"}] * count, {"type": "text", "text": words}]))
+            turns += [] if reply is None else [("assistant", [{"type": "text", "text": reply}])]
         return rendered(turns, answer is None)
 
-    def worded(prompt: str, images: int, answer: str | None) -> str:
-        asked = plain(prompt, images, None)
-        turns = [("user", asked)] if answer is None else [("user", asked), ("assistant", answer)]
+    def worded(prompt: str, images: int, answer: str | None, earlier: Sequence[Asked] = ()) -> str:
+        turns: list[tuple[str, Any]] = []
+        for words, count, reply in (*earlier, (prompt, images, answer)):
+            turns.append(("user", plain(words, count, None)))
+            turns += [] if reply is None else [("assistant", reply)]
         return rendered(turns, answer is None)
 
     if not template:

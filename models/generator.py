@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from medrival.catalog import ModelCard
-from medrival.contracts import NOT_FINITE, Failed, Generator, Images
+from medrival.contracts import NOT_FINITE, Failed, Generator, Images, Turn
 from medrival.errors import BrokenData, BrokenModel
 from medrival.models.checkpoint import load_module, load_processor
 from medrival.models.conversation import PROBE, Conversation, as_words, asked_by, conversation
@@ -58,8 +58,12 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
     if (card.thinking or begun) and not _says(tokenizer, ANSWERS):
         raise BrokenModel(f"{card.name}: its tokenizer leaves {ANSWERS} out of texts: thoughts could not be told from answers")
 
-    def ask(images: Images, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        texts = [said(words(prompt), len(shown), None) for shown, prompt in zip(images, prompts, strict=True)]
+    def ask(images: Images, prompts: Sequence[str], earlier: Sequence[Sequence[Turn]] = ()) -> dict[str, torch.Tensor]:
+        turns = earlier or [()] * len(prompts)
+        told = [[(words(turn.prompt), len(turn.images), words(turn.answer)) for turn in before] for before in turns]
+        texts = [said(words(prompts[i]), len(images[i]), None, told[i]) for i in range(len(prompts))]
+        images = [[*(image for turn in turns[i] for image in turn.images), *images[i]] for i in range(len(images))]
+        _refuse_unplaced(card, processor, texts, images)
         # Some templates write the start token themselves; it must not be there twice.
         started = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
         batch = processor(
@@ -74,8 +78,10 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
         return {name: _on(value, module) for name, value in batch.items()}
 
     @torch.inference_mode()
-    def answer(images: Images, prompts: Sequence[str], max_new_tokens: int) -> list[str | Failed]:
-        inputs = ask(images, prompts)
+    def answer(
+        images: Images, prompts: Sequence[str], max_new_tokens: int, earlier: Sequence[Sequence[Turn]] = ()
+    ) -> list[str | Failed]:
+        inputs = ask(images, prompts, earlier)
         prompt = inputs["input_ids"]
         lost = torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
 
@@ -122,6 +128,17 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
         teach=teach,
         loglikelihood=None if card.thinking or begun else loglikelihood,  # replies follow a thought that is not there yet
     )
+
+
+def _refuse_unplaced(card: ModelCard, processor: Any, texts: Sequence[str], images: Images) -> None:
+    """A template that leaves out what stands in earlier turns would show images without their questions."""
+    place = getattr(processor, "image_token", "<image>")
+    for text, shown in zip(texts, images, strict=True):
+        if text.count(place) != len(shown):
+            raise BrokenModel(
+                f"{card.name}: its chat template places {text.count(place)} of {len(shown)} images of a conversation; "
+                "it cannot be shown solved examples"
+            )
 
 
 def _reply_tokens(said: Conversation, tokenizer: Any) -> Callable[[str], Tokens]:
