@@ -7,6 +7,7 @@ model's files stands under `[adapters."module:function"]`, also a glob, and hold
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -27,6 +28,10 @@ CARDS: Mapping[str, type[Any]] = {
 WITH_FAMILIES = ("models", "tasks")
 JOINED = ("sources", "options")
 """Of which a row takes from its family each by itself."""
+NAME = re.compile(r"(?!.*::)[A-Za-z0-9][A-Za-z0-9 ._+@:/-]*")
+"""What pytest writes into an id as it is, without what globs, lists of names and pairs are written with."""
+GIVEN = ("name", "folder")
+"""Fields of a card that a row gets from where it stands, and cannot say."""
 
 
 def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
@@ -79,6 +84,9 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _card(axis: str, name: str, row: Any, path: Path, families: Mapping[str, Mapping[str, Any]]) -> Any:
     card, where = CARDS[axis], f"{path}: [{axis}.{name}]"
+    if axis != "adapters" and not NAME.fullmatch(name):
+        allowed = "letters from A to Z, digits, spaces and . _ - + @ : /"
+        raise BrokenCatalog(f"{where}: a name is of {allowed}, and begins with a letter or digit")
     values = _values(card, row, where)
     values = _of_family(values, families.get(values.get("family", ""), {}))
     return _made(card, {**values, "name": name, "folder": str(path.parent)}, where)
@@ -101,7 +109,7 @@ def _values(card: type[Any], row: Any, where: str) -> dict[str, Any]:
     """What a table says, by the card's keys; other keys are `options`, where the card has them."""
     if not isinstance(row, dict):
         raise BrokenCatalog(f"{where} is not a table")
-    known = {f.name for f in fields(card) if f.metadata.get("key", True)}
+    known = {f.name for f in fields(card) if f.metadata.get("key", True)}.difference(GIVEN)
     hints = get_type_hints(card)
     values = {key: _checked(f"{where}: {key}", hints[key], row[key]) for key in row if key in known}
     others = {key: value for key, value in row.items() if key not in known}
