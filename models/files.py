@@ -32,11 +32,22 @@ def weight_files(folder: Path, names: Sequence[str] = TRANSFORMERS) -> list[Path
     """The files that hold the weights, as a library chooses them: the first that is there, or the shards that it names.
 
     Raises:
-        BrokenModel: an index is damaged, or names a file that is missing or not among those that a model's fingerprint is of.
+        BrokenModel: an index is damaged, or names a file that is missing or not among those that a model's fingerprint is of;
+            there is one file and all shards besides; or there are shards without the index that says what is in them.
     """
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
+        if shard := next(folder.glob("*-00001-of-*"), None):
+            raise BrokenModel(f"{folder} has shards of weights ({shard.name}) without the index that lists them; copy it, too")
         return []
+    index = found.with_name(f"{found.name}.index.json")
+    if index.name in names and index.is_file():
+        shards = [folder / name for name in _named(index) if name != found.name]
+        if shards and all(shard.is_file() for shard in shards):
+            raise BrokenModel(
+                f"{folder} holds weights twice, in {found.name} and in the shards that {index.name} names; "
+                "one of the two would be ignored: move it away"
+            )
     return _shards(found) if found.suffix == ".json" else [found]
 
 
@@ -88,15 +99,18 @@ def image_tower(folder: Path) -> list[Part]:
 
 
 def _shards(index: Path) -> list[Path]:
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BrokenModel(f"{index} is damaged ({type(error).__name__}: {error}); fetch the model again") from error
-    hashed, files = set(files_of(index.parent)), {index.parent / name: name for name in sorted(names)}
+    hashed, files = set(files_of(index.parent)), {index.parent / name: name for name in _named(index)}
     for file, name in files.items():
         if file not in hashed:
             raise BrokenModel(f"{index} names {name}, which is none of the files that are read with it; fetch the model again")
     return list(files)
+
+
+def _named(index: Path) -> list[str]:
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BrokenModel(f"{index} is damaged ({type(error).__name__}: {error}); fetch the model again") from error
 
 
 def _setting(file: Path, *keys: str) -> str:

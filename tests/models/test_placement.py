@@ -128,6 +128,25 @@ def test_an_index_that_names_a_file_outside_of_what_is_hashed_is_refused(rows, t
         imported(clip.adapter)(clip, folder, "cpu", "float32")
 
 
+def test_weights_that_are_there_twice_are_refused_for_one_of_the_two_would_be_ignored(pocket_clip, tmp_path):
+    pocket_clip.module.save_pretrained(tmp_path, max_shard_size="1MB")
+    assert len(weight_files(tmp_path)) > 1
+    one = tmp_path / "model.safetensors"
+    one.touch()
+    with pytest.raises(BrokenModel, match=r"twice, in model.safetensors and in the shards that model.safetensors.index"):
+        weight_files(tmp_path)
+    for shard in tmp_path.glob("model-*.safetensors"):
+        shard.unlink()
+    assert weight_files(tmp_path) == [one]
+
+
+def test_shards_without_their_index_are_not_said_to_be_no_weights(pocket_clip, tmp_path):
+    pocket_clip.module.save_pretrained(tmp_path, max_shard_size="1MB")
+    (tmp_path / "model.safetensors.index.json").unlink()
+    with pytest.raises(BrokenModel, match=r"shards of weights \(model-00001-of-\d+.safetensors\) without the index"):
+        weight_files(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["", '{"weight_map"', "{}", "[]", '{"weight_map": 3}'])
 @pytest.mark.parametrize("tuned", [False, True])
 def test_a_damaged_index_is_one_message_for_a_model_and_for_an_adapter_on_it(rows, pocket_clip, tmp_path, tuned, content):
