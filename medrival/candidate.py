@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from medrival.catalog import Catalog, ModelCard, comparable
 from medrival.errors import BrokenModel, MedrivalError, MedrivalWarning, MissingAsset
-from medrival.weights import local, mirrored
+from medrival.weights import MARKS, local, mirrored
 
 WHOLE = ("model*.safetensors", "pytorch_model*.bin", "open_clip_*.safetensors", "open_clip_*.bin")
 """Files of a model's own weights, which an adapter directory has none of."""
@@ -242,10 +242,9 @@ def _architecture(folder: Path) -> list[str]:
     if (folder / "open_clip_config.json").is_file():
         return ["open_clip"]
     if not (folder / "config.json").is_file():
-        raise BrokenModel(
-            f"candidate {folder}: it has no config.json, open_clip_config.json or adapter_config.json; "
-            "save the checkpoint with its library's save_pretrained"
-        )
+        inside = sorted(path.parent.name for mark in MARKS for path in folder.glob(f"*/{mark}"))
+        way = f"name a directory in it that has ({inside[0]})" if inside else "save it with its library's save_pretrained"
+        raise BrokenModel(f"candidate {folder}: it has no config.json, open_clip_config.json or adapter_config.json; {way}")
     config = _json(folder / "config.json")
     return [str(one) for one in (*(config.get("architectures") or ()), config.get("model_type")) if one]
 

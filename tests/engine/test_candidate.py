@@ -81,6 +81,9 @@ def test_what_nothing_loads_is_refused_by_name(rows, tmp_path, content, complain
 def test_a_path_without_a_checkpoint_is_refused(rows, tmp_path):
     with pytest.raises(BrokenModel, match="there is no such directory"):
         entered(rows, [tmp_path / "nowhere"], Claims(), None)
+    directory(tmp_path / "trainer" / "checkpoint-100", **{"adapter_config.json": {}})
+    with pytest.raises(BrokenModel, match=r"name a directory in it that has \(checkpoint-100\)"):
+        entered(rows, [tmp_path / "trainer"], Claims(), None)
     with pytest.raises(BrokenModel, match=r"it has no config.json"):
         entered(rows, [tmp_path], Claims(), None)
     (tmp_path / "config.json").write_text("{")
