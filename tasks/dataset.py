@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
+from unicodedata import normalize
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Form, Image, Loader, Sample, Task
@@ -157,10 +158,11 @@ def assembled(
     parts = [tuple(sample for sample in samples if split_of.get(sample.id) == name) for name in splits.SPLITS]
     train, validation, test = parts
     if not test:
+        groups = len({sample.group for sample in samples})
         way = 'the row can cut one by split = "made", or say by `splits` which split is the test'
         raise BrokenData(
             f"{card.name}: the test split is empty: none of {len(samples)} samples is for it; "
-            + (way if rule.startswith(OFFICIAL) else "there are too few to cut one from")
+            + (way if rule.startswith(OFFICIAL) else f"there are too few to cut one from: {groups} patients or images")
         )
     manifest = Manifest(card.name, rule, split_of)
     notes = {"split": rule, "split_sha256": manifest.sha256, "groups": _groups(chosen, groups), **_without_sample(everything)}
@@ -244,6 +246,11 @@ def _classes(card: TaskCard, examples: Sequence[Example]) -> dict[str, str]:
     own = list(examples[0].classes)
     found = [*(name for name in own if name in truths), *sorted(truths.difference(own))]
     said = card.options.get("classes", found)
+    if "classes" not in card.options and (same := _alike(found)):
+        raise BrokenData(
+            f"{card.name}: its classes {same[0]!r} and {same[1]!r} differ in case, white space or the encoding of accents "
+            "alone; call them alike, or list both in the row's `classes` where they are two"
+        )
     if isinstance(said, list) and all(type(name) in (str, int, float) for name in said):
         said = {str(name): str(name).replace("_", " ") for name in said}
     if not isinstance(said, dict) or not all(isinstance(words, str) for words in said.values()):
@@ -254,6 +261,16 @@ def _classes(card: TaskCard, examples: Sequence[Example]) -> dict[str, str]:
     if len(said) < 2:
         raise BrokenData(f"{card.name}: a diagnosis needs two classes or more; there is {', '.join(said) or 'none'}")
     return said
+
+
+def _alike(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two names that a reader would take for one, or None."""
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(normalize("NFC", " ".join(name.casefold().split())), name)
+        if first is not name:
+            return first, name
+    return None
 
 
 def _sample(card: TaskCard, example: Example) -> Sample:

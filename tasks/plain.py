@@ -16,8 +16,8 @@ from medrival.tasks import chinese
 from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import SUFFIXES, Example, dataset
 from medrival.tasks.files import Files
+from medrival.tasks.folders import class_folders, split_folders
 from medrival.tasks.hub import Repository
-from medrival.tasks.splitting import used_as
 from medrival.tasks.tables import Record
 
 COLUMNS = ("id", "image", "label", "question", "answer", "options", "patient", "split")
@@ -30,7 +30,8 @@ GROUPS = ("site", "sex", "age")
 def folder(card: TaskCard, files: Files) -> Iterator[Example]:
     """Images in folders named after their class, at any depth below folders named after a split, where there are such.
 
-    The row's `patient` is a regular expression whose first group finds the patient in a file's path.
+    Where the row names its `classes`, there may be further folders below them, such as of patients. The row's `patient` is a
+    regular expression whose first group finds the patient in a file's path.
 
     Raises:
         BrokenData: there is no image in a folder, or it is not clear of which split one is.
@@ -41,31 +42,18 @@ def folder(card: TaskCard, files: Files) -> Iterator[Example]:
     if files.named:
         raise BrokenData(f"{card.name}: {files.root / files.named} is a file; the row must name the folder of class folders")
     patient = _patient(card)
-    paths = [PurePosixPath(name) for name in files.below()]
-    paths = [path for path in paths if path.suffix.lower() in SUFFIXES and len(path.parts) > 1]
+    there = [PurePosixPath(name) for name in files.below()]
+    paths = [path for path in there if path.suffix.lower() in SUFFIXES and len(path.parts) > 1]
     if not paths:
-        raise BrokenData(f"{card.name}: {files.root} has no folder with images in it, named after their class")
-    split_of = _split_folders(card, paths)
+        raise BrokenData(
+            f"{card.name}: {files.root} has no folder with images in it, named after their class; of its {len(there)} files "
+            f"those are images whose names end in one of {', '.join(sorted(SUFFIXES))}"
+        )
+    class_of = class_folders(card, dict.fromkeys(path.parent for path in paths))
+    split_of = split_folders(card, list(dict.fromkeys(class_of.values())), paths)
     for path in paths:
-        name = path.as_posix()
-        yield Example(name, (files.image(name),), path.parent.name, split=split_of[path.parent], group=patient(name))
-
-
-def _split_folders(card: TaskCard, paths: Sequence[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """The split folder that each class folder lies below; "" of all where there are none, or the row cuts anew."""
-    folders = dict.fromkeys(path.parent for path in paths)
-    if card.options.get("split") == "made":
-        return dict.fromkeys(folders, "")
-    found = {folder: [name for name in folder.parts[:-1] if used_as(card, name) is not None] for folder in folders}
-    ways = 'name folders otherwise, or cut all anew by split = "made"'
-    if several := [folder for folder, names in found.items() if len({used_as(card, name) for name in names}) > 1]:
-        raise BrokenData(f"{card.name}: {several[0]} lies below folders of several splits; {ways}")
-    if not any(found.values()) and all(used_as(card, folder.name) is not None for folder in folders):
-        raise BrokenData(f"{card.name}: {paths[0]} lies in a folder named after a split, and in none named after its class")
-    if any(found.values()) and (without := [folder for folder, names in found.items() if not names]):
-        other = next(folder for folder, names in found.items() if names)
-        raise BrokenData(f"{card.name}: {other} lies below a folder named after a split, and {without[0]} does not; {ways}")
-    return {folder: next(iter(names), "") for folder, names in found.items()}
+        name, folder = path.as_posix(), class_of[path.parent]
+        yield Example(name, (files.image(name),), folder.name, split=split_of[folder], group=patient(name))
 
 
 @dataset(*COLUMNS, *GROUPS, "answers")
@@ -83,7 +71,10 @@ def table(card: TaskCard, files: Files) -> Iterator[Example]:
         except BrokenData as error:
             raise BrokenData(f'{record.where}: column "{column}": {error}') from None
 
-    return examples(card, files.table(), image)
+    found = list(examples(card, files.table(), image))
+    if not found:
+        raise BrokenData(f"{card.name}: {files.root / files.named} has no rows")
+    return iter(found)
 
 
 @dataset(*COLUMNS, *GROUPS, "answers", "config", "streaming", source=Repository.of)
@@ -166,8 +157,14 @@ def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[st
     if len(options) == 1 or len(options) > len(ascii_uppercase):
         first = next(iter(_option_columns(card)), "options")
         raise BrokenData(f'{record.where}: column "{first}" has {len(options)} options; a choice needs 2 to 26')
-    form, options, truth = ("choice", options, answer) if options else formed(answer)
-    return {"question": record.text(column["question"]), "truth": truth, "form": form, "options": options}
+    question = record.text(column["question"])
+    if options:
+        form, options, truth = "choice", options, answer
+    elif chinese.written(question) and answer in chinese.OPTIONS:
+        form, options, truth = "closed", chinese.OPTIONS, answer
+    else:
+        form, options, truth = formed(answer)
+    return {"question": question, "truth": truth, "form": form, "options": options}
 
 
 def formed(answer: str, *others: str) -> tuple[Form, tuple[str, ...], str]:
@@ -227,7 +224,8 @@ def _reading(card: TaskCard, choices: Sequence[Example], column: str) -> str:
             if said
             else 'all answers to be the text of an option, or all its letter (its number from 0: answers = "index")'
         )
-        raise BrokenData(f'{wrong.where}: column "{column}" is {wrong.truth!r}; expected {expected}')
+        there = ", ".join(map(repr, wrong.options))
+        raise BrokenData(f'{wrong.where}: column "{column}" is {wrong.truth!r}; expected {expected}; its options are {there}')
     differing = (choice for choice, *both in zip(choices, *meant.values(), strict=True) if len(set(both)) > 1)
     if len(fitting) > 1 and (unclear := next(differing, None)):
         raise BrokenData(

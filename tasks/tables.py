@@ -117,7 +117,7 @@ class Record:
                 raise self.wrong(column, "a text for each of the letters A, B, C, ..., or a list of texts")
             value = [value[letter] for letter in sorted(value)]
         if not isinstance(value, list) or not all(one is None or isinstance(one, str) for one in value):
-            raise self.wrong(column, "a list of texts")
+            raise self.wrong(column, "a list of texts, or a row that lists the columns of options")
         texts = _without_end(["" if one is None else " ".join(one.split()) for one in value])
         if "" in texts:
             raise self.wrong(column, "a list of texts of which only the last may be empty")
@@ -272,7 +272,14 @@ def _json_lines(path: Place) -> Numbered:
     with path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():
-                yield f"line {number}", json.loads(line)
+                yield f"line {number}", _object(line, number)
+
+
+def _object(line: str, number: int) -> Any:
+    try:
+        return json.loads(line.rstrip())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, character {error.colno}: {error.msg}") from error
 
 
 def _parquet(path: Place) -> Numbered:

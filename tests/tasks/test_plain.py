@@ -151,6 +151,20 @@ def test_a_table_of_questions_knows_their_forms(labels, tmp_path):
     assert task.test[0].group == task.test[1].group != task.test[2].group
 
 
+def test_a_question_in_chinese_is_closed_by_its_own_yes_and_no(labels, tmp_path):
+    said = [{"image": f"images/{i}.png", "question": "图中有病变吗?", "answer": "是否"[i % 2]} for i in range(9)]
+    said.append({"image": "images/9.png", "question": "有什么病变?", "answer": "没有"})
+    found = {s.image.name: s for s in every(plain.table(labels(said, "q.json", "vqa"), None, tmp_path))}
+    assert {(s.form, s.options) for name, s in found.items() if "9" not in name} == {("closed", ("是", "否"))}
+    assert {found[f"images/{i}.png"].truth for i in (0, 2)} == {"是"}
+    assert found["images/9.png"].form == "open"
+
+
+def test_a_table_without_rows_is_named(labels, tmp_path):
+    with pytest.raises(BrokenData, match=r"table/q\.json has no rows"):
+        plain.table(labels([], "q.json"), None, tmp_path)
+
+
 def questions(answer, **columns):
     return [{"image": f"images/{i}.png", "question": f"Which of {i}?", "answer": answer, **columns} for i in range(10)]
 

@@ -137,6 +137,43 @@ def test_a_folder_holds_no_questions_and_is_no_file(tmp_path):
         plain.folder(card(tmp_path, data="folder:set/a/0.png"), None, tmp_path)
 
 
+def test_a_folder_a_patient_below_the_classes_is_no_class(tmp_path):
+    for folder in ("benign/P0", "benign/P1", "benign/P2", "malignant/P3", "malignant/P4/left", "malignant/P5"):
+        pictures(tmp_path / "set" / folder)
+    with pytest.raises(
+        BrokenData, match="may be folders such as 'benign' and 'malignant', or the 6 in them; the row must list"
+    ):
+        plain.folder(card(tmp_path), None, tmp_path)
+    task = plain.folder(card(tmp_path, classes=["benign", "malignant"], patient=r"(P\d)/"), None, tmp_path)
+    samples = (*task.train, *task.validation, *task.test)
+    assert len(samples) == 24
+    assert all(sample.id.startswith(sample.truth) and f"/{sample.group}/" in sample.id for sample in samples)
+
+
+def test_a_folder_beside_the_images_of_a_class_is_refused(tmp_path):
+    for folder in ("benign", "benign/masks", "malignant"):
+        pictures(tmp_path / "set" / folder)
+    with pytest.raises(BrokenData, match="'masks' is none of its classes"):
+        plain.folder(card(tmp_path, classes=["benign", "malignant"]), None, tmp_path)
+
+
+@pytest.mark.parametrize("other", ["Benign", "be\u0301nign", "benign "])
+def test_classes_that_look_alike_are_refused_unless_the_row_lists_them(tmp_path, other):
+    first = "b\u00e9nign" if "\u0301" in other else "benign"
+    for name in (first, other, "malignant"):
+        pictures(tmp_path / "set" / name)
+    with pytest.raises(BrokenData, match="differ in case, white space or the encoding of accents alone"):
+        plain.folder(card(tmp_path), None, tmp_path)
+    assert len(plain.folder(card(tmp_path, classes=[first, other, "malignant"]), None, tmp_path).classes) == 3
+
+
+def test_files_that_are_taken_for_no_image_are_told_where_there_is_none(tmp_path):
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    (tmp_path / "set" / "a" / "IM00001").write_bytes(b"DICM")
+    with pytest.raises(BrokenData, match=r"of its 1 files those are images whose names end in one of .*\.dcm"):
+        plain.folder(card(tmp_path), None, tmp_path)
+
+
 def test_classes_may_be_numbers_and_keep_the_order_of_the_row(tmp_path):
     for label in "012":
         pictures(tmp_path / "set" / label)

@@ -154,6 +154,12 @@ def test_a_message_holds_the_beginning_of_a_long_value_and_no_bytes(value):
     assert "secret" not in said
 
 
+def test_a_damaged_line_of_json_is_told_by_its_number(tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"a": 1}\n\n{"a": 2\n')
+    with pytest.raises(BrokenData, match="line 3, character 8: Expecting"):
+        list(rows(tmp_path / "q.jsonl", "q.jsonl"))
+
+
 def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_read(tmp_path):
     with pytest.raises(BrokenData, match=r"any: no table of a known kind; known are \.csv, \.tsv, \.json, \.jsonl, \.parquet"):
         list(rows(tmp_path / "any.xls", "any"))
