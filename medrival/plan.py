@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TypeVar
 
 import pytest
@@ -52,7 +53,7 @@ class Plan:
 
     Attributes:
         budget: the one that all models were given; "" for that of their rows.
-        refused: which regimes were asked for on a task that nothing may be trained on, and why that is so.
+        refused: which regimes were asked for on a task that nothing may be trained on, or without a package that they need.
     """
 
     suite: SuiteCard
@@ -70,7 +71,8 @@ class Plan:
         """
         (suite,) = catalog.select("suites", [selection.suite])[:1]
         tasks = catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks)
-        regimes = catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes)
+        asked = catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes)
+        regimes = [regime for regime in asked if not _lacking(regime)]
         selected = cases(
             catalog.select("models", (*(suite.models if selection.models is None else selection.models), *selection.joining)),
             tasks,
@@ -78,11 +80,11 @@ class Plan:
             selection.seeds,
             selection.budget,
         )
-        refused = _refused(tasks, regimes)
+        refused = (*_refused(tasks, regimes), *filter(None, map(_lacking, asked)))
         if not selected:
             axes = ("models", "tasks", "regimes")
-            asked = {axis: getattr(suite if getattr(selection, axis) is None else selection, axis) for axis in axes}
-            chosen = "; ".join(f"{axis}: {', '.join(names) or 'none'}" for axis, names in asked.items())
+            named = {axis: getattr(suite if getattr(selection, axis) is None else selection, axis) for axis in axes}
+            chosen = "; ".join(f"{axis}: {', '.join(names) or 'none'}" for axis, names in named.items())
             why = f"no regime of it adapts a model of it to a task of it ({'; '.join([chosen, *refused])})"
             raise UnknownName(f"the selection holds no case: {why}")
         return cls(suite, _by_id(selected), _by_id(pairs(selected)), selection.budget, refused)
@@ -126,6 +128,13 @@ class Plan:
 def _refused(tasks: Iterable[TaskCard], regimes: Iterable[RegimeCard]) -> tuple[str, ...]:
     adapting = ", ".join(regime.name for regime in regimes if regime.adapts)
     return tuple(f"{task.name} is not for {adapting}: {task.test_only}" for task in tasks if adapting and task.test_only)
+
+
+def _lacking(regime: RegimeCard) -> str:
+    """What a regime needs that is not installed, and how to get it; "" where nothing is missing."""
+    if regime.dtype == "4bit" and find_spec("bitsandbytes") is None:
+        return f"{regime.name} needs the package bitsandbytes: python -m pip install bitsandbytes"
+    return ""
 
 
 Named = TypeVar("Named", Case, Pair)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medrival import catalog
+from medrival import catalog, plan
 from medrival.errors import UnknownName
 from medrival.plan import Plan, Selection, identity
 
@@ -32,6 +32,17 @@ def test_a_regime_that_trains_is_refused_on_a_task_that_is_a_test_alone_with_the
     assert refused.startswith("mmmu-health is not for lora: MMMU's test answers are not public")
     with pytest.raises(UnknownName, match=r"no case.*mmmu-health is not for lora: MMMU's test answers are not public"):
         planned(models=asked["models"], tasks=("mmmu-health",), regimes=("lora",))
+
+
+def test_a_regime_in_4_bits_is_not_planned_where_the_package_for_it_is_missing_and_one_line_says_how_to_get_it(monkeypatch):
+    asked = {"models": ("pocket-llava",), "tasks": ("phantom-chest-vqa",)}
+    assert planned(regimes=("qlora",), **asked).refused == ()
+    monkeypatch.setattr(plan, "find_spec", lambda _: None)
+    without = planned(regimes=("zero-shot", "qlora"), **asked)
+    assert {case.regime.name for case in without.cases.values()} == {"zero-shot"}
+    assert without.refused == ("qlora needs the package bitsandbytes: python -m pip install bitsandbytes",)
+    with pytest.raises(UnknownName, match=r"no case.*pip install bitsandbytes"):
+        planned(regimes=("qlora",), **asked)
 
 
 def test_pairs_answer_the_three_questions():
