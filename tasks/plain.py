@@ -250,12 +250,17 @@ def _label(record: Record, column: str) -> str:
 
 
 def _subgroup(record: Record, name: str, column: str) -> str:
-    return age(record, column) if name == "age" else record.text(column, default="unknown")
+    dated = name == "age" and column in record.values  # which not every line of a JSON lines file has
+    return age(record, column) if dated else record.text(column, default="unknown")
 
 
 def age(record: Record, column: str) -> str:
-    """A column's age as a subgroup, or "unknown" where nothing stands there: 58, "90+", or as DICOM has it ("058Y", "006M")."""
-    said = record.text(column, default="unknown")
+    """A column's age as a subgroup, or "unknown" where nothing stands there: 58, "90+", or as DICOM has it ("058Y", "006M").
+
+    Raises:
+        BrokenData: there is no such column, or it holds no age.
+    """
+    said = record.text(column, default="unknown") if record.get(column) is not None else "unknown"
     if said == "unknown":
         return said
     marked = re.fullmatch(r"(\d{1,3})([YMWD+])", said)

@@ -224,6 +224,21 @@ def test_fairvlmed_s_pixels_are_not_stretched_whatever_their_type(assets, tmp_pa
     assert np.asarray(sample.image.open())[:, :, 0].tolist() == shades.tolist()
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "column"),
+    [
+        ("ham10000", "HAM10000_metadata.csv", "age"),
+        ("chexpert", "CheXpert-v1.0-small/valid.csv", "Age"),
+        ("chest-xray14", "Data_Entry_2017.csv", "Patient Age"),
+    ],
+)
+def test_a_table_without_the_column_of_ages_is_an_error_and_not_of_unknown_ages(assets, tmp_path, name, table, column):
+    path = copied(name, assets, tmp_path) / table
+    path.write_text(path.read_text().replace(f",{column},", ",years,", 1))
+    with pytest.raises(BrokenData, match=rf'{table}: line 2: column "{column}" is missing; there are '):
+        loaded(name, tmp_path, tmp_path)
+
+
 @pytest.mark.parametrize("race", [1, 1.0, "Black or African American"])
 def test_a_race_is_a_number_or_a_word(assets, tmp_path, race):
     folder = copied("gf3300", assets, tmp_path)
