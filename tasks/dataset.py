@@ -158,11 +158,11 @@ def assembled(
     parts = [tuple(sample for sample in samples if split_of.get(sample.id) == name) for name in splits.SPLITS]
     train, validation, test = parts
     if not test:
-        groups = len({sample.group for sample in samples})
+        count = len({sample.group for sample in samples})
         way = 'the row can cut one by split = "made", or say by `splits` which split is the test'
         raise BrokenData(
             f"{card.name}: the test split is empty: none of {len(samples)} samples is for it; "
-            + (way if rule.startswith(OFFICIAL) else f"there are too few to cut one from: {groups} patients or images")
+            + (way if rule.startswith(OFFICIAL) else f"there are too few to cut one from: {count} patients or images")
         )
     manifest = Manifest(card.name, rule, split_of)
     notes = {"split": rule, "split_sha256": manifest.sha256, "groups": _groups(chosen, groups), **_without_sample(everything)}
