@@ -128,9 +128,10 @@ def _taught(
             tokens += here
         return total / tokens
 
+    lengths = [_length(sample) for sample in training]
     idle = _idle(change(names), names, partial(loss, [0])) if some_idle else []
     trainable = change([name for name in names if name not in idle])
-    trained = train(trainable.parameters, len(training), loss, validate, budget, bench, trainable.dropouts)
+    trained = train(trainable.parameters, len(training), loss, validate, budget, bench, trainable.dropouts, lengths)
     unreadable = _left_out((*task.train, *task.validation), chain(*readable))
     unanswered = _left_out(chain(*readable), (*training, *validation))
     notes = {"unreadable_training_samples": unreadable, "training_samples_without_answer": unanswered, "untrained": idle}

@@ -17,6 +17,8 @@ from medrival.regimes.resuming import Checkpoint, State, Values, identity
 from medrival.regimes.trials import Trained, Trial
 
 Parameters = Mapping[str, torch.Tensor]
+WINDOW = 8
+"""Steps among whose samples like lengths are grouped: enough that little is padded, few enough that epochs stay unlike."""
 
 
 class _Diverged(AdaptationFailed):
@@ -31,6 +33,7 @@ def train(
     budget: Mapping[str, Any],
     bench: Workbench,
     dropouts: Sequence[torch.nn.Module] = (),
+    lengths: Sequence[int] = (),
 ) -> Trained:
     """AdamW with linear warm-up and cosine or linear decay; the epoch with the best validation score is what remains.
 
@@ -45,16 +48,17 @@ def train(
         validate: score of the present parameters on validation data; higher is better.
         budget: epochs, batch_size, learning_rate (or several learning_rates), weight_decay, warmup (share of the steps),
             max_grad_norm; where they are wanted schedule ("cosine" without; "linear"), accumulate (batches a step), patience
-            (epochs without a better validation score after which a learning rate is done with) and keep ("best" without;
-            "last": the last epoch, whatever its score).
+            (epochs without a better validation score after which a learning rate is done with), keep ("best" without;
+            "last": the last epoch, whatever its score) and grouped (batches of samples of like lengths).
         bench: seed, progress, and where to keep how far it is.
         dropouts: modules that are in training mode in steps alone.
+        lengths: of the samples, by which they are grouped where the budget says so.
 
     Raises:
         AdaptationFailed: the loss is not finite, or a parameter received no gradient or did not change.
     """
     before = _copies(parameters)
-    loop = _Loop(parameters, before, samples, loss, validate, budget, bench, dropouts)
+    loop = _Loop(parameters, before, samples, loss, validate, budget, bench, dropouts, lengths if budget.get("grouped") else ())
     if loop.steps < 2:
         raise AdaptationFailed(
             f"{samples} training samples make {loop.steps} step of training; the second factor of LoRA needs two"
@@ -88,6 +92,7 @@ class _Loop:
     budget: Mapping[str, Any]
     bench: Workbench
     dropouts: Sequence[torch.nn.Module]
+    lengths: Sequence[int]
 
     @property
     def steps_an_epoch(self) -> int:
@@ -119,9 +124,9 @@ class _Loop:
         return Trial(rate, tuple(state.scores), state.epoch, state.steps, seen, failed)
 
     def _trained(self, rate: float, state: State, checkpoint: Checkpoint) -> None:
-        order = np.random.default_rng(self.bench.seed)
+        chance = np.random.default_rng(self.bench.seed)
         for _ in state.scores:
-            order.permutation(self.samples)
+            self._order(chance)
         _give(self.parameters, state.parameters or self.before)
         optimiser = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=self.budget["weight_decay"])
         if state.optimiser:
@@ -130,12 +135,24 @@ class _Loop:
             torch.manual_seed(self.bench.seed)
             self._set_chance(state.chance)
             while len(state.scores) < self.budget["epochs"] and not self._done(state):
-                self._epoch(optimiser, rate, order.permutation(self.samples).tolist(), state)
+                self._epoch(optimiser, rate, self._order(chance), state)
                 state.parameters = {name: parameter.detach() for name, parameter in self.parameters.items()}
                 state.optimiser = optimiser.state_dict()
                 state.chance = self._chance()
                 checkpoint.write(state)
         _check(self.parameters, self.before, state.touched)
+
+    def _order(self, chance: np.random.Generator) -> list[int]:
+        """Every sample once, shuffled. Where they have lengths, like stand with like among those of a few steps."""
+        order = chance.permutation(self.samples)
+        if not self.lengths:
+            return [int(i) for i in order]
+        size = WINDOW * self.batch
+        windows = [sorted(order[start : start + size], key=lambda i: self.lengths[i]) for start in range(0, self.samples, size)]
+        grouped = [int(i) for window in windows for i in window]
+        steps = [grouped[start : start + self.batch] for start in range(0, self.samples, self.batch)]
+        whole = self.samples // self.batch  # what is left over stays last, as every other step has as many samples
+        return [i for step in (*chance.permutation(whole), *range(whole, len(steps))) for i in steps[step]]
 
     def _epoch(self, optimiser: torch.optim.Optimizer, rate: float, order: Sequence[int], state: State) -> None:
         epoch = len(state.scores) + 1

@@ -69,6 +69,24 @@ def test_every_sample_is_seen_once_an_epoch_in_an_order_of_the_seed(bench):
     assert first != second
 
 
+def test_grouped_samples_are_seen_once_an_epoch_with_their_like_and_the_steps_are_shuffled(bench):
+    steps: list[list[int]] = []
+    weight, lengths = torch.zeros(1, requires_grad=True), np.random.default_rng(3).integers(0, 1000, 75).tolist()
+
+    def loss(batch):
+        steps.append(list(batch))
+        return (weight - 1).pow(2).sum()
+
+    train({"weight": weight}, 75, loss, lambda: 0.0, {**BUDGET, "epochs": 2, "grouped": True}, bench, lengths=lengths)
+    first, second = steps[:10], steps[10:]
+    assert all(sorted(i for step in epoch for i in step) == list(range(75)) for epoch in (first, second))
+    assert first != second
+    assert [len(step) for step in first] == [8] * 9 + [3]
+    longest = [max(lengths[i] for i in step) for step in first]
+    assert longest != sorted(longest)
+    assert sum(longest) < 0.75 * 10 * max(lengths)
+
+
 def test_the_epoch_with_the_best_validation_score_is_what_remains(bench):
     snapshots = []
     weight = torch.zeros(3, requires_grad=True)
