@@ -14,6 +14,7 @@ from medrival.batches import Decoded
 from medrival.contracts import Adapted, Generator, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
 from medrival.regimes.adapters import Adapters, insert
+from medrival.regimes.recomputed import Recomputing
 from medrival.regimes.training import autocast, train
 from medrival.regimes.whole import free, refuse_too_large
 from medrival.regimes.zero_shot import answers
@@ -128,14 +129,23 @@ def _taught(
             tokens += here
         return total / tokens
 
+    recomputing = Recomputing(model.module)
     lengths = [_length(sample) for sample in training]
     idle = _idle(change(names), names, partial(loss, [0])) if some_idle else []
     trainable = change([name for name in names if name not in idle])
-    trained = train(trainable.parameters, len(training), loss, validate, budget, bench, trainable.dropouts, lengths)
+    trained = train(
+        trainable.parameters, len(training), loss, validate, budget, bench, trainable.dropouts, lengths, recomputing.start
+    )
+    recomputing.stop()
     unreadable = _left_out((*task.train, *task.validation), chain(*readable))
     unanswered = _left_out(chain(*readable), (*training, *validation))
-    notes = {"unreadable_training_samples": unreadable, "training_samples_without_answer": unanswered, "untrained": idle}
-    notes = trained.notes | {name: samples for name, samples in notes.items() if samples}
+    notes = {
+        "unreadable_training_samples": unreadable,
+        "training_samples_without_answer": unanswered,
+        "untrained": idle,
+        "gradient_checkpointing": recomputing.on,
+    }
+    notes = trained.notes | {name: value for name, value in notes.items() if value}
     return Adapted(
         lambda samples: answers(model, samples, bench),
         trainable.size,

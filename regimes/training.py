@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from medrival.batches import out_of_memory
 from medrival.contracts import Workbench
 from medrival.errors import AdaptationFailed
+from medrival.memory import release
 from medrival.regimes.resuming import Checkpoint, State, Values, identity
 from medrival.regimes.trials import Trained, Trial
 
@@ -34,6 +36,7 @@ def train(
     bench: Workbench,
     dropouts: Sequence[torch.nn.Module] = (),
     lengths: Sequence[int] = (),
+    spare: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """AdamW with linear warm-up and cosine or linear decay; the epoch with the best validation score is what remains.
 
@@ -53,12 +56,14 @@ def train(
         bench: seed, progress, and where to keep how far it is.
         dropouts: modules that are in training mode in steps alone.
         lengths: of the samples, by which they are grouped where the budget says so.
+        spare: has steps take less memory from now on, and says whether it could; a step that ran out of it is then repeated.
 
     Raises:
         AdaptationFailed: the loss is not finite, or a parameter received no gradient or did not change.
     """
     before = _copies(parameters)
-    loop = _Loop(parameters, before, samples, loss, validate, budget, bench, dropouts, lengths if budget.get("grouped") else ())
+    by_length = lengths if budget.get("grouped") else ()
+    loop = _Loop(parameters, before, samples, loss, validate, budget, bench, dropouts, by_length, spare)
     if loop.steps < 2:
         raise AdaptationFailed(
             f"{samples} training samples make {loop.steps} step of training; the second factor of LoRA needs two"
@@ -93,6 +98,7 @@ class _Loop:
     bench: Workbench
     dropouts: Sequence[torch.nn.Module]
     lengths: Sequence[int]
+    spare: Callable[[], bool]
 
     @property
     def steps_an_epoch(self) -> int:
@@ -161,7 +167,7 @@ class _Loop:
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor(state.steps)
             optimiser.zero_grad()
-            value = self._backward(order[step * self.batch : (step + 1) * self.batch])
+            value = self._fitting(optimiser, order[step * self.batch : (step + 1) * self.batch])
             if len(state.touched) < len(self.parameters):
                 state.touched = sorted({*state.touched, *_with_gradient(self.parameters)})
             norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.budget["max_grad_norm"])
@@ -177,6 +183,16 @@ class _Loop:
         state.scores.append(score)
         if self.budget.get("keep") == "last" or score > max(state.scores[:-1], default=-math.inf):
             state.epoch, state.best = epoch, _copies(self.parameters)
+
+    def _fitting(self, optimiser: torch.optim.Optimizer, batch: Sequence[int]) -> torch.Tensor:
+        try:
+            return self._backward(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or not self.spare():
+                raise
+        release()
+        optimiser.zero_grad()
+        return self._fitting(optimiser, batch)
 
     def _backward(self, batch: Sequence[int]) -> torch.Tensor:
         """The mean loss of a step's samples, which may come in several batches; gradients add up."""

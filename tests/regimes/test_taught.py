@@ -1,11 +1,14 @@
 """Which weights of a generator each regime trains; and that every other one, and after it every one, is as it was."""
 
 import re
+import shutil
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
 from peft import PeftModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from medrival import memory
 from medrival.case import Case
@@ -119,6 +122,36 @@ def test_the_projector_alone_is_trained_in_float32_and_given_back(miniature, ben
     adapted.undo()
     assert same(before, state(model))
     assert not any(p.requires_grad for p in model.module.parameters())
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen3-vl"])
+def test_a_step_that_runs_out_of_memory_is_repeated_and_its_activations_are_computed_again(
+    miniature, bench, monkeypatch, family
+):
+    model, (work, task) = miniature(family), bench
+    calls, passed = [], Counter()
+    model.module.model.language_model.layers[1].mlp.register_forward_pre_hook(lambda *_: passed.update([bool(calls)]))
+    plain = taught.lora_vision(model, task, {**BUDGET, "epochs": 2}, work)
+    learnt = {name: p.detach().clone() for name, p in model.module.named_parameters() if "lora_" in name}
+    plain.undo()
+    shutil.rmtree(work.checkpoints)
+    own = taught.answer_loss
+
+    def answer_loss(*asked):
+        calls.append(asked)
+        if len(calls) == 3:  # the first is the pass that finds what is idle
+            raise torch.OutOfMemoryError("out of memory")
+        return own(*asked)
+
+    monkeypatch.setattr(taught, "answer_loss", answer_loss)
+    adapted = taught.lora_vision(model, task, {**BUDGET, "epochs": 2}, work)
+    for name, value in learnt.items():
+        torch.testing.assert_close(model.module.get_parameter(name).detach(), value, rtol=1e-3, atol=1e-4)
+    assert adapted.notes["gradient_checkpointing"]
+    assert "gradient_checkpointing" not in plain.notes
+    layers = [part for part in model.module.modules() if isinstance(part, GradientCheckpointingLayer)]
+    assert not any(layer.training or layer.gradient_checkpointing for layer in layers)
+    assert passed[True] == passed[False] + 3  # one more for each step but the first, which went well
 
 
 def test_a_model_whose_projector_is_not_known_is_refused(miniature, bench):
