@@ -1,8 +1,9 @@
 """Catalog files: TOML becomes cards, and what is wrong in one is said with file, row and key.
 
 Rows stand under `[models.NAME]`, `[tasks.NAME]`, `[regimes.NAME]` and `[suites.NAME]`. What models or tasks of one family
-have in common may stand once, under `[families.NAME]`, and is taken by the rows of that file alone. What adapters read of a
-model's files stands under `[adapters."module:function"]`, also a glob, and holds for the rows of every file.
+have in common may stand once, under `[families.NAME]`, and is taken by the rows of that file alone; a family may itself be of
+another one. What adapters read of a model's files stands under `[adapters."module:function"]`, also a glob, and holds for the
+rows of every file.
 """
 
 from __future__ import annotations
@@ -64,9 +65,15 @@ def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
 
 
 def _shared(axis: str, families: Mapping[str, Any], rows: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:
-    """What the families say that rows of this axis name, by family."""
-    named = [row.get("family") for row in rows.values() if isinstance(row, dict)]
-    return {name: _values(CARDS[axis], row, f"{path}: [families.{name}]") for name, row in families.items() if name in named}
+    """What the families say that rows of this axis name, by family; with what the family of one says, a single step up."""
+    named = _families(rows)
+    named |= _families({name: families[name] for name in named if name in families})
+    said = {name: _values(CARDS[axis], row, f"{path}: [families.{name}]") for name, row in families.items() if name in named}
+    return {name: _of_family(values, said.get(values.get("family", ""), {})) for name, values in said.items()}
+
+
+def _families(rows: Mapping[str, Any]) -> set[str]:
+    return {str(row["family"]) for row in rows.values() if isinstance(row, dict) and "family" in row}
 
 
 def _table(content: Any, where: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""MedMNIST's twelve 2D sets, of every size (`pneumoniamnist`, ...).
+"""MedMNIST's twelve 2D sets, of every size (`pneumoniamnist` of 224 pixels, `pneumoniamnist-28`, `-64`, `-128`, ...).
 
 Yang et al. 2023, MedMNIST v2; 64, 128 and 224 pixels: MedMNIST+, 2024. Expected:
 
     medmnist/pneumoniamnist_224.npz    train_images, train_labels, val_images, val_labels, test_images, test_labels
     medmnist/pneumoniamnist.npz        the same of 28 pixels
+
+or, under the same names, ~/.medmnist, where the medmnist package puts what it downloads.
 
 Images are [samples, size, size(, 3)] uint8, labels [samples, 1] numbers of classes, or [samples, classes] of 0 and 1 in
 ChestMNIST. What the numbers mean, `classes` in a row, is from the package's INFO; `labels` says it where the classes stand
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Form
-from medrival.errors import BrokenData
+from medrival.errors import BrokenData, MissingAsset
 from medrival.tasks.arrays import numbers
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
@@ -25,9 +27,29 @@ from medrival.tasks.images import slices
 from medrival.tasks.options import class_numbers, one_of
 
 SIZES = (28, 64, 128, 224)
+PACKAGE = "~/.medmnist"
+"""The medmnist package's own folder, unless it is told another."""
 
 
-@dataset("file", "size", "labels")
+def _found(card: TaskCard, assets: Path | None, cache: Path) -> Files:
+    """As `Files.of`, then in the package's folder: which of the sets lie in a folder differs, so it is the file that counts."""
+    try:
+        files = Files.of(card, assets, cache)
+        files.path(_file(card))
+        return files
+    except MissingAsset as error:
+        packaged = Files(card, Path(PACKAGE).expanduser(), cache)
+        if (packaged.root / _file(card)).is_file():
+            return packaged
+        raise MissingAsset(f"{error}; nor is there {PACKAGE}/{_file(card)}") from None
+
+
+def _file(card: TaskCard) -> str:
+    size = one_of(card, "size", SIZES, default=224)
+    return f"{card.options.get('file', card.name)}{'' if size == 28 else f'_{size}'}.npz"
+
+
+@dataset("file", "size", "labels", source=_found)
 def images(card: TaskCard, files: Files) -> Iterator[Example]:
     """The images of the row's `file`, of its `size` (224 pixels), in the official split.
 
@@ -36,8 +58,7 @@ def images(card: TaskCard, files: Files) -> Iterator[Example]:
         BrokenData: it lacks an array, or its labels are not those of its images and classes.
         BrokenCatalog: the row says another size, does not name the classes, or names others by number.
     """
-    size, labels = one_of(card, "size", SIZES, default=224), class_numbers(card, "labels")
-    npz = files.path(f"{card.options.get('file', card.name)}{'' if size == 28 else f'_{size}'}.npz")
+    npz, labels = files.path(_file(card)), class_numbers(card, "labels")
     for split in ("train", "val", "test"):
         shown, truths = slices(npz, f"{split}_images", files.cache), _truths(npz, f"{split}_labels", labels)
         if len(shown) != len(truths):

@@ -85,6 +85,18 @@ def test_tasks_share_by_families_too_what_only_their_loader_understands_among_it
     assert card.options == {"prompt": "a {}", "size": 64, "file": "one"}
 
 
+def test_a_family_takes_from_its_own_family_what_it_does_not_say(tmp_path):
+    above = '[families.lumps]\nkind = "diagnosis"\nmodality = "ultrasound"\ndata = "x:y"\nprompt = "a {}"\nsize = 28\n'
+    family = '[families.breast]\nfamily = "lumps"\nmodality = "mammography"\nfile = "breast"\n'
+    rows = '[tasks.one]\nfamily = "breast"\n[tasks.two]\nfamily = "breast"\nsize = 64\n'
+    cards = catalog.load([written(tmp_path, above + family + rows)]).tasks
+    assert {(card.family, card.kind, card.modality) for card in (cards["one"], cards["two"])} == {
+        ("breast", "diagnosis", "mammography")
+    }
+    assert [cards[name].options["size"] for name in ("one", "two")] == [28, 64]
+    assert cards["two"].options == {"prompt": "a {}", "size": 64, "file": "breast"}
+
+
 def test_a_family_is_of_its_own_file_alone(tmp_path):
     row = 'kind = "general"\nfamily = "siglip"\ntype = "generator"\nadapter = "x:y"\nweights = "w"\n'
     card = catalog.load([written(tmp_path, f"[models.mine]\n{row}")]).models["mine"]

@@ -224,9 +224,9 @@ def lc25000(folder: Path) -> None:
 
 
 def medmnist(folder: Path) -> None:
-    """Three training images a class, one for validation and two for the test, at the size that a row reads and at 28 pixels."""
+    """Three training images a class, one for validation and two for the test, of every size."""
     for name, (classes, channels) in MEDMNIST.items():
-        for size in (28, 224) if name == "pneumoniamnist" else (224,):
+        for size in (28, 64, 128, 224):
             parts: dict[str, np.ndarray] = {}
             for first, (split, each) in enumerate((("train", 3), ("val", 1), ("test", 2))):
                 numbers = np.arange(each * classes)

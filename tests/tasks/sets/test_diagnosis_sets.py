@@ -98,7 +98,7 @@ def test_a_replica_loads_in_the_published_split_with_every_class_and_patients_ap
 def medmnist(name):
     classes, _ = MEDMNIST[name.partition("-")[0]]
     names = ROWS[name].options.get("labels") or list(ROWS[name].options["classes"])
-    truths = ["|".join(names[:i]) for i in range(classes)] if name == "chestmnist" else names
+    truths = ["|".join(names[:i]) for i in range(classes)] if name.startswith("chestmnist") else names
     return (3 * classes, classes, 2 * classes), dict.fromkeys(truths, 2)
 
 
@@ -108,7 +108,8 @@ def test_every_image_of_a_replica_decodes(name, task):
 
 
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.data.startswith("hub:")])
-def test_where_the_files_are_not_there_the_user_learns_where_to_get_them(name, tmp_path):
+def test_where_the_files_are_not_there_the_user_learns_where_to_get_them(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(MissingAsset, match=r"pass --assets DIR|put it into") as caught:
         imported(ROWS[name].loader)(ROWS[name], tmp_path, tmp_path)
     assert ROWS[name].access in str(caught.value)
@@ -145,7 +146,8 @@ def test_of_two_classes_the_last_is_the_disease_but_where_paper_a_counts_the_oth
         "lc25000-colon": "colon_aca",
         "pneumoniamnist": "pneumonia",
         "breastmnist": "malignant",
-        "pneumoniamnist-28": "pneumonia",
+        **{f"pneumoniamnist-{size}": "pneumonia" for size in (28, 64, 128)},
+        **{f"breastmnist-{size}": "malignant" for size in (28, 64, 128)},
     }
 
 
@@ -313,11 +315,30 @@ def test_a_radiograph_that_is_missing_or_damaged_is_a_failed_sample_with_its_nam
     assert sum(sample.id in failure(sample) for sample in samples) == 39
 
 
-def test_medmnist_of_another_size_is_a_row_that_says_so(task):
-    small = task("pneumoniamnist", size=28)
-    assert small.test[0].image.open().size == (28, 28)
-    assert task("pneumoniamnist").test[0].image.open().size == (224, 224)
-    assert task("pneumoniamnist-28").test == small.test
+def test_medmnist_s_sets_have_a_row_of_every_size_which_differ_in_nothing_else(task):
+    for size in (28, 64, 128):
+        for name in MEDMNIST:
+            row = ROWS[f"{name}-{size}"]
+            assert replace(row, name=name, options={}) == replace(ROWS[name], options={})
+            assert row.options == {**ROWS[name].options, "size": size}
+        assert task(f"breastmnist-{size}").test[0].image.open().size == (size, size)
+    assert task("breastmnist").test[0].image.open().size == (224, 224)
+
+
+def test_medmnist_is_found_where_the_medmnist_package_puts_it_after_assets(assets, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    theirs, ours = tmp_path / "home" / ".medmnist", tmp_path / "datasets" / "medmnist"
+    for folder, names in ((theirs, ("pneumoniamnist", "breastmnist_64")), (ours, ("bloodmnist",))):
+        folder.mkdir(parents=True)
+        for name in names:
+            shutil.copy(assets / "datasets" / "medmnist" / f"{name}.npz", folder)
+    for name in ("pneumoniamnist-28", "breastmnist-64", "bloodmnist-28"):
+        assert loaded(name, tmp_path, tmp_path).fingerprint == loaded(name, assets, tmp_path).fingerprint
+    with pytest.raises(MissingAsset, match=r"put it into DIR/.*; nor is there ~/.medmnist/breastmnist_128\.npz"):
+        loaded("breastmnist-128", tmp_path, tmp_path)
+
+
+def test_medmnist_of_a_size_that_there_is_not_is_told_so(task):
     with pytest.raises(BrokenCatalog, match="size is 32; it must be one of 28, 64, 128, 224"):
         task("pneumoniamnist", size=32)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 from medrival.catalog import load
+
+sys.path.insert(0, str(Path(__file__).parent))
+from replicas_diagnosis import MEDMNIST
 
 
 def test_the_catalog_s_sizes_are_the_published_ones():
@@ -16,7 +20,10 @@ def test_the_catalog_s_sizes_are_the_published_ones():
         for row in csv.DictReader(stream):
             assert row["source"]
             published[row["row"]][row["split"]] = int(row["n"])
-    assert {name: dict(row.sizes) for name, row in load().tasks.items() if row.sizes} == published
+    sizes = {name: dict(row.sizes) for name, row in load().tasks.items() if row.sizes}
+    of_a_size = {name: sizes.pop(name) for name in list(sizes) if re.fullmatch(r".*mnist-\d+", name)}
+    assert sizes == published
+    assert of_a_size == {f"{name}-{size}": published[name] for name in MEDMNIST for size in (28, 64, 128)}
 
 
 def test_a_row_of_the_catalog_is_about_ten_lines_what_it_shares_stands_in_its_family():
