@@ -62,7 +62,8 @@ def insert(module: torch.nn.Module, layers: Sequence[str], budget: Mapping[str, 
         module.get_submodule(name).register_forward_pre_hook(_brought)
     for parameter in parameters.values():
         parameter.data = parameter.data.float()  # small steps are lost in bfloat16; peft casts what flows through
-    dropouts = [part for name, part in module.named_modules() if name.endswith("lora_dropout.default")]
+    # peft inserts them at work, and a training that only reads what an earlier run left makes no step after which to stop them.
+    dropouts = [part.eval() for name, part in module.named_modules() if name.endswith("lora_dropout.default")]
     # Only a module of transformers has the names that whoever loads it with peft finds again.
     write = partial(_write, config, parameters) if isinstance(module, PreTrainedModel) else None
     return Adapters(parameters, tuner.unload, tuple(dropouts), write)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from medrival.errors import MedrivalWarning
+from medrival.regimes.adapters import insert
 from medrival.regimes.training import train
 
 BUDGET = {
@@ -71,6 +72,30 @@ def test_a_training_goes_on_to_the_same_digits_at_whatever_epoch_of_a_search_it_
     assert epochs == 8 - killed_after
     assert trained.notes["resumed_after_epochs"] == killed_after
     assert "resumed_after_epochs" not in expected.notes
+
+
+def test_adapters_of_a_training_that_was_killed_after_its_last_epoch_are_tested_without_dropout(tmp_path):
+    def adapted():
+        layer = torch.nn.Sequential(torch.nn.Linear(3, 1)).requires_grad_(False)
+        adapters = insert(layer, ["0"], {"rank": 2, "alpha": 2, "dropout": 0.5}, seed=0)
+        budget = {**BUDGET, "learning_rates": [0.1], "epochs": 2}
+        train(
+            adapters.parameters,
+            40,
+            lambda batch: ((layer(X[batch])[:, 0] - Y[batch]) ** 2).mean(),
+            lambda: 0.0,
+            budget,
+            Bench(tmp_path),
+            adapters.dropouts,
+        )
+        return layer(X)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        start = torch.random.get_rng_state()
+        whole = adapted()
+        torch.random.set_rng_state(start)  # the layer that is adapted is the same
+        assert torch.equal(adapted(), whole)
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"batch_size": 4}], ids=["seed", "budget"])
