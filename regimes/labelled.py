@@ -34,19 +34,43 @@ def readable(features: Features) -> list[int]:
     return [i for i in range(len(features.values)) if i not in features.failed]
 
 
+def usable(features: Features, samples: Sequence[Sample], rows: Sequence[int]) -> np.ndarray:
+    """Features [rows, dim] in float64 of what is learnt from or chosen on.
+
+    Raises:
+        AdaptationFailed: some are no numbers; a choice that they have a part in would not be one.
+    """
+    values = features.values[list(rows)].astype(np.float64)
+    overflown = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(overflown):
+        raise AdaptationFailed(
+            f"the model's features of {len(overflown)} of {len(rows)} samples are not finite, the first of "
+            f"{samples[rows[overflown[0]]].id!r}: nothing can be fitted to them or chosen on them; try --dtype float32"
+        )
+    return values
+
+
 def known(features: Features, samples: Sequence[Sample], classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Features [known, dim] in float64 and label indices [known] of the samples that could be read."""
+    """Features [known, dim] in float64 and label indices [known] of the samples that could be read.
+
+    Raises:
+        AdaptationFailed: see `usable`.
+    """
     rows = readable(features)
-    return features.values[rows].astype(np.float64), np.array([classes.index(samples[i].truth) for i in rows], dtype=np.int64)
+    return usable(features, samples, rows), np.array([classes.index(samples[i].truth) for i in rows], dtype=np.int64)
 
 
 def known_findings(features: Features, samples: Sequence[Sample], classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Features [known, dim] and findings [known, classes] of the samples that could be read."""
+    """Features [known, dim] and findings [known, classes] of the samples that could be read.
+
+    Raises:
+        AdaptationFailed: see `usable`.
+    """
     rows = readable(features)
     members = np.zeros((len(rows), len(classes)), dtype=np.bool_)
     for row, i in enumerate(rows):
         members[row, [classes.index(name) for name in samples[i].truth.split("|") if name]] = True
-    return features.values[rows].astype(np.float64), members
+    return usable(features, samples, rows), members
 
 
 def unreadable(task: Task, train: Features, validation: Features) -> dict[str, Any]:

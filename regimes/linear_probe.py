@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ def fit_probe(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> tu
     """The probe that does best on the validation split, and what to record about it.
 
     Raises:
-        AdaptationFailed: see `refuse_few`, `refuse_findings` and `fit_heads`.
+        AdaptationFailed: see `refuse_few`, `refuse_findings`, `usable` and `fit_heads`.
     """
     refuse_findings(task)
     train, validation = bench.features(task.train), bench.features(task.validation)
@@ -72,9 +73,14 @@ def fit_probe(task: Task, l2_strengths: Sequence[float], bench: Workbench) -> tu
 
 
 def validation_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """AUROC (macro one-vs-rest); minus the cross-entropy where the split does not hold every class."""
+    """AUROC (macro one-vs-rest); minus the cross-entropy where the split does not hold every class.
+
+    NaN where some probabilities are, as those of a model are that overflows.
+    """
     from sklearn.metrics import log_loss, roc_auc_score
 
+    if np.isnan(probabilities).any():
+        return math.nan
     classes = np.arange(probabilities.shape[1])
     if set(labels) != set(classes):
         return -float(log_loss(labels, probabilities, labels=classes))

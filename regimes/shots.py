@@ -11,7 +11,7 @@ import numpy as np
 
 from medrival.contracts import Features, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
-from medrival.regimes.labelled import readable, refuse_findings
+from medrival.regimes.labelled import readable, refuse_findings, usable
 
 MOST_VALIDATION = 4
 """Samples a class to choose on, as Zhou et al. 2022 (CoOp) have: as many as shots, four at most."""
@@ -52,7 +52,8 @@ def draw(task: Task, shots: int, bench: Workbench) -> dict[int, Shots]:
     samples are chosen on.
 
     Raises:
-        AdaptationFailed: fewer than two classes have readable training samples, or none of them has one of validation.
+        AdaptationFailed: fewer than two classes have readable training samples, or none of them has one of validation; or
+            features of those that are drawn are not finite.
     """
     refuse_findings(task)
     seeds = sorted({*bench.seeds, bench.seed})
@@ -87,8 +88,8 @@ def _taken(task: Task, shots: int, features: Sequence[Features], order: Sequence
         )
     fewer = {task.classes[label]: len(own) for label, own in enumerate(train) if len(own) < shots}
     return Shots(
-        *(_part(features[0], rows)),
-        *(_part(features[1], others)),
+        *(_part(features[0], task.train, rows)),
+        *(_part(features[1], task.validation, others)),
         {
             "training_samples": [task.train[row].id for row, _ in rows],
             "chosen_on": [task.validation[row].id for row, _ in others],
@@ -97,6 +98,6 @@ def _taken(task: Task, shots: int, features: Sequence[Features], order: Sequence
     )
 
 
-def _part(features: Features, rows: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    values = features.values[[row for row, _ in rows]].astype(np.float64)
+def _part(features: Features, samples: Sequence[Sample], rows: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    values = usable(features, samples, [row for row, _ in rows])
     return values, np.array([label for _, label in rows], dtype=np.int64)

@@ -57,6 +57,7 @@ class Bench:
     batch_size: int = 8
     queries: int = QUERIES
     failed: tuple[str, ...] = ()
+    overflown: tuple[str, ...] = ()
 
     def once(self, _, work, **__):
         return work()
@@ -66,6 +67,7 @@ class Bench:
 
     def features(self, samples):
         rows = [vector(s, self.queries) if s.id not in self.failed else np.full(self.queries * DIM, np.nan) for s in samples]
+        rows = [np.full_like(row, np.inf) if s.id in self.overflown else row for s, row in zip(samples, rows, strict=True)]
         return Features(np.array(rows, dtype=np.float32), {i: "cut" for i, s in enumerate(samples) if s.id in self.failed})
 
 

@@ -15,6 +15,7 @@ from tests.regimes.still import DIM, PROMPTS, Bench, encoder, labelled, task
 
 STEPS = {"weight_decay": 0.0, "warmup": 0.1, "batch_size": 16, "max_grad_norm": 1.0}
 ADAPTER = {**STEPS, "reduction": 2, "ratio": 0.3, "learning_rates": [1e-3, 3e-2], "epochs": 8}
+PROBE = {"l2_strengths": [1e0]}
 PAPER_A = {**STEPS, "learning_rate": 5e-5, "schedule": "linear", "warmup": 0.0, "epochs": 10, "keep": "last", "batch_size": 8}
 
 
@@ -130,3 +131,18 @@ def test_what_cannot_be_trained_on_is_left_out_or_refused(adapt, budget, tmp_pat
         adapt(encoder(), replace(whole, train=tuple(replace(s, form="findings") for s in whole.train)), budget, bench)
     with pytest.raises(AdaptationFailed, match="19 readable training samples of 1 class"):
         adapt(encoder(), task(train=(20, 0, 0)), budget, bench)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(("adapt", "budget"), [(clip_adapter, ADAPTER), (linear_probe, PAPER_A), (linear_probe, PROBE)])
+def test_features_that_are_no_numbers_are_refused_by_the_sample(adapt, budget, split, tmp_path):
+    spoiled = getattr(task(), split)[3].id
+    with pytest.raises(AdaptationFailed, match=f"features of 1 of .* are not finite, the first of '{spoiled}'.*float32"):
+        adapt(encoder(), task(), budget, Bench(tmp_path, overflown=(spoiled,)))
+
+
+def test_a_learning_rate_after_which_nothing_is_a_number_is_out_and_the_others_are_tried(bench):
+    one_step_an_epoch = {**ADAPTER, "learning_rates": [1e30, 3e-2], "epochs": 2, "batch_size": 60}
+    adapted = clip_adapter(encoder(), task(), one_step_an_epoch, bench)
+    assert adapted.notes["learning_rate"] == 3e-2
+    assert "the validation score became nan after epoch 1" in adapted.notes["learning_rates"][0]["failed"]

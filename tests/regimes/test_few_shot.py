@@ -167,3 +167,12 @@ def test_what_no_shots_can_be_drawn_from_is_refused(adapt, budget):
     ):
         with pytest.raises(AdaptationFailed, match=message):
             adapt(encoder(), whole, {**budget, "shots": 2}, Bench())
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(("adapt", "budget"), EVERY)
+def test_features_that_are_no_numbers_are_neither_learnt_from_nor_chosen_on(adapt, budget, split):
+    notes = draw(task(), 2, Bench())[0].notes
+    spoiled = notes["training_samples" if split == "train" else "chosen_on"][1]
+    with pytest.raises(AdaptationFailed, match=f"features of 1 of 6 samples are not finite, the first of '{spoiled}'"):
+        adapt(encoder(), task(), {**budget, "shots": 2}, Bench(overflown=(spoiled,)))
