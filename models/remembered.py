@@ -6,7 +6,8 @@ import hashlib
 import inspect
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
@@ -44,6 +45,11 @@ class Kept:
         while self._room < 0:
             self._room += _size(self._rows.popitem(last=False)[1])
 
+    def clear(self) -> None:
+        """Keep none of them any longer."""
+        self._room += sum(map(_size, self._rows.values()))
+        self._rows.clear()
+
 
 def remember(module: torch.nn.Module, room: int = ROOM) -> None:
     """Have a network's image tower look at an image once, as long as its weights stay as they are.
@@ -52,30 +58,47 @@ def remember(module: torch.nn.Module, room: int = ROOM) -> None:
     beside it when it was first seen, and so from run to run. Mixed precision is off in it: training sees what inference does.
     A network without such a tower stays as it is.
     """
-    tower: Any = next((part for name, part in module.named_modules() if TOWER.search(name)), None)
+    tower = _tower(module)
     if tower is not None and next(iter(inspect.signature(tower.forward).parameters)) == "pixel_values":
         # Methods, for those of a copy are the copy's own: peft copies a tower that an adapter directory replaces.
-        tower.look, tower.forward = tower.forward, MethodType(_remembering(Kept(room)), tower)
+        tower.kept = Kept(room)
+        tower.look, tower.forward = tower.forward, MethodType(_remembering, tower)
 
 
-def _remembering(kept: Kept) -> Tower:
-    def forward(tower: Any, pixel_values: torch.Tensor, **named: Any) -> Any:
-        look = tower.look
-        shown = {"pixel_values": pixel_values, **{k: v for k, v in named.items() if isinstance(v, torch.Tensor)}}
-        told = {name: value for name, value in named.items() if name not in shown}
-        trained = pixel_values.requires_grad or any(parameter.requires_grad for parameter in tower.parameters())
-        by_row = pixel_values.ndim == 4 and all(len(value) == len(pixel_values) for value in shown.values())
-        if trained or not by_row or told.get("output_hidden_states") is True:
-            return look(pixel_values, **named)
-        keys = _keys(shown, told, _state(tower))
-        found = {key: row for key in keys if (row := kept.get(key))}
-        new = {key: i for i, key in enumerate(keys) if key not in found}
-        for key, row in zip(new, _looked(look, shown, told, list(new.values())), strict=True):
-            found[key] = row
-            kept.add(key, row)
-        return _output([found[key] for key in keys], pixel_values.device)
+@contextmanager
+def forgetful(module: torch.nn.Module) -> Iterator[None]:
+    """Have the tower look at every image each time, as it does by itself; what was kept before is kept no longer."""
+    tower = _tower(module)
+    if tower is None or not hasattr(tower, "kept"):
+        yield
+        return
+    tower.kept.clear()
+    remembering, tower.forward = tower.forward, tower.look
+    try:
+        yield
+    finally:
+        tower.forward = remembering
 
-    return forward
+
+def _tower(module: torch.nn.Module) -> Any:
+    return next((part for name, part in module.named_modules() if TOWER.search(name)), None)
+
+
+def _remembering(tower: Any, pixel_values: torch.Tensor, **named: Any) -> Any:
+    kept, look = tower.kept, tower.look
+    shown = {"pixel_values": pixel_values, **{k: v for k, v in named.items() if isinstance(v, torch.Tensor)}}
+    told = {name: value for name, value in named.items() if name not in shown}
+    trained = pixel_values.requires_grad or any(parameter.requires_grad for parameter in tower.parameters())
+    by_row = pixel_values.ndim == 4 and all(len(value) == len(pixel_values) for value in shown.values())
+    if trained or not by_row or told.get("output_hidden_states") is True:
+        return look(pixel_values, **named)
+    keys = _keys(shown, told, _state(tower))
+    found = {key: row for key in keys if (row := kept.get(key))}
+    new = {key: i for i, key in enumerate(keys) if key not in found}
+    for key, row in zip(new, _looked(look, shown, told, list(new.values())), strict=True):
+        found[key] = row
+        kept.add(key, row)
+    return _output([found[key] for key in keys], pixel_values.device)
 
 
 @torch.inference_mode(False)  # training may not use what inference mode computes

@@ -19,6 +19,8 @@ FIRST_TOKENS = 5
 
 def answers(subject: Subject) -> Race:
     """Greedy answers to the test questions."""
+    from medrival.models.remembered import forgetful
+
     model, tokens = subject.model, most_tokens(subject.cases[0].model)
     assert isinstance(model, Generator)
     tested = {sample.id for sample in subject.task.test}
@@ -29,7 +31,8 @@ def answers(subject: Subject) -> Race:
         return model.answer(images, [sample.prompt for sample in batch], tokens)
 
     def one_by_one() -> list[str | Failed]:
-        return [model.answer([images], [s.prompt], tokens)[0] for images, s in zip(pictures, samples, strict=True)]
+        with forgetful(model.module):  # which leaves nothing behind for our turn, either
+            return [model.answer([images], [s.prompt], tokens)[0] for images, s in zip(pictures, samples, strict=True)]
 
     def figures(seconds: float, said: list[str | Failed]) -> Mapping[str, float]:
         spoken = [text for text in said if isinstance(text, str)]
@@ -40,7 +43,8 @@ def answers(subject: Subject) -> Race:
         taken = []
         for images, sample in zip(pictures[:FIRST_TOKENS], samples, strict=False):
             started = time.perf_counter()
-            model.answer([images], [sample.prompt], 1)
+            with forgetful(model.module):
+                model.answer([images], [sample.prompt], 1)
             taken.append(time.perf_counter() - started)
         return median(taken)
 

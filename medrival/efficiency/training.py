@@ -66,18 +66,20 @@ def _bare(
     import torch
     from peft import LoraConfig, get_peft_model
 
+    from medrival.models.remembered import forgetful
     from medrival.regimes.training import autocast
 
     config = LoraConfig(r=budget["rank"], lora_alpha=budget["alpha"], target_modules=list(model.lora))
     tuned = get_peft_model(model.module, config)
     optimiser = torch.optim.AdamW([one for one in tuned.parameters() if one.requires_grad], lr=_rate(budget))
-    for start in range(0, len(training), budget["batch_size"]):
-        inputs = _inputs(model, training[start : start + budget["batch_size"]], pictures)
-        with autocast(device):
-            loss = tuned(**inputs).loss
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    with forgetful(model.module):  # which leaves nothing behind for our turn, either
+        for start in range(0, len(training), budget["batch_size"]):
+            inputs = _inputs(model, training[start : start + budget["batch_size"]], pictures)
+            with autocast(device):
+                loss = tuned(**inputs).loss
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
     tuned.unload()
     return len(training)
 
