@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from medrival.catalog import Catalog, ModelCard, comparable
 from medrival.errors import BrokenModel, MedrivalError, MedrivalWarning, MissingAsset
-from medrival.weights import MARKS, local, mirrored
+from medrival.weights import MARKS, is_path, local, mirrored
 
 WHOLE = ("model*.safetensors", "pytorch_model*.bin", "open_clip_*.safetensors", "open_clip_*.bin")
 """Files of a model's own weights, which an adapter directory has none of."""
@@ -232,9 +232,8 @@ def _has_folder(model_type: str) -> bool:
 
 def _says_one_of(architectures: Container[str], card: ModelCard, assets: Path | None) -> bool:
     """Whether a model that lies on this machine, in a directory of its own or in --assets, is of one of some architectures."""
-    places = (local(card), mirrored(card, assets) if assets else None)
-    place = next((place for place in places if place and (place / "config.json").is_file()), None)
-    return place is not None and any(one in architectures for one in _architecture(place))
+    place = local(card) or (mirrored(card, assets) if assets and not is_path(card) else None)
+    return bool(place and (place / "config.json").is_file() and any(one in architectures for one in _architecture(place)))
 
 
 def _architecture(folder: Path) -> list[str]:

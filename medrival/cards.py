@@ -122,6 +122,8 @@ class ModelCard:
     """The same of what a served model thinks and says."""
     folder: str = ""
     """Where the row was written: relative paths in it start there."""
+    file: str = ""
+    """The catalog file that has the row; "" for a model that has none."""
     reads: AdapterCard = field(default=AdapterCard(), metadata=NO_KEY)
     """What its adapter reads."""
     base: ModelCard | None = field(default=None, metadata=NO_KEY)

@@ -56,8 +56,10 @@ def _model(model: ModelCard, assets: Path, dry_run: bool) -> str:
 
 def _there(model: ModelCard, assets: Path) -> Path | None:
     """The directory that the model has without the hub: the user's, or one in --assets that was filled by hand."""
+    if here := local(model):
+        return here
     by_hand = mirrored(model, assets) if not (on_hub(model) or model.pieces) else None
-    return local(model) or (by_hand if by_hand and by_hand.is_dir() else None)
+    return by_hand if by_hand and by_hand.is_dir() else None
 
 
 def _own(model: ModelCard, folder: Path, dry_run: bool) -> list[str]:
@@ -85,7 +87,7 @@ def _repository(model: ModelCard, folder: Path, only: Sequence[str], dry_run: bo
     Raises:
         MissingAsset: as `_model`.
     """
-    name, kinds = place(model.weights), model.reads.weights
+    name, kinds = place(model), model.reads.weights
     if not on_hub(model):
         raise MissingAsset(f"{model.weights} is no model of the hub; {by_hand(model, folder)}")
 

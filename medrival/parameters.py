@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from medrival.cards import ModelCard
 from medrival.errors import BrokenModel
 from medrival.models.files import OPEN_CLIP, TRANSFORMERS, header, weight_files
-from medrival.weights import local, mirrored, on_hub, place
+from medrival.weights import is_path, local, mirrored, on_hub, place
 
 NAMES = tuple(name for name in (*TRANSFORMERS, *OPEN_CLIP) if "safetensors" in name)
 REAL = frozenset({"F64", "F32", "F16", "BF16"})
@@ -45,7 +45,7 @@ def _folder(card: ModelCard, assets: Path | None) -> Path | None:
         return None
     if (folder := local(card)) is not None:
         return folder
-    if assets is not None and (folder := mirrored(card, assets)).is_dir():
+    if assets is not None and not is_path(card) and (folder := mirrored(card, assets)).is_dir():
         return folder
     return _cached(card) if on_hub(card) else None
 
@@ -57,7 +57,7 @@ def _cached(card: ModelCard) -> Path | None:
 
     with suppress(HFValidationError):  # no name that the hub could have
         for name in NAMES:
-            found = try_to_load_from_cache(place(card.weights), name, revision=card.revision or None)
+            found = try_to_load_from_cache(place(card), name, revision=card.revision or None)
             if isinstance(found, str):
                 return Path(found).parent
     return None

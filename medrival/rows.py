@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from medrival.cards import AdapterCard, ModelCard, RegimeCard, SuiteCard, TaskCard
 from medrival.errors import BrokenCatalog
+from medrival.sense import complaint
 
 CARDS: Mapping[str, type[Any]] = {
     "models": ModelCard,
@@ -31,7 +32,7 @@ JOINED = ("sources", "options")
 """Of which a row takes from its family each by itself."""
 NAME = re.compile(r"(?!.*::)[A-Za-z0-9][A-Za-z0-9 ._+@:/-]*")
 """What pytest writes into an id as it is, without what globs, lists of names and pairs are written with."""
-GIVEN = ("name", "folder")
+GIVEN = ("name", "folder", "file")
 """Fields of a card that a row gets from where it stands, and cannot say."""
 
 
@@ -96,14 +97,18 @@ def _card(axis: str, name: str, row: Any, path: Path, families: Mapping[str, Map
         raise BrokenCatalog(f"{where}: a name is of {allowed}, and begins with a letter or digit")
     values = _values(card, row, where)
     values = _of_family(values, families.get(values.get("family", ""), {}))
-    return _made(card, {**values, "name": name, "folder": str(path.parent)}, where)
+    given = {"name": name, "folder": str(path.parent), "file": str(path)}
+    return _made(card, values | {f.name: given[f.name] for f in fields(card) if f.name in given}, where)
 
 
 def _made(card: type[Any], values: Mapping[str, Any], where: str) -> Any:
     required = {f.name for f in fields(card) if f.default is MISSING and f.default_factory is MISSING}
     if missing := sorted(required - set(values)):
         raise BrokenCatalog(f"{where} lacks {missing[0]!r}")
-    return card(**values)
+    made = card(**values)
+    if wrong := complaint(made):
+        raise BrokenCatalog(f"{where}: {wrong}")
+    return made
 
 
 def _of_family(row: Mapping[str, Any], family: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +135,8 @@ def _checked(where: str, hint: Any, value: Any) -> Any:
     if get_origin(hint) is Literal:
         good, wanted = value in get_args(hint), f"one of {', '.join(get_args(hint))}"
     elif hint == tuple[tuple[str, ...], ...]:
-        good, wanted = isinstance(value, list) and all(map(_are_texts, value)), "a list of lists of texts"
+        good = isinstance(value, list) and all(one and _are_texts(one) for one in value)
+        wanted = "a list of lists of texts, none of them empty"
         value = tuple(map(tuple, value)) if good else value
     elif hint == tuple[int, ...]:
         good, wanted = isinstance(value, list) and all(type(one) is int for one in value), "a list of whole numbers"
@@ -139,7 +145,7 @@ def _checked(where: str, hint: Any, value: Any) -> Any:
         good, wanted = _are_texts(value), "a list of texts"
         value = tuple(value) if good else value
     elif get_origin(hint) is tuple and isinstance(of := get_args(hint)[0], type) and is_dataclass(of):
-        good, wanted = isinstance(value, list), "a list of tables"
+        good, wanted = isinstance(value, list) and bool(value), "a list of tables, at least one"
         value = tuple(_made(of, _values(of, one, where), where) for one in value) if good else value
     elif get_origin(hint) is Mapping:
         good, wanted = isinstance(value, dict), "a table"

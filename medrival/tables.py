@@ -141,7 +141,7 @@ def _told(model: ModelCard) -> str:
 def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
     """Key, claim and source; the row's own `source` stands for each claim that names no other."""
     said = [field.name for field in fields(model) if field.metadata.get("key", True)]
-    for key in (name for name in said if name not in ("name", "folder", "source", "sources")):
+    for key in (name for name in said if name not in ("name", "folder", "file", "source", "sources")):
         if claim := getattr(model, key):
             yield key, _text(claim), model.sources.get(key, "" if key in OURS else model.source)
         elif key in UNSAID[model.type]:

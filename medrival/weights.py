@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,7 @@ from medrival import fingerprints
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingAsset, first_line
 from medrival.reads import TEXTS, Part, files_read, kind_there, like, needed, parts
+from medrival.sense import NAMED
 
 MARKS = ("config.json", "open_clip_config.json", "adapter_config.json")
 """A directory with one of these is a model's, as is one with weights that the row's adapter reads."""
@@ -85,7 +87,8 @@ def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> 
     Order: `package:`, an existing directory (relative to the catalog file), `ASSETS/models/ORG/NAME`, the hub's cache, the hub.
 
     Raises:
-        BrokenModel: the directory holds no model, or another revision than the row names.
+        BrokenModel: the directory holds no model, or another revision than the row names; or the weights are a path, and there
+            is none, or a tag that open_clip has not.
         MissingAsset: it is nowhere, and the hub did not give it.
     """
     folder = _local(card, assets)
@@ -108,28 +111,32 @@ def locate(card: ModelCard, assets: Path | None, only: tuple[str, ...] = ()) -> 
 
 def companion(card: ModelCard, part: Part, near: Path) -> ModelCard:
     """A row for what the adapter of another reads; relative names start at a directory near it."""
-    own = replace(card, pieces=(), revision="", notes="", gated=False, trusted=False, base=None)
+    own = replace(card, pieces=(), revision="", notes="", gated=False, trusted=False, base=None, file="")
     return replace(own, weights=part.name, folder=str(near))
 
 
-def place(weights: str) -> str:
-    """The directory or the hub id ORG/NAME that `weights` means.
+def place(card: ModelCard) -> str:
+    """The directory or the hub id ORG/NAME that the row's `weights` mean.
 
     Open_clip's own ways of naming are understood: `hf-hub:ORG/NAME`, `local-dir:PATH`, and `open_clip:MODEL/TAG`, such as
     `open_clip:ViT-B-32/openai`, for the hub repository that open_clip takes a pretrained tag from.
 
     Raises:
-        MissingAsset: open_clip has no such model or tag.
+        BrokenModel: open_clip has no such model or tag on the hub; with those that it has.
     """
-    if not weights.startswith("open_clip:"):
-        return weights.removeprefix("hf-hub:").removeprefix("local-dir:")
-    from open_clip import get_pretrained_cfg
+    if not card.weights.startswith("open_clip:"):
+        return card.weights.removeprefix("hf-hub:").removeprefix("local-dir:")
+    from open_clip import get_pretrained_cfg, list_models, list_pretrained_tags_by_model
 
-    model, _, tag = weights.removeprefix("open_clip:").partition("/")
-    repository = get_pretrained_cfg(model, tag).get("hf_hub", "")
-    if not repository:
-        raise MissingAsset(f"{weights}: open_clip has no such model and tag on the hub; open_clip.list_pretrained() names them")
-    return "/".join(repository.split("/")[:2])
+    model, _, tag = card.weights.removeprefix("open_clip:").partition("/")
+    tags = list_pretrained_tags_by_model(model)
+    repositories = {one: get_pretrained_cfg(model, one).get("hf_hub", "") for one in (tag, *tags)}
+    if not repositories[tag]:
+        known = [one for one, repository in repositories.items() if repository]
+        near = get_close_matches(model, list_models(), n=3, cutoff=0)
+        has = f"of {model} it has {', '.join(known)}" if known else f"models with like names are {', '.join(near)}"
+        raise BrokenModel(f"{_said(card)}: open_clip has no such model and tag on the hub; {has}")
+    return "/".join(repositories[tag].split("/")[:2])
 
 
 def packaged(card: ModelCard) -> bool:
@@ -142,7 +149,7 @@ def local(card: ModelCard) -> Path | None:
     if packaged(card):
         package, _, path = card.weights.removeprefix("package:").partition("/")
         return Path(str(files(package))) / path
-    folder = Path(card.folder) / Path(place(card.weights)).expanduser()
+    folder = _beside_row(card)
     return folder if folder.is_dir() else None
 
 
@@ -159,13 +166,23 @@ def named(card: ModelCard) -> str:
 
 def on_hub(card: ModelCard) -> bool:
     """Whether the weights, where they are no directory, can be the name of a hub model."""
-    where = place(card.weights)
-    return where.count("/") == 1 and not where.startswith((".", "/", "~"))
+    return not is_path(card) and "/" in place(card)
+
+
+def is_path(card: ModelCard) -> bool:
+    """Whether the weights can be nothing but a directory of this machine: neither ORG/NAME nor a plain name in --assets."""
+    return card.weights.startswith("local-dir:") or not NAMED.fullmatch(place(card))
 
 
 def mirrored(card: ModelCard, assets: Path | str) -> Path:
-    """Where --assets has a model of the hub."""
-    return Path(assets) / "models" / place(card.weights)
+    """Where --assets has a model of the hub, or one that was put there by hand.
+
+    Raises:
+        BrokenModel: the weights are a path, which could lead to anywhere.
+    """
+    if is_path(card):
+        raise BrokenModel(f"{_said(card)}: it is a path, and there is no directory {_beside_row(card)}; correct it")
+    return Path(assets) / "models" / place(card)
 
 
 def by_hand(card: ModelCard, folder: Path) -> str:
@@ -178,7 +195,7 @@ def access(card: ModelCard) -> str:
     """What to do for a gated model, as the end of a sentence; "" for others."""
     if not card.gated:
         return ""
-    return f"; it is gated: ask for access at https://huggingface.co/{quote(place(card.weights))}, then set HF_TOKEN"
+    return f"; it is gated: ask for access at https://huggingface.co/{quote(place(card))}, then set HF_TOKEN"
 
 
 def _is_model(card: ModelCard, folder: Path) -> bool:
@@ -188,7 +205,7 @@ def _is_model(card: ModelCard, folder: Path) -> bool:
 
 def _lacking(card: ModelCard, folder: Path, assets: Path | None) -> list[str]:
     """What --assets has not of a model that is put together from pieces, as when a fetch was killed."""
-    if assets is None or folder != mirrored(card, assets):
+    if assets is None or not card.pieces or folder != mirrored(card, assets):
         return []
     return [name for piece in card.pieces for name in piece.files if not any(folder.glob(name))]
 
@@ -205,9 +222,8 @@ def _fetch(card: ModelCard, assets: Path | None) -> str:
 def _local(card: ModelCard, assets: Path | None) -> Path | None:
     if folder := local(card):
         return folder
-    where = place(card.weights)
-    places = [Path(card.folder) / Path(where).expanduser()]
-    if assets:
+    places = [_beside_row(card)]
+    if assets and not places[0].exists():
         places.append(mirrored(card, assets))
     for folder in places:
         if folder.is_dir():
@@ -218,16 +234,27 @@ def _local(card: ModelCard, assets: Path | None) -> Path | None:
     if card.pieces:
         raise MissingAsset(f"{card.name}: {card.weights} is not on this machine; looked in {looked}; {_fetch(card, assets)}")
     if not on_hub(card):
-        said = by_hand(card, mirrored(card, assets or "DIR")) if card.notes else "a hub model would be named ORG/NAME"
+        there = mirrored(card, assets or "DIR")
+        said = by_hand(card, there) if card.notes else "a hub model would be named ORG/NAME"
         raise MissingAsset(f"{card.name}: there is no directory {looked}; {said}")
     return None
+
+
+def _beside_row(card: ModelCard) -> Path:
+    """The directory that the weights are where they are a path; relative ones start at the row's file."""
+    return Path(card.folder) / Path(place(card)).expanduser()
+
+
+def _said(card: ModelCard) -> str:
+    """The row, where it is, and what it says its weights are: the beginning of a sentence about them."""
+    return f"{card.name}: weights = {card.weights!r}" + (f" in {card.file}" if card.file else "")
 
 
 def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    name, revision = place(card.weights), card.revision or None
+    name, revision = place(card), card.revision or None
     try:
         if folder := _cached(card, only):
             return folder
@@ -237,7 +264,7 @@ def _from_hub(card: ModelCard, assets: Path | None, only: tuple[str, ...]) -> Pa
         wanted = files_read(card, names, only)
         return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except HFValidationError:
-        raise MissingAsset(f"{card.name}: {card.weights} is neither a directory nor the name of a hub model") from None
+        raise BrokenModel(f"{_said(card)}: it is neither a directory nor a name that the hub could have; correct it") from None
     except Exception as error:  # the hub client raises errors of several libraries; each means "not to be had"
         raise MissingAsset(
             f"{card.name}: {card.weights} is not on this machine ({first_line(error)}); "
@@ -265,7 +292,7 @@ def _cached(card: ModelCard, only: tuple[str, ...]) -> Path | None:
     others = None if card.reads.folders else ["*/*"]
     read = partial(snapshot_download, local_files_only=True, allow_patterns=known, ignore_patterns=others)
     with suppress(FileNotFoundError):  # not in the cache, or not all of it
-        folder = Path(read(place(card.weights), revision=card.revision or None))
+        folder = Path(read(place(card), revision=card.revision or None))
         if (only or _complete(card, folder)) and _all_texts(card, folder, only):
             return folder
     return None
@@ -310,8 +337,8 @@ def _beside(card: ModelCard, assets: Path | None) -> list[tuple[Part, Path]]:
     for part in parts(card, folder):
         try:
             found.append((part, locate(companion(card, part, folder.parent.parent), assets, part.files)))
-        except MissingAsset as error:
-            raise MissingAsset(f"{card.name}: {folder} names {part.name} as its {part.role}: {error}") from error
+        except (BrokenModel, MissingAsset) as error:
+            raise type(error)(f"{card.name}: {folder} names {part.name} as its {part.role}: {error}") from error
     return found
 
 

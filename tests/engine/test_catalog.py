@@ -56,6 +56,7 @@ ADAPTER = """
 [adapters."medrival.models.dual_encoder:transformers"]
 weights = [["*.npz"]]
 """
+PIECE = 'pieces = [{ place = "a/b", files = ["x"] }]'
 FAMILY = """
 [families.mine]
 type = "generator"
@@ -151,6 +152,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
         (MODEL + 'saw = "no radiology"', "saw is 'no radiology'; it must be a list of texts"),
         (MODEL + 'name = "theirs"', r"\[models.mine\] has an unknown key 'name'"),
         (MODEL + 'folder = "elsewhere"', r"\[models.mine\] has an unknown key 'folder'"),
+        (MODEL + 'file = "elsewhere"', r"\[models.mine\] has an unknown key 'file'"),
         *((MODEL.replace("mine]", f'"{odd}"]'), "a name is of letters") for odd in ("röntgen", "a,b", "a*", "a~b", "a::b", "")),
         (MODEL + "lora = 7", "lora is 7; it must be a text"),
         (MODEL + 'parameters = "7B"', "parameters is '7B'; it must be a number"),
@@ -181,6 +183,37 @@ def test_an_unknown_name_is_answered_with_the_nearest(axis, name, nearest):
         (MODEL + 'pieces = ["a/b"]', r"\[models.mine\]: pieces is not a table"),
         (MODEL + 'pieces = [{ place = "a/b" }]', r"\[models.mine\]: pieces lacks 'files'"),
         (MODEL + 'pieces = [{ place = "a/b", files = ["x"], sha = "1" }]', r"pieces has an unknown key 'sha'"),
+        (MODEL + "pieces = []", r"\[models.mine\]: pieces is \[\]; it must be a list of tables, at least one"),
+        (
+            MODEL + 'pieces = [{ place = "a/b", files = [] }]',
+            r"\[models.mine\]: pieces: files is \[\]; it must name what is read",
+        ),
+        *(
+            (
+                MODEL + f'pieces = [{{ place = "a/b", files = ["{out}"] }}]',
+                rf"pieces: files has '{out}', which leads out of the",
+            )
+            for out in ("../x", "/x", "a/../../x")
+        ),
+        (
+            MODEL + 'pieces = [{ place = "http://a.org/x", files = ["x"] }]',
+            r"pieces: place is 'http://a.org/x'; only https addresses are fetched",
+        ),
+        *(
+            (MODEL.replace("checkpoints/mine", out) + PIECE, rf"weights is '{out}'; of pieces it must be the plain name")
+            for out in ("../../escape", "/escape", "~/escape", "a/..", "./a", "a/b/c", "hf-hub:a/b")
+        ),
+        *(
+            (MODEL.replace("checkpoints/mine", empty), rf"\[models.mine\]: weights is '{empty}'; it must name the model")
+            for empty in ("", "hf-hub:", "open_clip:", "package:")
+        ),
+        (
+            MODEL + ADAPTER.replace('"*.npz"', ""),
+            r"\[adapters.\S+\]: weights is \[\[\]\]; it must be a list of lists of texts, none",
+        ),
+        (MODEL + 'url = "https://a.org"', r"\[models.mine\]: url is 'https://a.org'; only a served model has one"),
+        (MODEL + "price_in = 2", r"\[models.mine\]: price_in is 2; only a served model has one"),
+        (MODEL + "thinking = 9", r"\[models.mine\]: thinking is 9; a dual encoder gives no words"),
     ],
 )
 def test_a_broken_catalog_is_one_message_with_file_row_and_key(tmp_path, text, complaint):

@@ -44,12 +44,59 @@ def test_a_directory_that_says_nothing_is_no_model(clip, tmp_path):
         locate(clip, tmp_path)
 
 
-def test_names_as_open_clip_writes_them():
-    assert place("hf-hub:microsoft/BiomedCLIP") == "microsoft/BiomedCLIP"
-    assert place("local-dir:/models/mine") == "/models/mine"
-    assert place("open_clip:ViT-B-32/openai") == "timm/vit_base_patch32_clip_224.openai"
-    with pytest.raises(MissingAsset, match=r"open_clip:ViT-B-32/nobody: open_clip has no such model and tag"):
-        place("open_clip:ViT-B-32/nobody")
+def test_names_as_open_clip_writes_them(clip):
+    assert place(replace(clip, weights="hf-hub:microsoft/BiomedCLIP")) == "microsoft/BiomedCLIP"
+    assert place(replace(clip, weights="local-dir:/models/mine")) == "/models/mine"
+    assert place(replace(clip, weights="open_clip:ViT-B-32/openai")) == "timm/vit_base_patch32_clip_224.openai"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("ViT-B-32/nobody", "of ViT-B-32 it has openai, laion400m_e31,.* datacomp_xl_s13b_b90k"),
+        ("ViT-B-32", "of ViT-B-32 it has openai"),
+        ("VitB32/openai", "models with like names are .*ViT-B-32"),
+    ],
+)
+def test_a_tag_that_open_clip_has_not_is_an_error_with_those_that_it_has(clip, tmp_path, name, known):
+    row = replace(clip, weights=f"open_clip:{name}", file="my.toml")
+    with pytest.raises(BrokenModel, match=rf"mine: weights = 'open_clip:{name}' in my.toml: open_clip has no .*; {known}"):
+        locate(row, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    ["./x", "../x", "/nowhere/x", "~/nowhere/x", "x/y/z", "x/..", "local-dir:x/y", "hf-hub:../x", "x/", "some x/clip"],
+)
+@pytest.mark.parametrize("assets", [True, False])
+def test_a_path_that_is_not_there_can_be_had_from_no_hub_and_is_an_error(clip, tmp_path, weights, assets):
+    """Nor is what it would lead to from the folder of assets taken for it."""
+    here, there = tmp_path / "rows", tmp_path / "assets"
+    (there / "models" / "x" / "y" / "z").mkdir(parents=True)
+    row = replace(clip, weights=weights, folder=str(here), file=str(here / "my.toml"))
+    said = rf"mine: weights = '{weights}' in {here}/my.toml: it is a path, and there is no directory .*x"
+    with pytest.raises(BrokenModel, match=said):
+        locate(row, there if assets else None)
+
+
+def test_a_path_that_is_there_is_taken_from_where_its_row_is(clip, rows, tmp_path):
+    folder = copytree(locate(rows.models["pocket-clip"], None), tmp_path / "mine")
+    (tmp_path / "rows").mkdir()
+    for weights in ("../mine", str(folder), "local-dir:../mine"):
+        found = locate(replace(clip, weights=weights, folder=str(tmp_path / "rows")), None)
+        assert found.resolve() == folder
+
+
+def test_a_file_in_place_of_a_directory_is_named_as_one(clip, tmp_path):
+    (tmp_path / "x.safetensors").touch()
+    with pytest.raises(BrokenModel, match=r"x.safetensors is no model directory: it is a file"):
+        locate(replace(clip, weights="./x.safetensors", folder=str(tmp_path)), tmp_path)
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_name_that_the_hub_could_not_have_is_an_error(clip):
+    with pytest.raises(BrokenModel, match=r"mine: weights = 'some..one/clip' in .*: it is neither a directory nor a name"):
+        locate(replace(clip, weights="some..one/clip"), None)
 
 
 def test_an_open_clip_name_is_found_in_assets_like_any_other(clip, tmp_path, rows):
