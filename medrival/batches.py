@@ -1,4 +1,4 @@
-"""Samples through a model in batches: decoded ahead, unreadable images set apart, halved when memory runs out."""
+"""Samples through a model in batches: decoded and prepared ahead, unreadable images set apart, halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from medrival.contracts import Failed, Image, Sample
 from medrival.errors import OutOfMemory, UnreadableImage, first_line
@@ -36,6 +37,15 @@ class Progress(Protocol):
     def __call__(self, items: Iterable[T], label: str) -> Iterable[T]: ...  # noqa: D102
 
 
+class Rows(Protocol):
+    """What a model is given, a row a sample; where memory runs out it is given a part of them at a time."""
+
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
+R = TypeVar("R", bound=Rows)
+
+
 def in_batches(
     samples: Sequence[Sample],
     work: Callable[[list[Pictures], list[Sample]], Sequence[T]],
@@ -52,22 +62,52 @@ def in_batches(
     Raises:
         OutOfMemory: not even one sample fits.
     """
+    results: list[T | Failed] = [Failed("not reached")] * len(samples)
+    with closing(streamed(samples, list, work, batch_size, progress, label, get)) as found:
+        for i, result in found:
+            results[i] = result
+    return results
+
+
+def streamed(
+    samples: Sequence[Sample],
+    prepare: Callable[[list[Pictures]], R],
+    work: Callable[[R, list[Sample]], Sequence[T]],
+    batch_size: int,
+    progress: Progress,
+    label: str,
+    get: Opened = opened,
+    *,
+    ahead: bool = False,
+) -> Generator[tuple[int, T | Failed]]:
+    """Each sample's index and what `work` makes of its row of what `prepare` makes of decoded images, batch by batch.
+
+    A batch that does not fit into memory is halved until it does, and later ones begin at the size that did. Of decoded images
+    no more than two batches' worth are in memory, and as much of prepared ones.
+
+    Args:
+        ahead: whether another thread prepares the next batch while this one is worked on.
+
+    Raises:
+        OutOfMemory: not even one sample fits.
+    """
     order = [i for block in blocks(samples, batch_size) for i in block]
     chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    results: list[T | Failed] = [Failed("not reached")] * len(samples)
-    with closing(read_ahead([[samples[i] for i in chunk] for chunk in chunks], get)) as decoded:
-        for number in progress(range(len(chunks)), label):
-            readable: dict[int, Pictures] = {}
-            for i, pictures in zip(chunks[number], next(decoded), strict=True):
-                if isinstance(pictures, Failed):
-                    results[i] = pictures
-                else:
-                    readable[i] = pictures
-            done = _halving(work, list(readable.values()), [samples[i] for i in readable])
-            for i, result in zip(readable, done, strict=True):
-                results[i] = result
-            del readable, pictures  # they would stay in memory while the batch after the next is decoded
-    return results
+    batches, most = _prepared(chunks, samples, prepare, get), batch_size
+    with closing(_one_ahead(batches) if ahead else batches) as coming:
+        for _ in progress(range(len(chunks)), label):
+            batch, start = next(coming), 0
+            yield from batch.failed.items()
+            while start < len(batch.indices):
+                indices = batch.indices[start : start + most]
+                done = _where_it_fits(work, batch.rows[start : start + most], [samples[i] for i in indices])
+                if done is None:
+                    _free()
+                    most = len(indices) // 2
+                    continue
+                yield from zip(indices, done, strict=True)
+                start += most
+            del batch  # it would stay in memory while the batch after the next is decoded
 
 
 def blocks(samples: Sequence[Sample], most: int) -> list[list[int]]:
@@ -185,21 +225,57 @@ def _awaited(sample: Sample, reading: Mapping[_Key, Future[PIL.Image]], get: Ope
         return decode(sample, get)  # equal bytes may lie under another name: the error names this sample's image
 
 
-def _halving(
-    work: Callable[[list[Pictures], list[Sample]], Sequence[T]], images: list[Pictures], samples: list[Sample]
-) -> list[T]:
-    if not images:
-        return []
+@dataclass(frozen=True)
+class _Batch:
+    """Indices of the samples that can be read, their rows, and why the others cannot."""
+
+    indices: list[int]
+    rows: Rows
+    failed: dict[int, Failed]
+
+
+def _prepared(
+    chunks: Sequence[Sequence[int]], samples: Sequence[Sample], prepare: Callable[[list[Pictures]], Rows], get: Opened
+) -> Generator[_Batch]:
+    with closing(read_ahead([[samples[i] for i in chunk] for chunk in chunks], get)) as decoded:
+        for chunk in chunks:
+            yield _batch(chunk, next(decoded), prepare)
+
+
+def _batch(chunk: Sequence[int], decoded: Sequence[Pictures | Failed], prepare: Callable[[list[Pictures]], Rows]) -> _Batch:
+    readable: dict[int, Pictures] = {}
+    failed: dict[int, Failed] = {}
+    for i, pictures in zip(chunk, decoded, strict=True):
+        if isinstance(pictures, Failed):
+            failed[i] = pictures
+        else:
+            readable[i] = pictures
+    return _Batch([*readable], prepare([*readable.values()]) if readable else [], failed)
+
+
+def _one_ahead(batches: Generator[_Batch]) -> Generator[_Batch]:
+    """The same, each made by another thread while the one before is worked on."""
+    pool = ThreadPoolExecutor(1, "preparing")
     try:
-        return list(work(images, samples))
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+        batches.close()
+
+
+def _where_it_fits(work: Callable[[Any, list[Sample]], Sequence[T]], rows: Any, samples: list[Sample]) -> Sequence[T] | None:
+    """What `work` gives, or None where memory ran out and fewer samples may fit."""
+    try:
+        return work(rows, samples)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        if len(images) == 1:
+        if len(samples) == 1:
             raise OutOfMemory(f"sample {samples[0].id!r} does not fit into memory by itself: {first_line(error)}") from error
-    _free()
-    middle = len(images) // 2
-    return _halving(work, images[:middle], samples[:middle]) + _halving(work, images[middle:], samples[middle:])
+        return None
 
 
 def _free() -> None:

@@ -11,13 +11,15 @@ import weakref
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from medrival import batches
-from medrival.batches import Decoded, blocks, in_batches, readers
+from medrival.batches import Decoded, blocks, in_batches, readers, streamed
 from medrival.contracts import Failed, Sample
-from medrival.errors import BrokenData, UnreadableImage
+from medrival.errors import BrokenData, OutOfMemory, UnreadableImage
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,132 @@ def test_an_error_of_the_model_ends_the_threads(threads):
     with pytest.raises(ValueError, match="no"):
         in_batches(questions(Counts(), images=50, each=1), fail, 4, quiet, "")
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decoding")]
+
+
+def greys(shown):
+    """The first image of each, prepared: its grey value."""
+    return np.array([pictures[0].getpixel((0, 0))[0] for pictures in shown])
+
+
+def as_they_are(rows, _):
+    return rows.tolist()
+
+
+def at_work():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("decoding", "preparing"))]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 4, 1000])
+def test_prepared_rows_belong_to_their_samples_and_those_that_cannot_be_read_are_told(threads, ahead, batch_size):
+    samples = questions(Counts(), images=20, each=3, torn={7})
+    found = dict(streamed(samples, greys, as_they_are, batch_size, quiet, "", ahead=ahead))
+    assert found == {
+        i: Failed("image 7 is torn") if sample.image.grey == 7 else sample.image.grey for i, sample in enumerate(samples)
+    }
+    assert not at_work()
+
+
+def test_the_next_batch_is_prepared_while_the_model_works_and_only_that():
+    prepared, ready, allowed = [], threading.Semaphore(0), []
+
+    def prepare(shown):
+        prepared.append(threading.current_thread().name)
+        ready.release()
+        return greys(shown)
+
+    def slow(rows, samples):
+        assert ready.acquire(timeout=10)
+        if len(allowed) < 3:
+            assert ready.acquire(timeout=10), "the next one is prepared before this one is done"
+            ready.release()
+        allowed.append(len(prepared))
+        return as_they_are(rows, samples)
+
+    found = dict(streamed(questions(Counts(), images=16, each=1), prepare, slow, 4, quiet, "", ahead=True))
+    assert len(found) == 16
+    assert allowed == [2, 3, 4, 4]
+    assert all(name.startswith("preparing") for name in prepared)
+
+
+@pytest.mark.parametrize("batch_size", [4, 16])
+def test_no_more_than_two_batches_of_images_are_in_memory_while_one_is_prepared_ahead(threads, batch_size):
+    counts = Counts()
+    for _ in streamed(questions(counts, images=120, each=1), greys, as_they_are, batch_size, quiet, "", ahead=True):
+        pass
+    assert counts.alive == 0
+    assert counts.most <= 2 * batch_size + (batch_size if threads >= batch_size else 0)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_error_in_preparing_is_raised_where_it_was_after_what_came_before(ahead):
+    def prepare(shown):
+        rows = greys(shown)
+        if len(begun) > 1:
+            raise ValueError(f"no row for {len(rows)} images")
+        begun.append(rows)
+        return rows
+
+    begun, found = [], []
+    with pytest.raises(ValueError, match="no row for 4 images") as raised:
+        found.extend(streamed(questions(Counts(), images=20, each=1), prepare, as_they_are, 4, quiet, "", ahead=ahead))
+    assert raised.traceback[-1].name == "prepare"
+    assert len(found) == 8
+    assert not at_work()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_whoever_stops_early_leaves_no_thread_at_work(threads, ahead):
+    counts = Counts()
+    found = streamed(questions(counts, images=200, each=1), greys, as_they_are, 4, quiet, "", ahead=ahead)
+    next(found)
+    found.close()
+    assert not at_work()
+    assert counts.opened.total() < 50
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_after_memory_ran_out_batches_begin_at_the_size_that_fitted(monkeypatch, ahead):
+    freed, sizes, prepared = [], [], []
+    monkeypatch.setattr(batches, "_free", lambda: freed.append(len(sizes)))
+
+    def prepare(shown):
+        prepared.append(len(shown))
+        return greys(shown)
+
+    def greedy(rows, samples):
+        sizes.append(len(samples))
+        if len(samples) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return as_they_are(rows, samples)
+
+    samples = questions(Counts(), images=50, each=1)
+    found = dict(streamed(samples, prepare, greedy, 16, quiet, "", ahead=ahead))
+    assert found == {i: sample.image.grey for i, sample in enumerate(samples)}
+    assert sizes == [16, 8, *[4] * 12, 2]
+    assert freed == [1, 2], "memory is given back where it ran out, not sample by sample"
+    assert prepared == [16, 16, 16, 2]
+
+
+def test_a_sample_that_does_not_fit_by_itself_is_named():
+    def greedy(rows, _):
+        raise torch.OutOfMemoryError(f"CUDA out of memory for {len(rows)}")
+
+    with pytest.raises(OutOfMemory, match=r"sample '\d-0' does not fit into memory by itself: CUDA out of memory for 1"):
+        in_batches(questions(Counts(), images=8, each=1), greedy, 8, quiet, "")
+    assert not at_work()
+
+
+def test_another_error_of_the_device_halves_nothing():
+    sizes = []
+
+    def broken(rows, _):
+        sizes.append(len(rows))
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        in_batches(questions(Counts(), images=8, each=1), broken, 8, quiet, "")
+    assert sizes == [8]
 
 
 def test_training_images_are_kept_each_once_and_samples_with_a_torn_one_are_left_out(threads):
