@@ -15,13 +15,14 @@ import numpy as np
 
 from medrival import about, keys, memory
 from medrival.answered import predicted
-from medrival.batches import Pictures, Progress, in_batches, out_of_memory
+from medrival.batches import Progress, out_of_memory
 from medrival.bench import Bench
 from medrival.cache import Cache
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
-from medrival.contracts import Adapted, DualEncoder, Failed, Features, Generator, Sample, Served, Task
+from medrival.contracts import Adapted, DualEncoder, Features, Generator, Sample, Served, Task
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
+from medrival.extraction import Room, extracted
 from medrival.limit import limited
 from medrival.scorers import Scorer, scored
 from medrival.settings import Settings
@@ -154,8 +155,9 @@ class Lab:
         with self.store.lock(key):
             features = self.store.features(key, self.settings.measured_after)
             if features is None:
-                features = self._embed(card, samples)
-                self._kept(partial(self.store.keep_features, key, features))
+                with self.store.new_features(key) as new:
+                    features = self._embed(card, samples, new.room)
+                    self._kept(partial(new.keep, features))
         if samples and len(features.failed) == len(samples):
             raise BrokenData(f"none of {len(samples)} images can be read; the first: {features.failed[0]}")
         return features
@@ -223,27 +225,19 @@ class Lab:
             subgroups=measured.subgroups,
         )
 
-    def _embed(self, card: ModelCard, samples: Sequence[Sample]) -> Features:
-        import torch
-
+    def _embed(self, card: ModelCard, samples: Sequence[Sample], room: Room) -> Features:
         model = self.model(card)
         if not isinstance(model, DualEncoder):
             raise TypeError(f"{card.name} is a {card.type}; only a dual encoder has image features")
 
-        @torch.inference_mode()
-        def embed(images: list[Pictures], _: list[Sample]) -> list[np.ndarray]:
-            pixels = model.prepare([first for first, *_ in images])
-            return list(model.image_features(pixels).float().cpu().numpy())
+        def room_somewhere(shape: tuple[int, int]) -> np.ndarray:
+            try:
+                return room(shape)
+            except OSError as error:
+                self._warn_unkept(error)
+                return np.empty(shape, np.float32)
 
-        started = time.perf_counter()
-        rows = in_batches(samples, embed, self.settings.batch_size, self.progress, f"{card.name}: image features")
-        failed = {i: row.reason for i, row in enumerate(rows) if isinstance(row, Failed)}
-        known = [row for row in rows if not isinstance(row, Failed)]
-        values = np.full((len(rows), known[0].shape[0] if known else 0), np.nan, dtype=np.float32)
-        for i, row in enumerate(rows):
-            if not isinstance(row, Failed):
-                values[i] = row
-        return Features(values, failed, time.perf_counter() - started)
+        return extracted(model, samples, room_somewhere, self.settings, self.progress, f"{card.name}: image features")
 
     def _keep_adapter(self, key: str, save: Callable[[Path], object]) -> None:
         """Whole or not at all: what a killed run left is no adapter."""
@@ -283,14 +277,17 @@ class Lab:
             write()
             return True
         except OSError as error:
-            if not self._warned:
-                self._warned = True
-                warnings.warn(
-                    f"the store at {self.store.folder} cannot be written ({error}); what was measured is reported but not kept",
-                    MedrivalWarning,
-                    stacklevel=2,
-                )
+            self._warn_unkept(error)
             return False
+
+    def _warn_unkept(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"the store at {self.store.folder} cannot be written ({error}); what was measured is reported but not kept",
+                MedrivalWarning,
+                stacklevel=2,
+            )
 
 
 def _parameters(model: DualEncoder | Generator) -> int:

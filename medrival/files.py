@@ -8,11 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+UNFINISHED = ".writing-"
+"""How the names begin of files that are not whole, or never became so."""
+
+
+def unfinished(path: Path) -> Path:
+    """Beside a file, a name that no other writer has."""
+    return path.with_name(f"{UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}")
+
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file that is either whole or absent, whenever the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = unfinished(path)
     try:
         with temporary.open("xb") as stream:
             write(stream)

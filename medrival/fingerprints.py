@@ -11,7 +11,7 @@ from pathlib import Path
 
 ENGINE = (
     *("medrival.about", "medrival.answered", "medrival.batches", "medrival.bench", "medrival.chat", "medrival.contracts"),
-    *("medrival.evaluate", "medrival.keys", "medrival.limit", "medrival.settings", "medrival.workers"),
+    *("medrival.evaluate", "medrival.extraction", "medrival.keys", "medrival.limit", "medrival.settings", "medrival.workers"),
 )
 PACKAGES = (
     *("medrival.models", "medrival.regimes", "medrival.statistics"),

@@ -10,10 +10,9 @@ import hashlib
 import json
 import os
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from filelock import FileLock
 
 from medrival.case import Cost, Outcome, Subgroups
 from medrival.contracts import Features, Prediction
-from medrival.files import write_atomically
+from medrival.files import UNFINISHED, unfinished, write_atomically
 from medrival.statistics import Estimate
 
 DEFAULT_LIMIT_BYTES = 20 * 2**30
@@ -102,39 +101,52 @@ class Store:
         return path
 
     def features(self, key: str, newer_than: float = 0.0) -> Features | None:
-        """The stored features, or None where there are none, they are older than a time, or they cannot be read."""
+        """The stored features, or None where there are none, they are older than a time, or they cannot be read.
+
+        Their values stay on disk until they are looked at, and cannot be written to.
+        """
         path = self._features_path(key)
+        beside = path.with_suffix(".json")
         try:
             if path.stat().st_mtime < newer_than:
                 return None
-            with np.load(path, allow_pickle=False) as archive:
-                rows, reasons = archive["failed_rows"].tolist(), archive["failed_reasons"].tolist()
-                features = Features(archive["values"], dict(zip(rows, reasons, strict=True)), float(archive["seconds"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            values = np.asarray(np.lib.format.open_memmap(path, mode="r"))
+            record = json.loads(beside.read_bytes())
+            failed = {int(row): reason for row, reason in record["failed"]}
+            features = Features(values, failed, float(record["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         self._touch(path)
+        self._touch(beside)
         return features
 
-    def keep_features(self, key: str, features: Features) -> None:
-        """Store features under a key."""
-        rows = np.array(list(features.failed), dtype=np.int64)
-        reasons = np.array(list(features.failed.values()), dtype=np.str_)
-        write_atomically(
-            self._features_path(key),
-            lambda stream: np.savez(
-                stream, values=features.values, failed_rows=rows, failed_reasons=reasons, seconds=features.seconds
-            ),
-        )
+    @contextmanager
+    def new_features(self, key: str) -> Iterator[NewFeatures]:
+        """Where features are written while they are computed; gone at the end unless they were kept."""
+        path = self._features_path(key)
+        new = NewFeatures(path, unfinished(path))
+        try:
+            yield new
+        finally:
+            with suppress(OSError):
+                new.unfinished.unlink(missing_ok=True)
 
     def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> int:
-        """Delete what was used longest ago until the rest fits, and locks nobody holds; return the number of bytes freed."""
-        for lock in self.locks.glob("[!g]*.lock"):  # a run may hold a GPU (gpu-*) for days; keys are hexadecimal
-            with suppress(OSError):
-                if time.time() - lock.stat().st_mtime > SECONDS_OF_A_DAY:
-                    lock.unlink()
-        used = sorted(self._usage())
-        excess = sum(size for _, size, _ in used) - limit_bytes
+        """Delete what was used longest ago until the rest fits, locks nobody holds, and what killed runs left unfinished.
+
+        Returns:
+            The number of bytes freed.
+        """
         freed = 0
+        locks = self.locks.glob("[!g]*.lock")  # a run may hold a GPU (gpu-*) for days; keys are hexadecimal
+        for left in (*locks, *self.folder.rglob(f"{UNFINISHED}*")):
+            with suppress(OSError):
+                told = left.stat()
+                if time.time() - told.st_mtime > SECONDS_OF_A_DAY:
+                    left.unlink()
+                    freed += told.st_size
+        used = sorted(self._usage())
+        excess = freed + sum(size for _, size, _ in used) - limit_bytes
         for _, size, path in used:
             if freed >= excess:
                 break
@@ -154,13 +166,52 @@ class Store:
         return self.folder / "outcomes" / key[:2] / f"{key}.json"
 
     def _features_path(self, key: str) -> Path:
-        return self.folder / "features" / key[:2] / f"{key}.npz"
+        return self.folder / "features" / key[:2] / f"{key}.npy"
 
     @staticmethod
     def _touch(path: Path) -> None:
         """Mark as used now, for pruning, without changing when it was measured; a read-only store stays usable."""
         with suppress(OSError):
             os.utime(path, (time.time(), path.stat().st_mtime))
+
+
+@dataclass(frozen=True)
+class NewFeatures:
+    """Features on their way into the store: their values lie in a file that counts for nothing until they are kept."""
+
+    path: Path
+    unfinished: Path
+
+    def room(self, shape: tuple[int, int]) -> np.ndarray:
+        """Values to be filled in, float32, which the disk keeps rather than the memory.
+
+        Raises:
+            OSError: the store cannot be written, or has no such room.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            values = np.lib.format.open_memmap(self.unfinished, "w+", np.float32, shape)
+            if hasattr(os, "posix_fallocate"):  # a disk that is full by the time a map is written to kills the process
+                with self.unfinished.open("r+b") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, self.unfinished.stat().st_size)
+        except BaseException:
+            self.unfinished.unlink(missing_ok=True)
+            raise
+        return np.asarray(values)
+
+    def keep(self, features: Features) -> None:
+        """Give what has been filled in its place in the store.
+
+        Raises:
+            OSError: there was no room for it, or none is left for what stands beside it.
+        """
+        with self.unfinished.open("r+b") as stream:
+            os.fsync(stream.fileno())
+        record = json.dumps({"failed": [*features.failed.items()], "seconds": features.seconds}).encode()
+        beside = self.path.with_suffix(".json")
+        beside.unlink(missing_ok=True)  # what stands beside values is never that of older ones
+        self.unfinished.replace(self.path)
+        write_atomically(beside, lambda stream: stream.write(record))
 
 
 def outcome_from(record: Mapping[str, Any]) -> Outcome:

@@ -45,7 +45,7 @@ def train_on_features(
 
     @torch.inference_mode()
     def scored(features: np.ndarray) -> np.ndarray:
-        found: np.ndarray = logits(torch.from_numpy(features).float().to(bench.device)).double().cpu().numpy()
+        found: np.ndarray = logits(torch.tensor(features).float().to(bench.device)).double().cpu().numpy()
         return found
 
     def validate() -> float:

@@ -3,21 +3,27 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from medrival import evaluate
+from medrival import evaluate, extraction
 from medrival.answered import predicted
 from medrival.case import Case
 from medrival.contracts import Failed
 from medrival.errors import BrokenData, BrokenModel, MedrivalWarning, MissingAsset, OutOfMemory, UnreadableImage
-from medrival.store import Store
+from medrival.store import NewFeatures, Store
 
 
 @pytest.fixture
 def case(rows):
     def make(model="pocket-clip", task="phantom-chest", regime="zero-shot", seed=0) -> Case:
-        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given(rows.models[model].budget, rows.models[model].type), seed)
+        return Case(
+            rows.models[model],
+            rows.tasks[task],
+            rows.regimes[regime].given(rows.models[model].budget, rows.models[model].type),
+            seed,
+        )
 
     return make
 
@@ -76,12 +82,69 @@ def test_the_key_changes_with_everything_that_can_change_the_outcome(new_lab, ca
 def test_batch_size_changes_no_prediction_beyond_float_noise(new_lab, case, model, task):
     now = time.time() + 1
     large = new_lab(batch_size=64).evaluate(case(model, task))
-    for path in new_lab().store.folder.glob("features/**/*.npz"):
+    for path in new_lab().store.folder.glob("features/**/*.npy"):
         path.unlink()
     small = new_lab(batch_size=5, measured_after=now).evaluate(case(model, task))
     assert [p.answer for p in large.predictions] == [p.answer for p in small.predictions]
     for one, other in zip(large.predictions, small.predictions, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-5)
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["in turns", "prepared ahead"])
+def test_features_are_those_of_a_plain_loop_to_the_last_digit(new_lab, case, monkeypatch, ahead):
+    monkeypatch.setattr(extraction, "_cores_to_spare", lambda _: ahead)
+    lab, card = new_lab(batch_size=7), case().model
+    samples = lab.task(case().task).test
+    model, images = lab.model(card), [sample.image.open() for sample in samples]
+    with torch.inference_mode():
+        expected = [model.image_features(model.prepare(images[i : i + 7])).numpy() for i in range(0, len(images), 7)]
+    computed = lab.features(card, samples)
+    np.testing.assert_array_equal(computed.values, np.concatenate(expected))
+    stored = lab.features(card, samples)
+    np.testing.assert_array_equal(stored.values, computed.values)
+    assert stored.seconds == computed.seconds
+    assert not computed.values.flags.writeable
+    assert not stored.values.flags.writeable
+
+
+def test_features_are_in_memory_where_the_store_cannot_be_written(new_lab, case, tmp_path):
+    lab, card = new_lab(), case().model
+    samples = [*lab.task(case().task).test]
+    samples[3] = replace(samples[3], image=Unreadable())
+    expected = lab.features(card, samples)
+    (tmp_path / "file").touch()
+    lab.store = Store(tmp_path / "file")
+    with pytest.warns(MedrivalWarning, match="cannot be written") as warned:
+        found = lab.features(card, samples)
+    assert len(warned) == 1
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.failed == expected.failed == {3: "broken.png: zero bytes"}
+    assert np.isnan(found.values[3]).all()
+
+
+def test_an_extraction_that_breaks_leaves_no_file(new_lab, case):
+    lab, card = new_lab(batch_size=4), case().model
+    samples, model, seen = lab.task(case().task).test, lab.model(card), []
+
+    def image_features(pixels):
+        seen.append(len(pixels))
+        if len(seen) > 3:
+            raise ValueError("the third batch is the last")
+        return model.image_features(pixels)
+
+    lab._loaded = card, lab.settings.dtype, replace(model, image_features=image_features)
+    with pytest.raises(ValueError, match="the last"):
+        lab.features(card, samples)
+    assert not [path for path in lab.store.folder.glob("features/**/*") if path.is_file()]
+
+
+def test_a_thread_prepares_ahead_where_there_are_cores_for_it_or_another_device(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    found = []
+    for cores in (1, 2, 3, 4):
+        monkeypatch.setattr(extraction, "readers", lambda cores=cores: cores)
+        found.append((extraction._cores_to_spare("cpu"), extraction._cores_to_spare("cuda:1")))
+    assert found == [(False, True), (False, True), (False, True), (True, True)]
 
 
 def test_features_are_computed_once_for_all_regimes(new_lab, case, monkeypatch):
@@ -90,7 +153,9 @@ def test_features_are_computed_once_for_all_regimes(new_lab, case, monkeypatch):
     embedded = []
     embed = evaluate.Lab._embed
     monkeypatch.setattr(
-        evaluate.Lab, "_embed", lambda self, card, samples: embedded.append(len(samples)) or embed(self, card, samples)
+        evaluate.Lab,
+        "_embed",
+        lambda self, card, samples, room: embedded.append(len(samples)) or embed(self, card, samples, room),
     )
     lab.evaluate(case(regime="linear-probe"))
     assert len(embedded) == 1, "the training images; those of the other splits were there"
@@ -205,7 +270,7 @@ def test_a_full_disk_costs_the_memory_of_an_outcome_not_the_outcome(new_lab, cas
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Store, "keep_outcome", full)
-    monkeypatch.setattr(Store, "keep_features", full)
+    monkeypatch.setattr(NewFeatures, "room", full)
     lab = new_lab()
     with pytest.warns(MedrivalWarning, match="cannot be written.*No space left"):
         outcome = lab.evaluate(case())

@@ -41,22 +41,94 @@ def test_an_outcome_comes_back_to_the_last_digit(store):
     assert store.outcome("ab12") == OUTCOME
 
 
-def test_features_come_back_to_the_last_digit(store):
-    values = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    values[1] = np.nan
-    store.keep_features("cd34", Features(values, {1: "x.png: truncated"}))
+def keep_features(store, key, values, failed, seconds=0.0):
+    with store.new_features(key) as new:
+        room = new.room(values.shape)
+        room[:] = values
+        new.keep(Features(room, failed, seconds))
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 0), (0, 0)])
+def test_features_come_back_to_the_last_digit(store, shape):
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    values[1:2] = np.nan
+    keep_features(store, "cd34", values, {1: "x.png: truncated \udcff"}, 0.1 + 0.2)
     back = store.features("cd34")
+    assert back.values.dtype == np.float32
     np.testing.assert_array_equal(back.values, values)
-    assert back.failed == {1: "x.png: truncated"}
+    assert (back.failed, back.seconds) == ({1: "x.png: truncated \udcff"}, 0.1 + 0.2)
     assert store.features("unknown") is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": "ab12"}', b"\xff\xfe", b"PK\x03\x04 cut off"])
+def test_stored_features_stay_on_disk_and_cannot_be_written_to(store):
+    keep_features(store, "cd34", np.zeros((1000, 64), np.float32), {})
+    values = store.features("cd34").values
+    assert isinstance(values.base, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        values[0] = 1
+
+
+def test_features_that_are_not_kept_leave_nothing_behind(store):
+    with store.new_features("cd34") as new:
+        new.room((2, 2))[:] = 1
+    assert store.features("cd34") is None
+    assert not [path for path in store.folder.rglob("*") if path.is_file()]
+
+
+def test_a_disk_without_room_is_told_before_anything_is_computed(store, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with store.new_features("cd34") as new:
+        with pytest.raises(OSError, match="No space"):
+            new.room((2, 2))
+        with pytest.raises(OSError, match="No such file"):
+            new.keep(Features(np.zeros((2, 2), np.float32), {}))
+    assert store.features("cd34") is None
+
+
+def test_a_run_that_is_killed_half_way_leaves_older_features_whole_and_pruning_removes_its_own(store):
+    keep_features(store, "cd34", np.ones((2, 2), np.float32), {})
+    code = (
+        "import pathlib, time; from medrival.store import Store\n"
+        f"with Store(pathlib.Path({str(store.folder)!r})).new_features('cd34') as new:\n"
+        " new.room((2, 2))[0] = 5; print('writing', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    np.testing.assert_array_equal(store.features("cd34").values, np.ones((2, 2)))
+    (left,) = store.folder.rglob(".writing-*")
+    assert store.prune() == 0, "another run may be writing it"
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(left, (time.time(), two_days_ago))
+    size = left.stat().st_size
+    assert store.prune() == size
+    assert not left.exists()
+    assert store.features("cd34") is not None
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"key": "ab12"}', b"\xff\xfe", b"PK\x03\x04 cut off", b"\x93NUMPY\x01\x00"]
+)
 def test_a_damaged_file_counts_as_absent(store, damage):
     store.keep_outcome(OUTCOME).write_bytes(damage)
     assert store.outcome("ab12") is None
-    store.keep_features("cd34", Features(np.zeros((1, 1), np.float32), {}))
-    next(store.folder.rglob("*.npz")).write_bytes(damage)
+    for name in ("cd34.npy", "cd34.json"):
+        keep_features(store, "cd34", np.zeros((1, 1), np.float32), {})
+        (path,) = store.folder.rglob(name)
+        path.write_bytes(damage)
+        assert store.features("cd34") is None
+        path.unlink()
+        assert store.features("cd34") is None
+
+
+def test_values_that_are_cut_off_count_as_absent(store):
+    keep_features(store, "cd34", np.zeros((100, 10), np.float32), {})
+    (path,) = store.folder.rglob("cd34.npy")
+    os.truncate(path, path.stat().st_size - 4)
     assert store.features("cd34") is None
 
 
