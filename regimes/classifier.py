@@ -13,6 +13,7 @@ from medrival.batches import Decoded, Pictures, in_batches
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Sample, Task, Workbench
 from medrival.errors import AdaptationFailed
 from medrival.regimes.adapters import Adapters
+from medrival.regimes.balanced import balanced_loss
 from medrival.regimes.linear_probe import Probe, validation_score
 from medrival.regimes.training import train
 from medrival.regimes.zero_shot import as_answers
@@ -67,14 +68,13 @@ def trained_classifier(
             f"{task.name}: {len(training)} training and {len(validation)} validation samples are readable; both are needed"
         )
     labels, truth = _labels(training, task), _labels(validation, task)
-    weights = _balanced(labels, len(task.classes))
+    balanced = balanced_loss(labels)
 
     def loss(batch: Sequence[int]) -> torch.Tensor:
         features = model.image_features(model.prepare([first for first, *_ in images.of([training[i] for i in batch])]))
         # A head holds large terms that cancel: mixed precision would train another classifier than the one that is tested.
         with torch.autocast(features.device.type, enabled=False):
-            logits = classifier.logits(features.float())
-        return torch.nn.functional.cross_entropy(logits, labels[batch].to(logits.device), weight=weights.to(logits.device))
+            return balanced(classifier.logits(features.float()), batch)
 
     @torch.inference_mode()
     def predict(samples: Sequence[Sample]) -> list[Answer]:
@@ -98,9 +98,3 @@ def trained_classifier(
 
 def _labels(samples: Sequence[Sample], task: Task) -> torch.Tensor:
     return torch.tensor([task.classes.index(sample.truth) for sample in samples])
-
-
-def _balanced(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Weights by which every class that occurs counts the same (scikit-learn's "balanced")."""
-    counts = torch.bincount(labels, minlength=classes).float()
-    return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), torch.zeros(()))

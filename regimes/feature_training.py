@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from medrival.contracts import Adapted, Answer, Sample, Task, Workbench
+from medrival.regimes.balanced import balanced_loss
 from medrival.regimes.labelled import known, refuse_few, refuse_findings, unreadable
 from medrival.regimes.linear_probe import validation_score
 from medrival.regimes.training import Parameters, train
@@ -36,12 +37,11 @@ def train_on_features(
     x_validation, y_validation = known(validation, task.validation, task.classes)
     refuse_few(task, y, y_validation)
     inputs = torch.from_numpy(x).float().to(bench.device)
-    labels = torch.from_numpy(y).to(bench.device)
-    weights = torch.from_numpy(_balanced(y, len(task.classes))).float().to(bench.device)
+    balanced = balanced_loss(torch.from_numpy(y))
 
     def loss(batch: Sequence[int]) -> torch.Tensor:
         with torch.autocast(inputs.device.type, enabled=False):  # features are few: mixed precision would save nothing
-            return torch.nn.functional.cross_entropy(logits(inputs[batch]), labels[batch], weight=weights)
+            return balanced(logits(inputs[batch]), batch)
 
     @torch.inference_mode()
     def scored(features: np.ndarray) -> np.ndarray:
@@ -59,9 +59,3 @@ def train_on_features(
     size = sum(parameter.numel() for parameter in parameters.values())
     notes = {**trained.notes, **unreadable(task, training, validation)}
     return Adapted(predict, size, notes, steps=trained.steps, samples_seen=trained.samples_seen)
-
-
-def _balanced(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Weights by which every class that occurs counts the same (scikit-learn's "balanced")."""
-    counts = np.bincount(labels, minlength=classes)
-    return np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)

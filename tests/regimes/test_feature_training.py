@@ -100,7 +100,7 @@ def test_paper_as_probe_is_its_last_epoch_of_a_class_balanced_head_on_plain_feat
     with torch.random.fork_rng():
         torch.manual_seed(0)
         head = torch.nn.Linear(x.shape[1], 3)
-    weights = torch.tensor([60 / (3 * count) for count in (30, 10, 20)])
+    weights = torch.tensor([60 / (3 * count) for count in (30, 10, 20)])[y]
     optimiser = torch.optim.AdamW(head.parameters(), lr=5e-3, weight_decay=0.0)
     order, steps = np.random.default_rng(0), 10 * 8
     for epoch in range(10):
@@ -108,7 +108,9 @@ def test_paper_as_probe_is_its_last_epoch_of_a_class_balanced_head_on_plain_feat
         for step in range(8):
             optimiser.param_groups[0]["lr"] = 5e-3 * (1 - (epoch * 8 + step) / steps)
             batch = shuffled[step * 8 : step * 8 + 8]
-            loss = torch.nn.functional.cross_entropy(head(x[batch].float()), y[batch], weight=weights)
+            loss = (
+                torch.nn.functional.cross_entropy(head(x[batch].float()), y[batch], reduction="none") * weights[batch]
+            ).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
