@@ -192,7 +192,7 @@ def _models(options: argparse.Namespace) -> list[str]:
     if options.name is None:
         return tables.overview([known_here(model, options.assets) for model in models])
     chosen = [known_here(model, options.assets) for model in known.select("models", [options.name])]
-    return [line for model in chosen for line in tables.whole(model, models)]
+    return [line for model in chosen for line in (*tables.whole(model, models), *known.unfamiliar(model))]
 
 
 def _tasks(options: argparse.Namespace) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -49,13 +49,18 @@ BUILT_IN = {
 
 @dataclass(frozen=True)
 class Catalog:
-    """All rows that are known, by name."""
+    """All rows that are known, by name.
+
+    Attributes:
+        replacing: of each row that took the place of a built-in one, which it is and where it stands, in a line.
+    """
 
     models: Mapping[str, ModelCard]
     tasks: Mapping[str, TaskCard]
     regimes: Mapping[str, RegimeCard]
     suites: Mapping[str, SuiteCard]
     adapters: Mapping[str, AdapterCard]
+    replacing: tuple[str, ...] = ()
 
     def joined_by(self, models: Iterable[ModelCard]) -> Catalog:
         """The same rows and more models.
@@ -91,6 +96,19 @@ class Catalog:
             raise UnknownName(unknown("models", name, self.models))
         return self.models[name]
 
+    def unfamiliar(self, model: ModelCard) -> list[str]:
+        """A line for each modality that a model saw and no task has, nor another model: it is likely misspelt.
+
+        Other models are those of another family or file: rows of one family share what is misspelt in it.
+        """
+        others = [one for one in self.models.values() if (one.family, one.file) != (model.family, model.file)]
+        known = {task.modality for task in self.tasks.values()} | {word for one in others for word in one.saw or ()}
+        return [
+            f"{model.name}: saw {word!r}, a modality of no task and no other model; it has no effect.{_hint(word, known, 1)}"
+            for word in model.saw or ()
+            if word not in known
+        ]
+
     @cached_property
     def axes(self) -> Mapping[str, Mapping[str, Any]]:
         """The rows of each axis."""
@@ -114,10 +132,7 @@ class Catalog:
 
 def unknown(axis: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that no catalog has."""
-    spelt = {one.casefold(): one for one in known}
-    near = [spelt[one] for one in difflib.get_close_matches(name.casefold().strip("*?"), spelt, n=3, cutoff=0.5)]
-    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return f"unknown {axis.removesuffix('s')} {name!r}.{hint} All names: python -m medrival {axis}"
+    return f"unknown {axis.removesuffix('s')} {name!r}.{_hint(name, known)} All names: python -m medrival {axis}"
 
 
 def load(extra: Sequence[Path] = ()) -> Catalog:
@@ -128,12 +143,13 @@ def load(extra: Sequence[Path] = ()) -> Catalog:
     Raises:
         BrokenCatalog: naming file, row and key.
     """
-    read = [rows.read(_file(place), axis) for axis, place in BUILT_IN.items()]
-    read += [rows.read(path) for path in [*_entry_point_files(), *extra]]
+    own = [rows.read(_file(place), axis) for axis, place in BUILT_IN.items()]
+    theirs = {path: rows.read(path) for path in [*_entry_point_files(), *extra]}
+    read = [*own, *theirs.values()]
     known = {axis: {name: card for file in read for name, card in file[axis].items()} for axis in rows.CARDS}
     known["adapters"] |= {name: card for file in reversed(read) for name, card in file["adapters"].items()}
     known["regimes"] = {one.name: one for regime in known["regimes"].values() for one in regime.each}
-    catalog = Catalog(**known)
+    catalog = Catalog(**known, replacing=tuple(_replacing(own, theirs)))
     _check_partners(catalog.models)
     told = {name: replace(model, reads=catalog.reads(model.adapter)) for name, model in catalog.models.items()}
     return replace(catalog, models=told)
@@ -162,13 +178,27 @@ def _check_partners(models: Mapping[str, ModelCard]) -> None:
             continue
         partner = models.get(model.partner)
         if partner is None:
-            raise BrokenCatalog(f"{model.folder}: the partner of {model.name!r}: {unknown('models', model.partner, models)}")
+            raise BrokenCatalog(f"{model.file}: the partner of {model.name!r}: {unknown('models', model.partner, models)}")
         if partner.kind == model.kind or not comparable(model, partner):
             raise BrokenCatalog(
-                f"{model.folder}: {model.name!r} and its partner {partner.name!r} must be one general and one medical model of "
+                f"{model.file}: {model.name!r} and its partner {partner.name!r} must be one general and one medical model of "
                 f"the same type and budget; they are {model.kind} {model.type} with budget {model.budget!r} and "
                 f"{partner.kind} {partner.type} with budget {partner.budget!r}"
             )
+
+
+def _replacing(own: Sequence[rows.Cards], theirs: Mapping[Path, rows.Cards]) -> Iterator[str]:
+    for path, cards in theirs.items():
+        for axis in BUILT_IN:
+            replaced = (name for name in cards[axis] if any(name in file[axis] for file in own))
+            yield from (f"{path}: [{axis}.{name}] takes the place of the built-in row" for name in replaced)
+
+
+def _hint(name: str, known: Iterable[str], most: int = 3) -> str:
+    """The known words that are nearest to a name, as a question; "" where none is near."""
+    spelt = {one.casefold(): one for one in known}
+    near = [spelt[one] for one in difflib.get_close_matches(name.casefold().strip("*?"), spelt, n=most, cutoff=0.5)]
+    return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 
 def comparable(one: ModelCard, other: ModelCard) -> bool:

@@ -28,7 +28,7 @@ from medrival.reports import published
 from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
 from medrival.root import misled
-from medrival.session import CANDIDATES, GATES, LOCK, PLAN, PROGRESS, STARTED, STORE
+from medrival.session import CANDIDATES, GATES, LOCK, PLAN, PROGRESS, ROWS, STARTED, STORE
 from medrival.shards import Shard, Sharding, Work
 from medrival.store import Store
 from medrival.workers import ByModel, limit_threads, refuse_absent
@@ -179,7 +179,7 @@ def pytest_configure(config: pytest.Config) -> None:
     limit_threads()
     _check(config)
     try:
-        rows = catalog.load(config.getoption("--catalog"))
+        config.stash[ROWS] = rows = catalog.load(config.getoption("--catalog"))
         config.stash[CANDIDATES] = candidates = _candidates(config, rows)
         rows = rows.joined_by(candidates).trusting(config.getoption("--trust-remote-code"))
         config.stash[PLAN] = plan = Plan.of(rows, _selection(config, candidates))
@@ -284,11 +284,15 @@ def _selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Select
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say at the beginning what candidates are taken for, what is not planned, and which gates will fail, for want of cases."""
-    refused = [f"medrival: not planned: {one}" for one in config.stash[PLAN].refused]
-    gates = config.stash[GATES]
-    idle = [f"medrival: gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
-    return [f"medrival: {introduced(card)}" for card in config.stash[CANDIDATES]] + refused + idle + misled(config)
+    """Say at the beginning what rows are taken for or could be wrong in, what is not planned, and which gates will fail."""
+    rows, plan, gates = config.stash[ROWS], config.stash[PLAN], config.stash[GATES]
+    models = {case.model.name: case.model for case in plan.cases.values()}
+    said = [introduced(card) for card in config.stash[CANDIDATES]]
+    said += rows.replacing
+    said += [line for model in models.values() for line in rows.unfamiliar(model)]
+    said += [f"not planned: {one}" for one in plan.refused]
+    said += [f"gate {name!r} matches nothing in this run and will fail" for name in (gates.idle if gates else ())]
+    return [f"medrival: {line}" for line in said] + misled(config)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:

@@ -27,6 +27,8 @@ CARDS: Mapping[str, type[Any]] = {
     "suites": SuiteCard,
     "adapters": AdapterCard,
 }
+Cards = dict[str, dict[str, Any]]
+"""Those of a file, by axis and name."""
 WITH_FAMILIES = ("models", "tasks")
 JOINED = ("sources", "options")
 """Of which a row takes from its family each by itself."""
@@ -36,7 +38,7 @@ GIVEN = ("name", "folder", "file")
 """Fields of a card that a row gets from where it stands, and cannot say."""
 
 
-def read(path: Path, axis: str = "") -> dict[str, dict[str, Any]]:
+def read(path: Path, axis: str = "") -> Cards:
     """The cards of a catalog file, by axis and name; `axis` is that of a file in which the rows of one stand at the top.
 
     A model or task takes from `[families.ITS FAMILY]` of the same file what its row does not say, and of the sources each by

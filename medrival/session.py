@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medrival.catalog import ModelCard
+from medrival.catalog import Catalog, ModelCard
 from medrival.gates import Gates
 from medrival.lock import Lock
 from medrival.plan import Plan
@@ -12,6 +12,8 @@ from medrival.reports.progress import Progress
 from medrival.store import Store
 
 CANDIDATES = pytest.StashKey[list[ModelCard]]()
+ROWS = pytest.StashKey[Catalog]()
+"""Without those of the candidates."""
 PLAN = pytest.StashKey[Plan]()
 STORE = pytest.StashKey[Store]()
 LOCK = pytest.StashKey[Lock | None]()

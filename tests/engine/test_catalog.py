@@ -1,5 +1,6 @@
 """Catalogs: rows from TOML, selection by name and glob, and errors that name file, row and key."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -262,6 +263,43 @@ def test_of_a_task_of_several_modalities_a_medical_model_saw_nobody_knows_how_mu
 def test_a_partner_that_could_not_be_compared_is_refused(tmp_path, extra, complaint):
     with pytest.raises(BrokenCatalog, match=complaint):
         catalog.load([written(tmp_path, MODEL + extra)])
+
+
+@pytest.mark.parametrize(
+    ("saw", "said"),
+    [
+        ('["Pathology"]', ["mine: saw 'Pathology', a modality of no task and no other model; .* Did you mean 'pathology'.$"]),
+        ('["chest radiograh", "endoscopy"]', ["mine: saw 'chest radiograh', .* Did you mean 'chest radiograph'"]),
+        ('["qqqqqq"]', ["mine: saw 'qqqqqq', a modality of .* no effect.$"]),
+        ('["pathology"]', []),
+        ("[]", []),
+    ],
+)
+def test_a_modality_that_nothing_else_has_is_told_with_the_nearest(tmp_path, saw, said):
+    twice = f"{MODEL}saw = {saw}\n"
+    rows = catalog.load([written(tmp_path, twice + twice.replace("models.mine", "models.ours"))])
+    found = rows.unfamiliar(rows.models["mine"])
+    assert len(found) == len(said)
+    assert all(re.search(pattern, line) for pattern, line in zip(said, found, strict=True)), found
+
+
+def test_a_users_own_modality_is_one_where_a_task_of_theirs_has_it(tmp_path):
+    task = '[tasks.mine]\nkind = "diagnosis"\nmodality = "qqqqqq"\ndata = "folder:mine"\n'
+    rows = catalog.load([written(tmp_path, MODEL + 'saw = ["qqqqqq"]\n' + task)])
+    assert rows.unfamiliar(rows.models["mine"]) == []
+
+
+def test_no_built_in_row_saw_what_nothing_else_has_or_takes_anothers_place():
+    rows = catalog.load()
+    assert [line for model in rows.models.values() for line in rows.unfamiliar(model)] == []
+    assert rows.replacing == ()
+
+
+def test_rows_in_the_place_of_built_in_ones_are_told(tmp_path):
+    path = written(tmp_path, MODEL + MODEL.replace("models.mine", "models.medclip").replace("checkpoints/mine", "a/b"))
+    rows = catalog.load([path])
+    assert rows.replacing == (f"{path}: [models.medclip] takes the place of the built-in row",)
+    assert rows.models["medclip"].weights == "a/b"
 
 
 def test_either_of_a_pair_may_name_the_other(tmp_path):

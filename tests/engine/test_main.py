@@ -24,6 +24,13 @@ def test_rows_of_a_users_file_are_listed_too(capsys, tmp_path):
     assert "mine" in capsys.readouterr().out
 
 
+def test_a_model_that_saw_what_nothing_else_has_says_so(capsys, tmp_path):
+    row = 'kind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nadapter = "x:y"\nweights = "x"\nsaw = ["ultrasond"]\n'
+    (tmp_path / "my.toml").write_text(f"[models.mine]\n{row}")
+    assert main(["models", "mine", "--catalog", str(tmp_path / "my.toml")]) == 0
+    assert "mine: saw 'ultrasond', a modality of no task" in capsys.readouterr().out
+
+
 def test_tasks_say_where_their_data_goes_and_a_gated_one_where_to_ask(tmp_path, capsys):
     row = 'kind = "vqa"\nmodality = "ultrasound"\ndata = "hub:org/name"\nplace = "org/name"\ntest_only = "a few"\n'
     row += "sizes = { test = 1234, all = 5678 }\n"

@@ -317,3 +317,19 @@ def test_real_images_are_measured_with_the_overlap_of_train_and_test_reported(st
     notes = cases["pocket-llava-vqa-rad-zero-shot"]["notes"]
     assert 0 < notes["test_images_in_train"] <= notes["test_images"] <= 60
     assert cases["pocket-clip-vqa-rad-organ-linear-probe"]["metrics"]["balanced_accuracy"]["value"] > 1 / 3
+
+
+def test_rows_in_place_of_built_in_ones_and_words_that_nothing_else_has_are_told_once_at_the_head(study, tmp_path):
+    row = 'kind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nadapter = "x:y"\nweights = "x"\nbudget = "pocket"\n'
+    (tmp_path / "my.toml").write_text(f"[models.pocket-medclip]\n{row}saw = ['Phantom histologi']\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text('{"architectures": ["CLIPModel"]}')
+    mine = ("--candidate", str(tmp_path / "mine"), "--candidate-saw", "ultrasond,ultrasound")
+    done = study("--catalog", str(tmp_path / "my.toml"), *mine, "--collect-only")
+    for line in (
+        f"medrival: {tmp_path}/my.toml: [models.pocket-medclip] takes the place of the built-in row",
+        "medrival: pocket-medclip: saw 'Phantom histologi', a modality of no task and no other model",
+        "medrival: mine: saw 'ultrasond', a modality of no task and no other model; it has no effect. Did you mean 'ultra",
+    ):
+        assert done.output.count(line) == 1, done.output
+    assert done.output.count("a modality of no task") == 2
