@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from medrival.catalog import TaskCard
 from medrival.contracts import Form, Image, Loader, Sample, Task
 from medrival.errors import BrokenCatalog, BrokenData
 from medrival.tasks import splits
+from medrival.tasks.ages import IMPOSSIBLE, UNKNOWN
 from medrival.tasks.files import Files
 from medrival.tasks.images import ImageFile, fingerprint, read_digests
 from medrival.tasks.prompts import ask
@@ -143,7 +144,8 @@ def assembled(
         BrokenData: an id is there twice, a truth is no class, nothing is left to test on, or the manifest is of other data.
         BrokenCatalog: the row says what cannot be.
     """
-    everything = list(examples)
+    told = list(examples)
+    everything = list(map(_with_human_age, told))
     check_uses(card, {example.split for example in everything})
     chosen = [example for example in everything if _wanted(card, example)]
     if not chosen:
@@ -169,6 +171,8 @@ def assembled(
     notes |= {"revision": revision} if revision else {}
     others = _others(everything, among)
     notes |= {"files_without_sample": others} if others else {}
+    impossible = sum(example.attributes.get("age") == IMPOSSIBLE for example in told)
+    notes |= {"impossible_ages": impossible} if impossible else {}
     if rule != OFFICIAL and "manifest" not in card.options:
         manifest.write(cache / "splits" / f"{card.name}-{manifest.sha256[:12]}.json")
     texts = class_texts(card, classes.values()) if card.kind == "diagnosis" else Texts(())
@@ -199,6 +203,12 @@ def _check_keys(card: TaskCard, keys: Sequence[str]) -> None:
         if key not in keys and not isinstance(value, KEYS[key]):
             wanted = " or ".join(TYPES[one.__name__] for one in KEYS[key])
             raise BrokenCatalog(f"task {card.name!r}: {key} is {value!r}; it must be {wanted}")
+
+
+def _with_human_age(example: Example) -> Example:
+    if example.attributes.get("age") != IMPOSSIBLE:
+        return example
+    return replace(example, attributes={**example.attributes, "age": UNKNOWN})
 
 
 def _without_sample(examples: Sequence[Example]) -> dict[str, Any]:

@@ -58,6 +58,24 @@ class Files:
             return cls(card, found.parent, cache, found.name)
         return cls(card, found, cache, revision=revision(found))
 
+    @classmethod
+    def holding(cls, name: str, packaged: str, card: TaskCard, assets: Path | None, cache: Path) -> Files:
+        """As `of`, but where a file is not there, the folder where a package of the data set's own puts what it downloads.
+
+        Raises:
+            MissingAsset: the file is in neither.
+            BrokenData: the data set's folder is of another revision than the row names.
+        """
+        try:
+            files = cls.of(card, assets, cache)
+            files.path(name)
+            return files
+        except MissingAsset as error:
+            folder = Path(packaged).expanduser()
+            if not (folder / name).is_file():
+                raise MissingAsset(f"{error}; nor is there {packaged}/{name}") from None
+            return cls(card, folder, cache)
+
     def path(self, name: str) -> Path:
         """A file or folder that must be there.
 
@@ -218,6 +236,19 @@ class Files:
         below = self.root.relative_to(base)
         path = inside(base, str(below / name))
         return path if name.isascii() or path.exists() else inside(base, str(below / _on_disk(self.root, name)))
+
+
+def image_named(row: Record, column: str, found: Callable[[str], Image]) -> Image:
+    """The image whose file a table's column names, by what finds a file of that name.
+
+    Raises:
+        BrokenData: naming table, row and column.
+    """
+    name = row.name(column)
+    try:
+        return found(name)
+    except BrokenData as error:
+        raise BrokenData(f'{row.where}: column "{column}": {error}') from None
 
 
 def _on_disk(root: Path, name: str) -> PurePosixPath:

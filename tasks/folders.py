@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
+from warnings import warn
 
 from medrival.catalog import TaskCard
-from medrival.errors import BrokenData
+from medrival.errors import BrokenData, MedrivalWarning
 from medrival.tasks.splitting import used_as
 
 
@@ -32,6 +34,10 @@ def class_folders(card: TaskCard, folders: Collection[PurePosixPath]) -> dict[Pu
             f"{card.name}: its classes may be folders such as {first!r} and {other!r}, or the {len(above)} in them; "
             "the row must list them as `classes`"
         )
+    if len(above) > len(set(parents)) > 1 and len({re.sub(r"\d+", "", name) for name in above}) == 1:
+        told = f"{card.name}: its {len(above)} classes, such as {min(above)!r}, differ in a number alone, and lie in several"
+        told += f" folders, such as {min(parents)!r}; if these are the classes, the row must list them as `classes`"
+        warn(told, MedrivalWarning, stacklevel=2)
     return {folder: folder for folder in folders}
 
 

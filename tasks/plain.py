@@ -13,9 +13,10 @@ from medrival.catalog import TaskCard
 from medrival.contracts import Form, Image
 from medrival.errors import BrokenCatalog, BrokenData
 from medrival.tasks import chinese
+from medrival.tasks.ages import age
 from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import SUFFIXES, Example, dataset
-from medrival.tasks.files import Files
+from medrival.tasks.files import Files, image_named
 from medrival.tasks.folders import class_folders, split_folders
 from medrival.tasks.hub import Repository
 from medrival.tasks.tables import Record
@@ -24,6 +25,8 @@ COLUMNS = ("id", "image", "label", "question", "answer", "options", "patient", "
 """What a row may say the column of, or "" for none; by default the column has the same name, where there is one."""
 GROUPS = ("site", "sex", "age")
 """Columns that become subgroups, likewise."""
+LETTERED = re.compile(r"\(?(?P<letter>[A-Za-z])[.):、．：）]\s*(?P<words>.+)")
+"""An option that comes with its letter."""
 
 
 @dataset("patient", among=Files.below)
@@ -65,11 +68,10 @@ def table(card: TaskCard, files: Files) -> Iterator[Example]:
     """
 
     def image(record: Record, column: str) -> Image:
-        name = record.name(column)
-        try:
-            return files.image(name)
-        except BrokenData as error:
-            raise BrokenData(f'{record.where}: column "{column}": {error}') from None
+        if isinstance(record.get(column), dict | bytes):
+            inside = 'a table with the images in it is read by data = "hub:FOLDER", the folder that it lies in'
+            raise record.wrong(column, f"the name of an image file; {inside}")
+        return image_named(record, column, files.image)
 
     found = list(examples(card, files.table(), image))
     if not found:
@@ -153,18 +155,27 @@ def _option_columns(card: TaskCard) -> list[str]:
 
 
 def _question(card: TaskCard, record: Record, column: dict[str, str]) -> dict[str, Any]:
-    answer, options = record.text(column["answer"]), _options(card, record)
+    answer, written = record.text(column["answer"]), _options(card, record)
+    options = _unlettered(written)
     if len(options) == 1 or len(options) > len(ascii_uppercase):
         first = next(iter(_option_columns(card)), "options")
         raise BrokenData(f'{record.where}: column "{first}" has {len(options)} options; a choice needs 2 to 26')
     question = record.text(column["question"])
     if options:
-        form, options, truth = "choice", options, answer
+        form, truth = "choice", dict(zip(written, options, strict=True)).get(answer, answer)
     elif chinese.written(question) and answer in chinese.OPTIONS:
         form, options, truth = "closed", chinese.OPTIONS, answer
     else:
         form, options, truth = formed(answer)
     return {"question": question, "truth": truth, "form": form, "options": options}
+
+
+def _unlettered(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Options without the letters before them ("A. left", "B) right") where all have theirs in order: prompts write such."""
+    found = [LETTERED.fullmatch(option) for option in options]
+    letters = "".join(one["letter"] for one in found if one)
+    in_order = letters.upper() == ascii_uppercase[: len(options)]
+    return tuple(one["words"] for one in found if one) if in_order else options
 
 
 def formed(answer: str, *others: str) -> tuple[Form, tuple[str, ...], str]:
@@ -252,21 +263,6 @@ def _label(record: Record, column: str) -> str:
 def _subgroup(record: Record, name: str, column: str) -> str:
     dated = name == "age" and column in record.values  # which not every line of a JSON lines file has
     return age(record, column) if dated else record.text(column, default="unknown")
-
-
-def age(record: Record, column: str) -> str:
-    """A column's age as a subgroup, or "unknown" where nothing stands there: 58, "90+", or as DICOM has it ("058Y", "006M").
-
-    Raises:
-        BrokenData: there is no such column, or it holds no age.
-    """
-    said = record.text(column, default="unknown") if record.get(column) is not None else "unknown"
-    if said == "unknown":
-        return said
-    marked = re.fullmatch(r"(\d{1,3})([YMWD+])", said)
-    years = record.number(column) if marked is None else float(marked[1]) if marked[2] in "Y+" else 0.0
-    start = 20 * int(years // 20)
-    return f"{start}-{start + 19}"
 
 
 def _patient(card: TaskCard) -> Callable[[str], str]:

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
 from medrival.errors import BrokenData
+from medrival.tasks.ages import age
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.options import class_names
-from medrival.tasks.plain import age
 
 LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Form
+from medrival.tasks.ages import age
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.options import class_names
-from medrival.tasks.plain import age
 from medrival.tasks.tables import Record
 
 RELEASE = "CheXpert-v1.0-small"

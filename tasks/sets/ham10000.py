@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
 from medrival.errors import BrokenCatalog
+from medrival.tasks.ages import age
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
-from medrival.tasks.plain import age
 
 DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 

@@ -16,12 +16,12 @@ from pathlib import PurePosixPath
 
 from medrival.catalog import TaskCard
 from medrival.errors import BrokenCatalog, BrokenData
+from medrival.tasks.ages import age
 from medrival.tasks.arrays import sample
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
 from medrival.tasks.images import Window, ZipMember
 from medrival.tasks.options import array_name
-from medrival.tasks.plain import age
 
 RACES = {"0": "asian", "1": "black", "2": "white", "-1": "unknown"}
 RACES |= {"Asian": "asian", "Black or African American": "black", "White or Caucasian": "white"}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from medrival.catalog import TaskCard
 from medrival.contracts import Form
-from medrival.errors import BrokenData, MissingAsset
+from medrival.errors import BrokenData
 from medrival.tasks.arrays import numbers
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
@@ -32,16 +32,7 @@ PACKAGE = "~/.medmnist"
 
 
 def _found(card: TaskCard, assets: Path | None, cache: Path) -> Files:
-    """As `Files.of`, then in the package's folder: which of the sets lie in a folder differs, so it is the file that counts."""
-    try:
-        files = Files.of(card, assets, cache)
-        files.path(_file(card))
-        return files
-    except MissingAsset as error:
-        packaged = Files(card, Path(PACKAGE).expanduser(), cache)
-        if (packaged.root / _file(card)).is_file():
-            return packaged
-        raise MissingAsset(f"{error}; nor is there {PACKAGE}/{_file(card)}") from None
+    return Files.holding(_file(card), PACKAGE, card, assets, cache)
 
 
 def _file(card: TaskCard) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from medrival.catalog import TaskCard
 from medrival.tasks.answers import same
 from medrival.tasks.dataset import Example, dataset
-from medrival.tasks.files import Files
+from medrival.tasks.files import Files, image_named
 
 ARCHIVE = "OmniMedVQA.zip"
 TABLES = "OmniMedVQA/QA_information/Open-access/*.json"
@@ -35,7 +35,7 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
         options, answer = tuple(one for one in said if one), row.text("gt_answer")
         yield Example(
             id=f"{row.name('question_id')}-{number}",
-            images=(files.packed(ARCHIVE, f"OmniMedVQA/{row.name('image_path')}"),),
+            images=(image_named(row, "image_path", lambda name: files.packed(ARCHIVE, f"OmniMedVQA/{name}")),),
             truth=answer if answer in options else next((one for one in options if same(one, answer)), answer),
             split="test",
             question=row.text("question"),

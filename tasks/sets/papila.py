@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
+from medrival.tasks.ages import age
 from medrival.tasks.dataset import Example, dataset
 from medrival.tasks.files import Files
-from medrival.tasks.plain import age
 from medrival.tasks.sheets import sheet
 
 DIAGNOSES = {0: "healthy", 1: "glaucoma", 2: "suspect"}

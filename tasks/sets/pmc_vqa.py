@@ -18,7 +18,7 @@ from functools import partial
 
 from medrival.catalog import TaskCard
 from medrival.tasks.dataset import Example, dataset
-from medrival.tasks.files import Files
+from medrival.tasks.files import Files, image_named
 from medrival.tasks.tables import Record
 
 TABLES = {"train": "train_2.csv", "test": "test_2.csv"}
@@ -42,7 +42,7 @@ def _question(files: Files, name: str, split: str, row: Record) -> Example:
     )
     return Example(
         id=name,
-        images=(files.packed(archive, f"{folder}/{row.name('Figure_path')}"),),
+        images=(image_named(row, "Figure_path", lambda name: files.packed(archive, f"{folder}/{name}")),),
         group=row.name("Figure_path").partition("_")[0],
         truth=row.option(letter, choices),
         split=split,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from medrival.catalog import TaskCard
 from medrival.tasks.dataset import Example, dataset
-from medrival.tasks.files import Files
+from medrival.tasks.files import Files, image_named
 from medrival.tasks.plain import closed
 
 LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -36,7 +36,7 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
         options, truth = closed(answer) if form == "CLOSED" else ((), answer)
         yield Example(
             id=name,
-            images=(files.packed("imgs.zip", f"imgs/{row.name('img_name')}"),),
+            images=(image_named(row, "img_name", lambda name: files.packed("imgs.zip", f"imgs/{name}")),),
             group=row.name("img_name"),
             truth=truth,
             split=split,

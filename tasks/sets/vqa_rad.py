@@ -17,7 +17,7 @@ from medrival.catalog import TaskCard
 from medrival.errors import BrokenData
 from medrival.tasks.answers import YES_NO, normalise
 from medrival.tasks.dataset import Example, dataset
-from medrival.tasks.files import Files
+from medrival.tasks.files import Files, image_named
 from medrival.tasks.tables import Record
 
 FILE = "VQA_RAD_Dataset_Public.json"
@@ -43,7 +43,7 @@ def questions(_: TaskCard, files: Files) -> Iterator[Example]:
         options = ("yes", "no") if closed and said in YES_NO else ()
         yield Example(
             id=row.name("qid"),
-            images=(files.image(f"images/{row.name('image_name')}"),),
+            images=(image_named(row, "image_name", lambda name: files.image(f"images/{name}")),),
             group=row.name("image_name"),
             truth=said if options else answer,
             split="test" if row.text("phrase_type").startswith("test_") else "train",

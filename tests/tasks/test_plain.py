@@ -6,8 +6,10 @@ import csv
 import json
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from PIL import Image as PILImage
+from pyarrow import parquet
 
 from medrival import catalog
 from medrival.catalog import TaskCard
@@ -238,6 +240,24 @@ def test_the_answers_of_choices_are_read_in_one_way(labels, tmp_path, options, a
     assert {options["ABC".index(sample.reply)] for sample in every(task)} == truths
 
 
+@pytest.mark.parametrize("marked", ["{}. {}", "{}) {}", "({}) {}", "{}: {}", "{}.{}", "{}、{}"])
+@pytest.mark.parametrize("answers", [["b", "A"], ["left", "right lung"], ["{}"]])
+def test_options_that_come_with_their_letters_are_asked_and_scored_by_their_words(labels, tmp_path, marked, answers):
+    words = ["right lung", "left"]
+    options = [marked.format(letter, text) for letter, text in zip("AB", words, strict=True)]
+    answers = [answer.format(options[1]) for answer in answers]
+    task = plain.table(labels(asked(options, *answers), "q.json", "vqa"), None, tmp_path)
+    assert {sample.options for sample in every(task)} == {("right lung", "left")}
+    assert {sample.truth for sample in every(task)} == ({"left"} if len(answers) == 1 else {"left", "right lung"})
+    assert "\n(A) right lung\n(B) left\n" in task.test[0].prompt
+
+
+@pytest.mark.parametrize("options", [["A. right", "left"], ["B. right", "A. left"], ["A.", "B."], ["A right", "B left"]])
+def test_options_of_which_not_all_carry_their_letter_in_order_stay_as_they_are(labels, tmp_path, options):
+    task = plain.table(labels(asked(options, *options), "q.json", "vqa"), None, tmp_path)
+    assert {sample.options for sample in every(task)} == {tuple(options)}
+
+
 @pytest.mark.parametrize(
     ("options", "answers", "said", "says"),
     [
@@ -405,6 +425,14 @@ def test_an_image_outside_the_folder_is_told_with_row_and_column(labels, tmp_pat
     says = r'labels\.csv: line 12: column "image": image path .*secret\.png. points outside'
     with pytest.raises(BrokenData, match=says):
         plain.table(labels(table), None, tmp_path)
+
+
+def test_a_table_with_images_in_it_is_told_how_it_is_read(tmp_path):
+    (tmp_path / "table").mkdir()
+    held = pa.table({"image": [{"bytes": b"PNG", "path": "1.png"}], "label": ["sick"]})
+    parquet.write_table(held, tmp_path / "table" / "train.parquet")
+    with pytest.raises(BrokenData, match=r'parquet: row 0: column "image" is .*3 bytes.* is read by data = "hub:FOLDER"'):
+        plain.table(card(tmp_path, "table:table/train.parquet", prompt="a {}"), None, tmp_path)
 
 
 def test_too_few_samples_to_cut_a_test_from_are_told(labels, tmp_path):

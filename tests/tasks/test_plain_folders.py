@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from zlib import crc32
 
 import pytest
 from PIL import Image as PILImage
 
 from medrival.catalog import TaskCard
-from medrival.errors import BrokenCatalog, BrokenData
+from medrival.errors import BrokenCatalog, BrokenData, MedrivalWarning
 from medrival.tasks import plain
 from medrival.tasks.audit import audit
 from tests.tasks.audit.made import silent
@@ -148,6 +149,25 @@ def test_a_folder_a_patient_below_the_classes_is_no_class(tmp_path):
     samples = (*task.train, *task.validation, *task.test)
     assert len(samples) == 24
     assert all(sample.id.startswith(sample.truth) and f"/{sample.group}/" in sample.id for sample in samples)
+
+
+def test_patients_of_the_same_names_below_each_class_are_warned_of_until_the_row_lists_the_classes(tmp_path):
+    for label in ("benign", "malignant"):
+        for patient in range(5):
+            pictures(tmp_path / "set" / label / f"P{patient}", count=2)
+    with pytest.warns(MedrivalWarning, match=r"its 5 classes, such as 'P0', differ in a number alone, .* such as 'benign'; if"):
+        assert len(plain.folder(card(tmp_path), None, tmp_path).classes) == 5
+    with warnings.catch_warnings(action="error"):
+        plain.folder(card(tmp_path, classes=["benign", "malignant"]), None, tmp_path)
+
+
+@pytest.mark.parametrize("classes", [("benign", "malignant"), ("0", "1")])
+def test_classes_in_the_folders_of_several_sites_are_not_taken_for_patients(tmp_path, classes):
+    for site in ("here", "there"):
+        for label in classes:
+            pictures(tmp_path / "set" / site / label)
+    with warnings.catch_warnings(action="error"):
+        assert plain.folder(card(tmp_path), None, tmp_path).classes == classes
 
 
 def test_a_folder_beside_the_images_of_a_class_is_refused(tmp_path):
