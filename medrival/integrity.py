@@ -155,6 +155,11 @@ class Audit:
     findings: tuple[Concern, ...]
 
     @property
+    def cut(self) -> frozenset[str]:
+        """Splits that the limit may have cut: what a part of one lacks, the whole may have."""
+        return frozenset(split for split, count in self.counts.items() if self.limit is not None and count >= self.limit)
+
+    @property
     def broken(self) -> tuple[str, ...]:
         """Why scores on the data set would be wrong whatever the model."""
         return tuple(concern.text for concern in self.findings if concern.severity == "broken")

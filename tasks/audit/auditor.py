@@ -17,7 +17,7 @@ from medrival.tasks.audit.balance import balance
 from medrival.tasks.audit.blind import constant, question_only
 from medrival.tasks.audit.contradictions import contradictions
 from medrival.tasks.audit.faults import faults, without_flawed
-from medrival.tasks.audit.findings import leaking, miscounted, repeated, skewed, uncompared, unreadable, unshown
+from medrival.tasks.audit.findings import leaking, miscounted, repeated, skewed, unaged, uncompared, unreadable, unshown
 from medrival.tasks.audit.looks import looks
 from medrival.tasks.audit.overlaps import duplicates, leakage, lookalikes, repeats, turned
 from medrival.tasks.audit.splits import Split, splits
@@ -64,7 +64,7 @@ def audit(task: Task, published: Mapping[str, int], progress: Progress, limit: i
         findings=(),
     )
     told = [*leaking(task, found), *contradictions(task.kind, readable), *faulty]
-    told += [*miscounted(found), *skewed(task, found), *repeated(found), *uncompared(found), *unshown(task)]
+    told += [*miscounted(found), *skewed(task, found), *repeated(found), *uncompared(found), *unshown(task), *unaged(task)]
     return replace(found, findings=tuple(sorted(told, key=lambda concern: GRAVITY.index(concern.severity))))
 
 

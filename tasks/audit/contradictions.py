@@ -10,6 +10,7 @@ from medrival.contracts import Sample, TaskKind
 from medrival.integrity import Concern
 from medrival.tasks.answers import normalise
 from medrival.tasks.audit.balance import classes_of
+from medrival.tasks.audit.counts import counted
 from medrival.tasks.audit.splits import Split
 
 SHOWN = 3
@@ -26,9 +27,11 @@ def contradictions(kind: TaskKind, splits: Mapping[str, Split]) -> Iterator[Conc
                 said[images, _asked(sample)].setdefault(_answered(kind, sample), sample)
     disputed = [list(answers.values()) for answers in said.values() if len(answers) > 1]
     if disputed:
-        what = "images have more than one class" if kind == "diagnosis" else "questions have more than one answer on one image"
+        several = "more than one class" if kind == "diagnosis" else "more than one answer on one image"
+        noun = "image" if kind == "diagnosis" else "question"
+        text = f"{counted(len(disputed), f'{noun} has', f'{noun}s have')} {several}"
         more = "; ..." if len(disputed) > SHOWN else ""
-        yield Concern("warning", f"{len(disputed):,} {what}: {'; '.join(map(_told, disputed[:SHOWN]))}{more}")
+        yield Concern("warning", f"{text}: {'; '.join(map(_told, disputed[:SHOWN]))}{more}")
 
 
 def _asked(sample: Sample) -> Hashable:

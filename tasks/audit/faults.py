@@ -10,6 +10,7 @@ from medrival.contracts import Sample, Task
 from medrival.integrity import Concern
 from medrival.tasks.answers import normalise
 from medrival.tasks.audit.balance import classes_of
+from medrival.tasks.audit.counts import counted
 
 SHOWN = 3
 FLAWED_SHARE = 0.01
@@ -21,15 +22,16 @@ def faults(task: Task) -> Iterator[Concern]:
     samples = (*task.train, *task.validation, *task.test)
     ids = Counter(sample.id for sample in samples)
     if twice := [name for name, times in ids.items() if times > 1]:
-        yield Concern("broken", f"{len(twice):,} ids are there more than once: {_named(twice)}")
-    for says, wrong in IMPOSSIBLE.items():
+        yield Concern("broken", f"{counted(len(twice), 'id is', 'ids are')} there more than once: {_named(twice)}")
+    for what, wrong in IMPOSSIBLE.items():
         if found := [sample.id for sample in samples if wrong(sample, task.classes)]:
-            yield Concern("broken", f"{len(found):,} samples {says}: {_named(found)}")
+            yield Concern("broken", f"{counted(len(found), 'sample has', 'samples have')} {what}: {_named(found)}")
     yield from _flawed(task)
     if alike := [sample.id for sample in samples if len(set(sample.options)) < len(sample.options)]:
-        yield Concern("warning", f"{len(alike):,} samples have the same option twice: {_named(alike)}")
+        yield Concern("warning", f"{counted(len(alike), 'sample has', 'samples have')} the same option twice: {_named(alike)}")
     if alone := [sample.id for sample in samples if not sample.group]:
-        text = f"{len(alone):,} samples have no patient or image that they belong to, so that intervals are too narrow"
+        samples = counted(len(alone), "sample has", "samples have")
+        text = f"{samples} no group (patient or image), so that intervals are too narrow"
         yield Concern("warning", f"{text}: {_named(alone)}")
 
 
@@ -45,9 +47,10 @@ def without_flawed(task: Task) -> Task:
 def _flawed(task: Task) -> Iterator[Concern]:
     """A few are to be expected of a large set whose questions were generated: only a test split of them is worth nothing."""
     for split, part in (("train", task.train), ("validation", task.validation), ("test", task.test)):
-        for says, wrong in FLAWS.items():
+        for what, wrong in FLAWS.items():
             if found := [sample.id for sample in part if wrong(sample)]:
-                text = f"{len(found):,} of {len(part):,} samples of {split} {says}: {_named(found)}"
+                have = "has" if len(found) == 1 else "have"
+                text = f"{len(found):,} of {len(part):,} samples of {split} {have} {what}: {_named(found)}"
                 if split == "test" and len(found) > FLAWED_SHARE * len(part):
                     yield Concern("broken", text)
                 else:
@@ -75,16 +78,16 @@ def _unknown(sample: Sample, classes: Sequence[str]) -> bool:
 
 
 IMPOSSIBLE: dict[str, Callable[[Sample, Sequence[str]], bool]] = {
-    "have a question or an answer that is no text": _no_text,
-    "are of a class that the task does not have": _unknown,
+    "a question or an answer that is no text": _no_text,
+    "a class that the task does not have": _unknown,
 }
-"""By what is said of them, whether a sample of a task with such classes is one; no loader that works gives any."""
+"""By what is wrong, whether a sample of a task with such classes has it; of a loader that works none does."""
 
 FLAWS: dict[str, Callable[[Sample], bool]] = {
-    "have an empty answer": _empty,
-    "have options that miss the answer": _missed,
+    "an empty answer": _empty,
+    "options that miss the answer": _missed,
 }
-"""By what is said of them, whether a sample is one: what data sets have a few of."""
+"""By what is wrong, whether a sample has it: as a few do of a large data set."""
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from medrival.contracts import Task
 from medrival.integrity import LEAKED_SHARE, UNREADABLE_SHARE, Audit, Concern, Severity
+from medrival.tasks.ages import OLDEST
+from medrival.tasks.audit.counts import counted
 
 CONSTANT = 0.9
 """From this on, what one answer to everything scores is a warning: a model's score can hardly be told from it."""
@@ -14,26 +16,36 @@ CONSTANT = 0.9
 def leaking(task: Task, audit: Audit) -> Iterator[Concern]:
     """What of the test split is given away: facts, then suspicions. What is taken for patients is in the task's notes."""
     leaks = audit.leakage
-    of = f"of {leaks.test_samples:,} test samples"
+    of = f"of {counted(leaks.test_samples, 'test sample', 'test samples')}{_limited(audit)}"
     if leaks.leaked:
-        why = f"{leaks.on_training_images:,} show a training image, "
-        why += f"{leaks.on_turned_images:,} one mirrored or turned, " if leaks.on_turned_images else ""
-        why += f"{leaks.of_training_groups:,} are of a training {task.notes.get('groups', 'patient or image')}"
-        text = f"{len(leaks.leaked):,} {of} ({leaks.share:.1%}) are leaked: {why}"
+        group = task.notes.get("groups", "patient or image")
+        ways = (
+            (leaks.on_training_images, "shows a training image", "show a training image"),
+            (leaks.on_turned_images, "shows a training image mirrored or turned", "show a training image mirrored or turned"),
+            (leaks.of_training_groups, f"is of a training {group}", f"are of a training {group}"),
+        )
+        why = ", ".join(counted(*way) for way in ways if way[0])
+        are = "is" if len(leaks.leaked) == 1 else "are"
+        text = f"{len(leaks.leaked):,} {of} ({leaks.share:.1%}) {are} leaked: {why}"
         yield Concern(_above(len(leaks.leaked), leaks.test_samples), text)
     if audit.repeats and (known := audit.repeats["test-train"]["same image"]):
-        yield Concern("warning", f"{known:,} {of} stand in the training split with image, question and answer")
+        stand = "stands" if known == 1 else "stand"
+        yield Concern("warning", f"{known:,} {of} {stand} in the training split with image, question and answer")
     if shared := audit.duplicates.exact["test-validation"]:
-        yield Concern("warning", f"{shared:,} test images are validation images, on which regimes choose")
+        images = counted(shared, "test image is a validation image", "test images are validation images")
+        yield Concern("warning", f"{images}, on which regimes choose")
     tested = audit.images.distinct["test"]
     if shared := audit.duplicates.turned["test-validation"]:
-        text = f"{shared:,} of {tested:,} test images are validation images mirrored or turned, on which regimes choose"
+        are = "is a validation image" if shared == 1 else "are validation images"
+        text = f"{shared:,} of {tested:,} test images {are} mirrored or turned, on which regimes choose"
         yield Concern(_above(shared, tested), text)
     if alike := leaks.like_training_images:
-        text = f"{alike:,} {of} show an image that looks like another training image (a suspicion)"
+        shows = "shows" if alike == 1 else "show"
+        text = f"{alike:,} {of} {shows} an image that looks like another training image (a suspicion)"
         yield Concern(_above(alike, leaks.test_samples), text)
     if alike := audit.duplicates.near["test-validation"]:
-        text = f"{alike:,} of {tested:,} test images look like a validation image, on which regimes choose (a suspicion)"
+        look = "looks" if alike == 1 else "look"
+        text = f"{alike:,} of {tested:,} test images {look} like a validation image, on which regimes choose (a suspicion)"
         yield Concern(_above(alike, tested), text)
 
 
@@ -60,53 +72,71 @@ def miscounted(audit: Audit) -> Iterator[Concern]:
     for split, stated in published.items():
         if (there := counts.get(split, 0)) != stated:
             what = "the whole set" if split == "all" else split
-            yield Concern("warning", f"{what} has {there:,} samples, not the {stated:,} that are published")
+            samples = counted(there, "sample", "samples")
+            yield Concern("warning", f"{what} has {samples}, not the {stated:,} that are published")
 
 
 def skewed(task: Task, audit: Audit) -> Iterator[Concern]:
-    """Classes and answers that are so frequent, or so rare, that scores say little of the others.
-
-    What a part of a split lacks, for it was cut to a limit, the whole may have.
-    """
+    """Classes and answers that are so frequent, or so rare, that scores say little of the others."""
     learnt, tested = (audit.balance[split].get("class", {}) for split in ("train", "test"))
-    cut = {split for split, count in audit.counts.items() if audit.limit is not None and count >= audit.limit}
-    if "test" not in cut and (untested := [name for name in task.classes if name not in tested]):
+    if "test" not in audit.cut and (untested := [name for name in task.classes if name not in tested]):
         yield Concern("warning", f"no test sample is of class {_named(untested)}: no score says anything of it")
-    if "train" not in cut and learnt and (unknown := [name for name in task.classes if name in tested and name not in learnt]):
+    unknown = [name for name in task.classes if name in tested and name not in learnt]
+    if "train" not in audit.cut and learnt and unknown:
         yield Concern("warning", f"no training sample is of class {_named(unknown)}, which the test has: nothing can learn it")
     if audit.constant:
         metric, value = max(audit.constant.metrics.items(), key=lambda one: one[1] or 0.0)
         if value and value >= CONSTANT:
-            yield Concern("warning", f"one answer to everything scores {value:.3f} {metric} ({audit.constant.answers})")
+            scores = f"scores {value:.3f} {metric}{_limited(audit)}"
+            yield Concern("warning", f"one answer to everything {scores} ({audit.constant.answers})")
 
 
 def repeated(audit: Audit) -> Iterator[Concern]:
     """Images that are there more than once, and give away nothing of the test."""
     for split in ("train", "validation", "test"):
         if audit.duplicates.exact[split]:
-            yield Concern("note", f"{audit.duplicates.exact[split]:,} images of {split} are there more than once")
+            images = counted(audit.duplicates.exact[split], f"image of {split} is", f"images of {split} are")
+            yield Concern("note", f"{images} there more than once")
         if audit.duplicates.turned[split]:
-            yield Concern("note", f"{audit.duplicates.turned[split]:,} images of {split} are other ones mirrored or turned")
+            images = f"image of {split} is another one", f"images of {split} are other ones"
+            yield Concern("note", f"{counted(audit.duplicates.turned[split], *images)} mirrored or turned")
     if shared := audit.duplicates.exact["validation-train"]:
-        yield Concern("note", f"{shared:,} validation images are training images: what is chosen on them is too hopeful")
+        images = counted(shared, "validation image is a training image", "validation images are training images")
+        yield Concern("note", f"{images}: what is chosen on {'it' if shared == 1 else 'them'} is too hopeful")
     if shared := audit.duplicates.turned["validation-train"]:
-        yield Concern("note", f"{shared:,} validation images are training images mirrored or turned")
+        images = counted(shared, "validation image is a training image", "validation images are training images")
+        yield Concern("note", f"{images} mirrored or turned")
 
 
 def uncompared(audit: Audit) -> Iterator[Concern]:
     """Images of which no copies could be found but exact ones."""
     if audit.images.plain:
         of = f"{audit.images.plain:,} of {audit.images.distinct['all']:,} images"
-        yield Concern("note", f"{of} show too little to be compared by their looks: of their copies only exact ones are found")
+        show, their = ("shows", "its") if audit.images.plain == 1 else ("show", "their")
+        little = f"too little to be compared by {their} looks: of {their} copies only exact ones are found"
+        yield Concern("note", f"{of} {show} {little}")
 
 
 def unshown(task: Task) -> Iterator[Concern]:
     """Image files that no sample shows."""
     if without := task.notes.get("image_files_without_sample"):
-        yield Concern("note", f"{without:,} of {task.notes['image_files']:,} image files in its folders have no sample")
+        have = "has" if without == 1 else "have"
+        yield Concern("note", f"{without:,} of {task.notes['image_files']:,} image files in its folders {have} no sample")
     if others := task.notes.get("files_without_sample"):
         told = ", ".join(f"{count:,} {suffix}" for suffix, count in others.items())
         yield Concern("note", f"files below its folder that are no sample, by suffix: {told}")
+
+
+def unaged(task: Task) -> Iterator[Concern]:
+    """Ages that no human has."""
+    if impossible := task.notes.get("impossible_ages"):
+        ages = counted(impossible, "age is", "ages are")
+        yield Concern("note", f"{ages} below 0 or above {OLDEST}, and {'counts' if impossible == 1 else 'count'} as unknown")
+
+
+def _limited(audit: Audit) -> str:
+    """What stands beside a figure that the whole task may not have."""
+    return " of the limited task" if audit.cut & {"train", "test"} else ""
 
 
 def _above(some: int, of: int) -> Severity:

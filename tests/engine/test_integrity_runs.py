@@ -119,7 +119,7 @@ def test_broken_data_fails_its_audit_and_is_told_in_full(study, lungs, tmp_path)
     done = study(*lungs, "-k", "integrity", PYTHONPATH=str(tmp_path))
     assert done.status == 1
     audit = audit_of(done)
-    assert (audit["status"], audit["reason"]) == ("failed", "lungs: 1 ids are there more than once: 'one'")
+    assert (audit["status"], audit["reason"]) == ("failed", "lungs: 1 id is there more than once: 'one'")
     assert audit["findings"][0]["severity"] == "broken"
     assert audit["constant"] is None
     jsonschema.validate(done.report, json.loads((ROOT / "reports" / "report.schema.json").read_text()))

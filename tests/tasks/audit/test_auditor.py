@@ -70,7 +70,7 @@ def test_questions_with_their_answers_are_found_again_whatever_their_spelling():
     test = [known, asked("other answer", 1, "no"), asked("other image", 2, "yes")]
     found = audited(questions(train, test))
     assert found.repeats["test-train"] == {"same image": 1, "other image": 1}
-    assert "1 of 3 test samples stand in the training split with image, question and answer" in texts(found, "warning")
+    assert "1 of 3 test samples stands in the training split with image, question and answer" in texts(found, "warning")
 
 
 def test_repeats_within_a_split_leave_the_first_out():
@@ -89,8 +89,8 @@ def test_a_count_that_differs_from_the_published_one_is_told_with_both():
     task = questions([asked("a", 1)], [asked("b", 2)], validation=[asked("c", 3)])
     assert texts(audited(task, {"train": 2, "test": 1}), "warning") == [], "a validation split was cut from training"
     assert texts(audited(task, {"train": 2, "validation": 1, "test": 5}), "warning") == [
-        "train has 1 samples, not the 2 that are published",
-        "test has 1 samples, not the 5 that are published",
+        "train has 1 sample, not the 2 that are published",
+        "test has 1 sample, not the 5 that are published",
     ]
     assert texts(audited(task, {"test": 5}, limit=1), "warning") == []
     assert texts(audited(task, {"all": 3}), "warning") == []
@@ -100,13 +100,13 @@ def test_a_count_that_differs_from_the_published_one_is_told_with_both():
 @pytest.mark.parametrize(
     ("sample", "says"),
     [
-        (asked("x", 2, ""), "1 of 2 samples of test have an empty answer: 'x'"),
-        (asked("x", 2, 7), "1 samples have a question or an answer that is no text: 'x'"),
+        (asked("x", 2, ""), "1 of 2 samples of test has an empty answer: 'x'"),
+        (asked("x", 2, 7), "1 sample has a question or an answer that is no text: 'x'"),
         (
             asked("x", 2, "C", form="choice", options=("A", "B")),
-            "1 of 2 samples of test have options that miss the answer: 'x'",
+            "1 of 2 samples of test has options that miss the answer: 'x'",
         ),
-        (asked("a", 2), "1 ids are there more than once: 'a'"),
+        (asked("a", 2), "1 id is there more than once: 'a'"),
     ],
 )
 def test_what_no_model_can_be_scored_on_is_broken(sample, says):
@@ -119,8 +119,8 @@ def test_what_no_model_can_be_scored_on_is_broken(sample, says):
 @pytest.mark.parametrize(
     ("flaw", "says"),
     [
-        ({"truth": ""}, "have an empty answer"),
-        ({"truth": "C", "form": "choice", "options": ("A", "B")}, "have options that miss the answer"),
+        ({"truth": ""}, "has an empty answer"),
+        ({"truth": "C", "form": "choice", "options": ("A", "B")}, "has options that miss the answer"),
     ],
 )
 def test_a_flawed_question_that_is_not_tested_is_warned_of_and_leaves_the_figures_without_the_image(split, flaw, says):
@@ -139,7 +139,7 @@ def test_one_flawed_question_of_a_hundred_tested_is_warned_of_and_two_are_broken
     group = [asked(f"t{i}", i % 2, group=f"g{i}") for i in range(98)]
     sound, missed = asked("sound", 2), asked("x", 3, "perhaps")
     one = audited(questions(test=[*group, sound, missed]))
-    says = "1 of 100 samples of test have options that miss the answer: 'x'; figures without the image leave them out"
+    says = "1 of 100 samples of test has options that miss the answer: 'x'; figures without the image leave them out"
     assert says in texts(one, "warning")
     assert one.constant == audited(questions(test=[*group, sound])).constant
     two = audited(questions(test=[*group, asked("y", 2, "perhaps"), missed]))
@@ -150,20 +150,20 @@ def test_one_flawed_question_of_a_hundred_tested_is_warned_of_and_two_are_broken
 def test_the_same_option_twice_makes_no_score_wrong_and_is_warned_of():
     doubled = asked("x", 2, "A", form="choice", options=("A", "A"))
     found = audited(questions([asked("a", 1)], [asked("b", 3), doubled]))
-    assert "1 samples have the same option twice: 'x'" in texts(found, "warning")
+    assert "1 sample has the same option twice: 'x'" in texts(found, "warning")
     assert found.constant is not None
 
 
 def test_a_class_that_the_task_does_not_have_is_broken():
     found = audited(diagnosis([sick("a", 1, "sick")], [sick("b", 2, "ill")]))
-    assert found.broken == ("1 samples are of a class that the task does not have: 'b'",)
+    assert found.broken == ("1 sample has a class that the task does not have: 'b'",)
 
 
 def test_unreadable_images_and_samples_without_a_patient_are_warned_of():
     test = [replace(asked("b", 2), image=Picture(None, "torn.png")), asked("c", 3, group="")]
     found = audited(questions([asked("a", 1)], test))
     assert found.images.unreadable == ("image 'torn.png' cannot be read: the file is empty",)
-    assert texts(found, "warning")[0].startswith("1 samples have no patient or image that they belong to")
+    assert texts(found, "warning")[0].startswith("1 sample has no group (patient or image), so that")
     assert texts(found, "warning")[1].startswith("1 of 3 images cannot be read; the first: image 'torn.png'")
     assert found.leakage.leaked == ()
 
@@ -218,7 +218,7 @@ def test_a_question_with_two_answers_on_one_image_is_a_contradiction_and_other_o
     train = [where("a", "Left."), where("b", "left"), where("c", "the  lung", "the lung", "the heart")]
     test = [where("d", "right"), where("e", "the liver", "the lung", "the liver"), asked("f", 2)]
     told = [text for text in texts(audited(questions(train, test)), "warning") if "more than one" in text]
-    assert told == ["1 questions have more than one answer on one image: 'a' (Left.) and 'd' (right)"]
+    assert told == ["1 question has more than one answer on one image: 'a' (Left.) and 'd' (right)"]
     same = audited(questions(train, [asked("f", 2), asked("g", 2)]))
     assert not any("more than one" in text for text in texts(same, "warning"))
 
@@ -251,14 +251,14 @@ def test_a_class_that_a_part_lacks_is_not_said_to_be_missing_unless_the_part_is_
 def test_test_images_that_look_like_validation_images_are_suspected():
     smaller = Picture(scene(2).resize((60, 60), PILImage.Resampling.LANCZOS))
     task = questions(test=[replace(asked("t", 50), image=smaller), asked("u", 51)], validation=[asked("v", 2)])
-    says = "1 of 2 test images look like a validation image, on which regimes choose (a suspicion)"
+    says = "1 of 2 test images looks like a validation image, on which regimes choose (a suspicion)"
     assert texts(audited(task), "warning") == [says]
 
 
 def test_leakage_comes_first_of_the_warnings():
     torn = replace(asked("torn", 5), image=Picture(None, "torn.png"), group="")
     found = audited(questions([asked("a", 1, "yes"), torn], [asked("b", 1, "no"), asked("c", 2)]), {"test": 9})
-    starts = ("1 of 2 test samples (50.0%) are leaked", "1 questions have more", "1 samples have no patient", "1 of 3 images")
+    starts = ("1 of 2 test samples (50.0%) is leaked", "1 question has more", "1 sample has no group", "1 of 3 images")
     told = texts(found, "warning")
     assert [text[: len(start)] for text, start in zip(told, starts, strict=False)] == [*starts]
     assert told[len(starts)] == "test has 2 samples, not the 9 that are published"
@@ -306,10 +306,20 @@ def test_answers_of_closed_questions_in_words_are_counted():
     assert audited(questions(test=test)).balance["test"] == {"form": {"closed": 3}, "closed answer": {"lung": 2, "heart": 1}}
 
 
+def test_figures_of_a_task_that_was_cut_to_a_limit_say_so():
+    task = questions([asked("a", 1)], [asked("b", 1)])
+    leaked, constant = "1 of 1 test sample{} (100.0%) is leaked", "one answer to everything scores 1.000 {}{} ("
+    for limit, beside in ((1, " of the limited task"), (2, ""), (None, "")):
+        found = audited(task, limit=limit)
+        first, *_, last = texts(found, "warning")
+        assert first.startswith(leaked.format(beside))
+        assert last.startswith(constant.format(found.constant.primary, beside))
+
+
 def test_leaked_by_what_the_data_set_keeps_together():
     task = replace(questions([asked("a", 1, group="PMC1")], [asked("b", 2, group="PMC1")]), notes={"groups": "article"})
     (leaked,) = texts(audited(task), "warning")
-    assert leaked == "1 of 1 test samples (100.0%) are leaked: 0 show a training image, 1 are of a training article"
+    assert leaked == "1 of 1 test sample (100.0%) is leaked: 1 is of a training article"
 
 
 def test_without_training_samples_the_constant_letter_is_chosen_in_hindsight():
@@ -386,7 +396,7 @@ def test_the_leakage_of_the_real_vqa_rad_is_found(rows, tmp_path):
     assert found.balance["test"]["form"] == {"closed": 272, "open": 179}
     assert (found.counts["test"], found.leakage.test_samples) == (451, 451)
     assert (found.images.distinct["all"], found.images.distinct["test"]) == (314, 203)
-    assert "1 of 315 image files in its folders have no sample" in [concern.text for concern in found.findings]
+    assert "1 of 315 image files in its folders has no sample" in [concern.text for concern in found.findings]
     assert found.duplicates.exact["test-train"] == 202
     assert found.leakage.on_training_images == len(found.leakage.leaked) == 446
     assert found.repeats["test-train"]["same image"] == 1, "the triplet that the hub's card removed"
