@@ -388,7 +388,7 @@ def test_the_key_goes_to_the_endpoint_and_nowhere_else_even_where_that_repeats_i
         lab.evaluate(case(card(endpoint, weights="another")))
     written = "".join(path.read_text("utf-8", "replace") for path in lab.store.folder.rglob("*.json"))
     assert "yes [key]" in written
-    model = lab._model(card(endpoint))
+    model = lab.model(card(endpoint))
     assert KEY not in written + repr(outcome) + str(refused.value) + repr(model) + repr(vars(lab)) + repr(card(endpoint))
 
 
