@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ class Recomputing:
         """Begin with it; whether that makes any difference."""
         begun, self.on = not self.on and bool(self._layers), self.on or bool(self._layers)
         for layer in self._layers:
-            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+            layer._gradient_checkpointing_func = partial(_again, layer)
         self._set(self.on)
         return begun
 
@@ -30,6 +31,19 @@ class Recomputing:
         self._set(False)
 
     def _set(self, on: bool) -> None:
-        """The library does it in layers in training mode alone: they are, and the dropouts in them are not."""
+        """The library does it in layers in training mode alone: they are while they are called, not while they compute."""
         for layer in self._layers:
             layer.gradient_checkpointing = layer.training = on
+
+
+def _again(layer: Any, forward: Callable[..., Any], *inputs: Any) -> Any:
+    """What a layer makes of its inputs, now and in the backward pass, without the dropouts that some layers have of their own."""
+
+    def still(*inputs: Any) -> Any:
+        before, layer.training = layer.training, False
+        try:
+            return forward(*inputs)
+        finally:
+            layer.training = before
+
+    return checkpoint(still, *inputs, use_reentrant=False)
