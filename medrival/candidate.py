@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 from medrival.catalog import Catalog, ModelCard, comparable
 from medrival.errors import BrokenModel, MedrivalError, MedrivalWarning, MissingAsset
+from medrival.models.files import mentions
+from medrival.sense import NAMED
 from medrival.weights import MARKS, is_path, local, mirrored
 
 WHOLE = ("model*.safetensors", "pytorch_model*.bin", "open_clip_*.safetensors", "open_clip_*.bin")
@@ -168,7 +170,7 @@ def _is_adapter(folder: Path) -> bool:
 
 def _where_to_put(named: str, assets: Path | None) -> str:
     """What to do for a base model that is nowhere, as the end of a sentence."""
-    if Path(named).expanduser().is_absolute():
+    if not NAMED.fullmatch(named):
         return "put its files there, or name the directory that has them in base_model_name_or_path"
     return f"put its files into {assets or 'DIR'}/models/{named} and pass --assets {assets or 'DIR'}"
 
@@ -240,12 +242,27 @@ def _architecture(folder: Path) -> list[str]:
     """What a directory says it is, the most exact first."""
     if (folder / "open_clip_config.json").is_file():
         return ["open_clip"]
-    if not (folder / "config.json").is_file():
+    config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    said = [str(one) for one in (*(config.get("architectures") or ()), config.get("model_type")) if one]
+    if not any(fnmatchcase(one, pattern) for one in said for pattern in _architectures()):
+        said += _layouts(folder)
+    if not said and not config:
         inside = sorted(path.parent.name for mark in MARKS for path in folder.glob(f"*/{mark}"))
         way = f"name a directory in it that has ({inside[0]})" if inside else "save it with its library's save_pretrained"
         raise BrokenModel(f"candidate {folder}: it has no config.json, open_clip_config.json or adapter_config.json; {way}")
-    config = _json(folder / "config.json")
-    return [str(one) for one in (*(config.get("architectures") or ()), config.get("model_type")) if one]
+    return said
+
+
+def _layouts(folder: Path) -> list[str]:
+    """The architectures whose own files a directory has."""
+
+    def there(row: Mapping[str, Any]) -> bool:
+        found = [folder / name for name in row.get("files", ())]
+        return bool(found) and all(
+            file.is_file() and all(mentions(file, name) for name in row.get("weights", ())) for file in found
+        )
+
+    return [architecture for architecture, row in _architectures().items() if there(row)]
 
 
 def _json(path: Path) -> Mapping[str, Any]:

@@ -80,6 +80,14 @@ def has_tokenizer(folder: Path) -> bool:
     return any(True for pattern in VOCABULARIES for _ in folder.glob(pattern))
 
 
+def mentions(file: Path, name: str) -> bool:
+    """Whether a file has a name of weights: they stand as plain text in an index, in safetensors and in a pickle."""
+    if not file.stat().st_size:
+        return False
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(name.encode()) >= 0
+
+
 def text_side(folder: Path) -> list[Part]:
     """Of an open_clip model: configuration and tokenizer of a text tower of transformers; its weights are open_clip's own."""
     text = folder / "open_clip_config.json"
@@ -123,13 +131,5 @@ def _setting(file: Path, *keys: str) -> str:
 
 
 def _stores_tower(folder: Path) -> bool:
-    """Names of weights stand as plain text in an index, in a file of safetensors and in a pickle."""
     files = [*folder.glob("*.index.json")] or [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
-    return any(_mentions(file, TOWER.encode()) for file in files)
-
-
-def _mentions(file: Path, words: bytes) -> bool:
-    if not file.stat().st_size:
-        return False
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(words) >= 0
+    return any(mentions(file, TOWER) for file in files)

@@ -171,7 +171,7 @@ def test_a_merged_generator_answers_as_the_adapter_that_went_into_it(rows, qwen,
     assert merged != base
 
 
-@pytest.mark.parametrize("family", ["CLIP", "SigLIP", "SigLIP 2", "open_clip", "BiomedCLIP", "BLIP", "BLIP-2"])
+@pytest.mark.parametrize("family", DUAL_ENCODERS)
 def test_a_dual_encoder_is_loaded_by_the_adapter_of_its_family(rows, tmp_path, family):
     adapter, saves = DUAL_ENCODERS[family]
     folder = tmp_path / "org" / "mine"
@@ -218,6 +218,26 @@ def test_what_cannot_be_loaded_is_refused_by_name(rows, tmp_path, content, compl
     for name, settings in content.items():
         (tmp_path / name).write_text(json.dumps(settings))
     with pytest.raises(BrokenModel, match=complaint):
+        candidate(rows, tmp_path)
+
+
+def test_a_layout_of_its_own_without_its_bert_is_told_what_it_lacks(rows, tmp_path):
+    DUAL_ENCODERS["PMC-CLIP"][1](tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(BrokenModel, match=r"lacks config.json of its BERT"):
+        candidate(rows, tmp_path)
+
+
+@pytest.mark.parametrize("family", ["MedCLIP", "PMC-CLIP"])
+def test_a_layout_of_its_own_that_lacks_a_tower_is_none(rows, tmp_path, family):
+    DUAL_ENCODERS[family][1](tmp_path)
+    if family == "PMC-CLIP":
+        (tmp_path / "text_encoder.pth").unlink()
+    else:
+        weights = torch.load(tmp_path / "pytorch_model.bin")
+        kept = {name: weight for name, weight in weights.items() if not name.startswith("vision")}
+        torch.save(kept, tmp_path / "pytorch_model.bin")
+    with pytest.raises(BrokenModel, match="nothing here loads a bert"):
         candidate(rows, tmp_path)
 
 
