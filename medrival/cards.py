@@ -184,7 +184,8 @@ class RegimeCard:
         diagnosis: "module:function" by model type, for diagnosis tasks.
         vqa: the same for question answering.
         adapts: whether it changes anything.
-        seeded: whether chance plays a part in it; where it does not, one seed is as good as another.
+        seeded: whether chance plays a part in it, unless a budget says otherwise by the same key; where it does not, one seed
+            is as good as another.
         shots: of a few-shot regime, how many samples a class it learns from: it is one regime for each, "NAME-SHOTS".
         dtype: the precision that the regime is for, whatever the run's; "" for the run's.
         budgets: by name, the numbers both models of a pair are given; a table in one, under a type of model, is for that type.
@@ -214,12 +215,19 @@ class RegimeCard:
         Raises:
             UnknownName: it has budgets, but none of this name.
         """
-        if self.budgets and budget not in self.budgets:
-            raise UnknownName(f"regime {self.name!r} has no budget {budget!r}; it has {', '.join(self.budgets)}")
+        if lacking := self.lacks(budget):
+            raise UnknownName(lacking)
         numbers = self.budgets.get(budget, {})
         common = {key: value for key, value in numbers.items() if not isinstance(value, dict)}
         shots = {"shots": self.shots[0]} if self.shots else {}
-        return replace(self, budget={**common, **numbers.get(type, {}), **shots})
+        chosen = {**common, **numbers.get(type, {}), **shots}
+        return replace(self, seeded=chosen.pop("seeded", self.seeded), budget=chosen)
+
+    def lacks(self, budget: str) -> str:
+        """That it has budgets, but none of this name, in words; "" where it can be given it, or spends nothing."""
+        if not self.budgets or budget in self.budgets:
+            return ""
+        return f"regime {self.name!r} has no budget {budget!r}; it has {', '.join(self.budgets)}"
 
     def runner(self, task: TaskCard, model: ModelCard) -> str | None:
         """The "module:function" that adapts this model to this task, or None where that makes no sense."""

@@ -163,7 +163,8 @@ def planned(model: ModelCard, task: TaskCard, regime: RegimeCard, seed: int, bud
     Raises:
         UnknownName: the regime has no such budget.
     """
-    return Case(model, task, regime.given(budget or model.budget, model.type), seed if regime.seeded else 0)
+    given = regime.given(budget or model.budget, model.type)
+    return Case(model, task, given, seed if given.seeded else 0)
 
 
 def cases(
@@ -176,14 +177,18 @@ def cases(
     """Every combination that makes sense, sorted by model, task and regime so that each model is loaded once.
 
     A regime in which chance plays no part appears once, with seed 0. Each model has the budget of its row, or all have another.
+
+    Raises:
+        UnknownName: a regime has no such budget.
     """
     return [
-        planned(model, task, regime, seed, budget)
+        Case(model, task, given, seed)
         for model in models
         for task in tasks
         for regime in regimes
         if regime.runner(task, model)
-        for seed in (seeds if regime.seeded else (0,))
+        for given in [regime.given(budget or model.budget, model.type)]
+        for seed in (seeds if given.seeded else (0,))
     ]
 
 

@@ -53,7 +53,8 @@ class Plan:
 
     Attributes:
         budget: the one that all models were given; "" for that of their rows.
-        refused: which regimes were asked for on a task that nothing may be trained on, or without a package that they need.
+        refused: which regimes were asked for on a task that nothing may be trained on, without a package that they need, or
+            under a budget that only others have.
     """
 
     suite: SuiteCard
@@ -67,12 +68,15 @@ class Plan:
         """Plan the selected cases.
 
         Raises:
-            UnknownName: a name that no catalog has, with the nearest.
+            UnknownName: a name that no catalog has, with the nearest; a budget that no regime has; or nothing is left to plan.
         """
         (suite,) = catalog.select("suites", [selection.suite])[:1]
         tasks = catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks)
         asked = catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes)
-        regimes = [regime for regime in asked if not _lacking(regime)]
+        budgets = {name for regime in catalog.regimes.values() for name in regime.budgets}
+        if selection.budget and selection.budget not in budgets:
+            raise UnknownName(f"no regime has a budget {selection.budget!r}; there are {', '.join(sorted(budgets))}")
+        regimes = [regime for regime in asked if not _lacking(regime, selection.budget)]
         selected = cases(
             catalog.select("models", (*(suite.models if selection.models is None else selection.models), *selection.joining)),
             tasks,
@@ -80,7 +84,7 @@ class Plan:
             selection.seeds,
             selection.budget,
         )
-        refused = (*_refused(tasks, regimes), *filter(None, map(_lacking, asked)))
+        refused = (*_refused(tasks, regimes), *(why for regime in asked if (why := _lacking(regime, selection.budget))))
         if not selected:
             axes = ("models", "tasks", "regimes")
             named = {axis: getattr(suite if getattr(selection, axis) is None else selection, axis) for axis in axes}
@@ -130,11 +134,11 @@ def _refused(tasks: Iterable[TaskCard], regimes: Iterable[RegimeCard]) -> tuple[
     return tuple(f"{task.name} is not for {adapting}: {task.test_only}" for task in tasks if adapting and task.test_only)
 
 
-def _lacking(regime: RegimeCard) -> str:
-    """What a regime needs that is not installed, and how to get it; "" where nothing is missing."""
+def _lacking(regime: RegimeCard, budget: str) -> str:
+    """What a regime needs that is not installed, and how to get it, or which budget it has not that all were given; else ""."""
     if regime.dtype == "4bit" and find_spec("bitsandbytes") is None:
         return f"{regime.name} needs the package bitsandbytes: python -m pip install bitsandbytes"
-    return ""
+    return regime.lacks(budget) if budget else ""
 
 
 Named = TypeVar("Named", Case, Pair)

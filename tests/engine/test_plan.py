@@ -85,6 +85,30 @@ def test_a_budget_that_a_regime_does_not_have_is_named():
         catalog.load().regimes["lora"].given("lavish", "generator")
 
 
+def test_what_has_no_budget_of_the_name_that_all_are_given_is_not_planned_and_one_line_says_which_it_has():
+    plan = planned(models=("pocket-clip",), regimes=("zero-shot*", "linear-probe", "tip-adapter-4"), budget="paper-a")
+    assert {case.regime.name for case in plan.cases.values()} == {"zero-shot", "linear-probe"}
+    assert plan.refused == (
+        "regime 'zero-shot-ensemble' has no budget 'paper-a'; it has standard, pocket",
+        "regime 'tip-adapter-4' has no budget 'paper-a'; it has standard, pocket",
+    )
+    with pytest.raises(UnknownName, match=r"no case.*'tip-adapter-4' has no budget 'paper-a'"):
+        planned(regimes=("tip-adapter-4",), budget="paper-a")
+
+
+def test_a_budget_that_no_regime_has_is_an_error():
+    with pytest.raises(UnknownName, match="no regime has a budget 'papr-a'; there are paper-a, pocket, standard"):
+        planned(budget="papr-a")
+
+
+def test_a_regime_has_every_seed_under_the_budget_in_which_chance_plays_a_part():
+    asked = {"models": ("pocket-clip",), "tasks": ("phantom-chest",), "regimes": ("linear-probe",), "seeds": (0, 1)}
+    assert [case.seed for case in planned(**asked).cases.values()] == [0]
+    trained = planned(**asked, budget="paper-a").cases.values()
+    assert [case.seed for case in trained] == [0, 1]
+    assert not any("seeded" in case.regime.budget for case in trained)
+
+
 def test_a_model_of_the_users_gets_the_standard_budget_in_any_suite(tmp_path):
     (tmp_path / "my.toml").write_text(
         '[models.mine]\nkind = "medical"\ntype = "dual-encoder"\nfamily = "x"\nadapter = "x:y"\nweights = "z"\n'
