@@ -34,7 +34,8 @@ _POLARITY = re.compile(r"[^-+\u00b1]*(\++|\u00b1|-)[^-+\u00b1]*")
 
 _BOX = re.compile(r"\bboxed\s*\{")
 _BRACE = re.compile(r"[{}]")
-_MARKUP = re.compile(r"\\(?:text|math)(?:bf|it|rm|sf|tt)?\b|[*`${}\\]|__")
+_LATEX = re.compile(r"\\(?:text|math)(?:bf|it|rm|sf|tt)?\b|[{}]")
+_MARKUP = re.compile(rf"{_LATEX.pattern}|[*`$\\]|__")
 _UNABLE = (
     r"(?:cannot|can not|can['\u2019]?t|(?:unable|not able|impossible|not possible) to) (?:\w+ )?"
     r"(?:answer|assess|assist|conclud|confirm|decid|determin|diagnos|evaluat|help|interpret|judg|make|provid|say|tell)"
@@ -95,9 +96,9 @@ def spoken(answer: str) -> str | None:
 
 
 def boxed(said: str) -> str | None:
-    r"""What is in the last \boxed{} of a text, whatever braces are in it; None where there is no box."""
+    r"""What is in the last \boxed{} of a text, without \text{} and its like; None where there is no box."""
     boxes = list(_BOX.finditer(said))
-    return _braced(said[boxes[-1].end() :]) if boxes else None
+    return _LATEX.sub("", _braced(said[boxes[-1].end() :])) if boxes else None
 
 
 def conclusion(answer: str) -> str:

@@ -13,8 +13,8 @@ from medrival.tasks.metrics import measure
 
 BUDGET = {"thought_tokens": 100}
 THOUGHTS = {
-    r"The left lung is dark. $\boxed{\text{yes}}$": "\\text{yes}",
-    r"First \boxed{no}; on a second look \boxed{\mathbf{{yes}}}": "\\mathbf{{yes}}",
+    r"The left lung is dark. $\boxed{\text{yes}}$": "yes",
+    r"First \boxed{no}; on a second look \boxed{\mathbf{{yes}}}": "yes",
     "The answer is yes.": "",
 }
 
@@ -70,6 +70,15 @@ def test_a_letter_in_a_box_may_have_its_text_beside_it(bench, pocket_llava):
     model, _ = thinking(pocket_llava, thought)
     (prediction,) = predicted([sample], chain_of_thought.answer(model, task, BUDGET, work).predict([sample]))
     assert measure("vqa", [prediction], ()).metrics["closed_accuracy"].value == 1
+
+
+def test_an_open_answer_in_a_box_is_its_words_without_what_sets_them(bench, pocket_llava):
+    (work, task), (model, _) = bench, thinking(pocket_llava, r"So it is $\boxed{\mathbf{\text{pleural effusion}}}$.")
+    sample = replace(task.test[0], form="open", truth="Pleural effusion", options=())
+    (prediction,) = predicted([sample], chain_of_thought.answer(model, task, BUDGET, work).predict([sample]))
+    assert prediction.answer == "pleural effusion"
+    found = measure("vqa", [prediction], ()).metrics
+    assert [found[name].value for name in ("exact_match", "token_f1")] == [1, 1]
 
 
 def test_an_endpoint_is_asked_the_same_and_its_failures_stay_failures(bench):
