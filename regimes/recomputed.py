@@ -37,7 +37,7 @@ class Recomputing:
 
 
 def _again(layer: Any, forward: Callable[..., Any], *inputs: Any) -> Any:
-    """What a layer makes of its inputs, now and in the backward pass, without the dropouts that some layers have of their own."""
+    """What a layer makes of its inputs, now and in the backward pass, without the dropouts that some have of their own."""
 
     def still(*inputs: Any) -> Any:
         before, layer.training = layer.training, False
