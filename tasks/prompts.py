@@ -82,5 +82,12 @@ def reasoned(prompt: str) -> str:
 
     As paper B asks (arXiv 2507.11200), whose own words are not known.
     """
-    wording = CHINESE if chinese.written(prompt) else ENGLISH
-    return f"{prompt}\n{wording.reasoned}"
+    return f"{prompt}\n{_asked_in(prompt).reasoned}"
+
+
+def _asked_in(prompt: str) -> Wording:
+    """The language of what is asked, whatever that of the options, which stand in a prompt, too."""
+    for wording in (ENGLISH, CHINESE):
+        if prompt.startswith(wording.closed.partition("{}")[0]) or prompt.endswith(wording.choice):
+            return wording
+    return CHINESE if chinese.written(prompt) else ENGLISH

@@ -6,7 +6,7 @@ import pytest
 
 from medrival.tasks.answers import read
 from medrival.tasks.chinese import OPTIONS, polar, written
-from medrival.tasks.prompts import ask
+from medrival.tasks.prompts import ask, reasoned
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,15 @@ def test_a_question_in_chinese_is_asked_in_chinese_and_others_are_not():
     assert ask("open", "这是什么？") == "这是什么？\n请简洁地回答问题。"
     assert ask("choice", "这是什么？", ("肺", "肝")) == "这是什么？\n选项：\n(A) 肺\n(B) 肝\n请只回答最佳选项的字母。"
     assert not any(written(question) for question in ("Is there a lung?", "肺はありますか。", "5 \u00b5m?", ""))
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "steps"),
+    [
+        ("Which sign is shown?", ("雪人", "other"), "Reason step by step"),
+        ("图中是什么？", ("ヒト", "肺"), "请先逐步推理"),
+    ],
+)
+def test_steps_are_asked_for_in_the_language_of_the_question_whatever_that_of_its_options(question, options, steps):
+    asked = ask("choice", question, options)
+    assert reasoned(asked).removeprefix(f"{asked}\n").startswith(steps)
