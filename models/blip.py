@@ -15,7 +15,7 @@ from PIL import Image as PIL
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.models.checkpoint import load_module, load_processor
-from medrival.models.dual_encoder import lora_layers, tokens
+from medrival.models.dual_encoder import compared, lora_layers, tokens
 
 SCALE = 1 / 0.07
 
@@ -47,7 +47,7 @@ def blip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
         return features
 
     lora = lora_layers(card, module.vision_model, prepare, image_features)
-    return DualEncoder(module, module.vision_model, lora, prepare, image_features, text_features, SCALE)
+    return compared(card, DualEncoder(module, module.vision_model, lora, prepare, image_features, text_features, SCALE))
 
 
 def blip2(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder:
@@ -86,4 +86,6 @@ def blip2(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEncoder
 
     lora = lora_layers(card, module.vision_model, prepare, image_features)
     queries = module.config.num_query_tokens
-    return DualEncoder(module, module.vision_model, lora, prepare, image_features, text_features, SCALE, queries)
+    return compared(
+        card, DualEncoder(module, module.vision_model, lora, prepare, image_features, text_features, SCALE, queries)
+    )

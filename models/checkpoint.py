@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers.utils import logging
 
 from medrival.catalog import ModelCard
-from medrival.errors import BrokenModel, first_line
+from medrival.errors import BrokenModel, MedrivalWarning, first_line
 from medrival.models.files import has_tokenizer, weight_files
 from medrival.models.placement import placed, refuse_offloaded
 from medrival.reads import VOCABULARIES
@@ -25,6 +26,11 @@ Report = Mapping[str, Collection[Any]]
 """What transformers says of a loading: `missing_keys`, `mismatched_keys`, `unexpected_keys`."""
 WORDS = ("a", "the")
 """Known to every vocabulary of English, whole or in letters."""
+LIKE_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
+PROCESSOR = ("processor_config.json", "preprocessor_config.json")
+"""Of which one says how images are prepared."""
+FEW = 0.5
+"""Tokens that a tokenizer knows, of those that a network has embeddings for: below, it may be of another model."""
 CONSTANT = ("position_ids", "inv_freq", "masked_bias")
 """Ends of names under which older versions of transformers stored what follows from the config."""
 
@@ -62,8 +68,10 @@ def read(card: ModelCard, auto_class: Any, folder: Path, device: str, dtype: str
     try:
         files = weight_files(folder)
         if not files:
+            seen = sorted(path.name for path in folder.iterdir() if path.suffix in LIKE_WEIGHTS)
             raise BrokenModel(
                 f"{card.name}: {folder} has no weights: neither model.safetensors nor pytorch_model.bin, nor shards"
+                + (f"; {', '.join(seen)} is not read: save it under one of these names" if seen else "")
             )
         _refuse_adapter_beside(card, folder)
         _refuse_by_config(card, folder)
@@ -175,10 +183,16 @@ def load_processor(card: ModelCard, folder: Path) -> Any:
     """
     from transformers import AutoProcessor
 
+    if not card.trusted and not any((folder / name).is_file() for name in PROCESSOR):  # code of its own may read other files
+        raise BrokenModel(
+            f"{card.name}: {folder} has no image processor: neither {' nor '.join(PROCESSOR)}; save or copy the one that the "
+            "model was trained with"
+        )
     processor = _of_words(card, folder, "processor", AutoProcessor, trust_remote_code=card.trusted)
     if getattr(processor, "tokenizer", None) is None:
         raise BrokenModel(f"{card.name}: {folder} has no usable processor: it has no tokenizer")
     refuse_unusable(card, folder, processor.tokenizer)
+    _warn_of_few_words(card, folder, processor.tokenizer)
     return processor
 
 
@@ -214,6 +228,20 @@ def refuse_unusable(card: ModelCard, folder: Path, tokenizer: Any) -> None:
         raise BrokenModel(
             f"{card.name}: {folder} has no usable tokenizer: it names no token that ends or fills texts, as its "
             "tokenizer_config.json would"
+        )
+
+
+def _warn_of_few_words(card: ModelCard, folder: Path, tokenizer: Any) -> None:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=card.trusted).get_text_config()
+    known, embedded = len(tokenizer), getattr(config, "vocab_size", 0)
+    if known < FEW * embedded:
+        warnings.warn(
+            f"{card.name}: the tokenizer in {folder} knows {known:,} tokens, and the model has embeddings for {embedded:,}; it "
+            "may be another model's",
+            MedrivalWarning,
+            stacklevel=2,
         )
 
 

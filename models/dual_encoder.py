@@ -14,8 +14,8 @@ from PIL import Image as PIL
 
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
-from medrival.errors import BrokenModel
-from medrival.models.checkpoint import load_module, load_processor
+from medrival.errors import BrokenModel, first_line
+from medrival.models.checkpoint import WORDS, load_module, load_processor
 
 TOWERS = ("vision_model", "image_model")
 FEATURES = ("get_image_features", "get_text_features")
@@ -53,7 +53,7 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Dual
         padded = tokens(processor.tokenizer, [text.lower() for text in texts], length, device, "max_length")
         return _pooled(module.get_text_features(input_ids=padded["input_ids"]))
 
-    return DualEncoder(
+    model = DualEncoder(
         module=module,
         tower=tower,
         lora=lora_layers(card, tower, prepare, image_features),
@@ -62,6 +62,36 @@ def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Dual
         text_features=text_features,
         scale=_scale(module),
     )
+    return compared(card, model)
+
+
+def compared(card: ModelCard, model: DualEncoder) -> DualEncoder:
+    """The model, after an image and two texts were sent through.
+
+    Raises:
+        BrokenModel: features of images and texts cannot be compared, as its text tower gives none or others are as wide, or
+            those of all texts are the same.
+    """
+    with torch.no_grad():
+        image = model.image_features(model.prepare([PIL.new("RGB", (32, 32))]))
+        try:
+            one, other = model.text_features(WORDS)
+        except (AttributeError, OverflowError, TypeError, ValueError, LookupError) as error:
+            tower = type(getattr(model.module, "text_model", model.module)).__name__
+            raise BrokenModel(
+                f"{card.name}: its {tower} gives no features of texts that this adapter could compare: {first_line(error)}"
+            ) from error
+    if image.shape[-1] != model.queries * len(one):
+        raise BrokenModel(
+            f"{card.name}: features of its images have {image.shape[-1] // model.queries} numbers and those of its texts "
+            f"{len(one)}: they cannot be compared"
+        )
+    if bool((one == other).all()):
+        raise BrokenModel(
+            f"{card.name}: it gives every text the same features, such as {' and '.join(map(repr, WORDS))}; weights of its "
+            "text tower are zero or damaged: save, copy or fetch them once more"
+        )
+    return model
 
 
 def tokens(

@@ -26,6 +26,7 @@ OPEN_CLIP = (
 """The same of open_clip (open_clip_torch 3.3, factory.py)."""
 TOWER = "model.vision_tower.vision_tower.vision_model."
 """How LLaVA's own layout names the weights of an image tower that lies in the checkpoint."""
+AGAIN = "save, copy or fetch the model once more"
 
 
 def weight_files(folder: Path, names: Sequence[str] = TRANSFORMERS) -> list[Path]:
@@ -110,7 +111,7 @@ def _shards(index: Path) -> list[Path]:
     hashed, files = set(files_of(index.parent)), {index.parent / name: name for name in _named(index)}
     for file, name in files.items():
         if file not in hashed:
-            raise BrokenModel(f"{index} names {name}, which is none of the files that are read with it; fetch the model again")
+            raise BrokenModel(f"{index} names {name}, which is none of the files that are read with it; {AGAIN}")
     return list(files)
 
 
@@ -118,7 +119,7 @@ def _named(index: Path) -> list[str]:
     try:
         return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BrokenModel(f"{index} is damaged ({type(error).__name__}: {error}); fetch the model again") from error
+        raise BrokenModel(f"{index} is damaged ({type(error).__name__}: {error}); {AGAIN}") from error
 
 
 def _setting(file: Path, *keys: str) -> str:

@@ -17,7 +17,7 @@ from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
 from medrival.errors import BrokenModel, first_line
 from medrival.models.checkpoint import damaged, needs_trust, pickled, precision, refuse_unusable
-from medrival.models.dual_encoder import lora_layers
+from medrival.models.dual_encoder import compared, lora_layers
 from medrival.models.files import OPEN_CLIP, has_tokenizer, place, weight_files
 from medrival.models.placement import Shapes, refuse_too_large, shapes
 
@@ -65,7 +65,7 @@ def open_clip(card: ModelCard, folder: Path, device: str, dtype: str) -> DualEnc
         return features
 
     lora, scale = lora_layers(card, module.visual, prepare, image_features), float(module.logit_scale.float().exp())
-    return DualEncoder(module, module.visual, lora, prepare, image_features, text_features, scale)
+    return compared(card, DualEncoder(module, module.visual, lora, prepare, image_features, text_features, scale))
 
 
 def _refuse_interpolated(card: ModelCard, folder: Path, stored: Shapes, module: torch.nn.Module) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from medrival.catalog import ModelCard
 from medrival.contracts import DualEncoder
-from medrival.models.dual_encoder import lora_layers
+from medrival.models.dual_encoder import compared, lora_layers
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def joined(card: ModelCard, image: Tower, text: Tower, scale: float, device: str
         return features
 
     lora = lora_layers(card, image.module, image.inputs, image_features)
-    return DualEncoder(module, image.module, lora, image.inputs, image_features, text_features, scale)
+    return compared(card, DualEncoder(module, image.module, lora, image.inputs, image_features, text_features, scale))
 
 
 def _projection(tower: Tower) -> torch.nn.Module:

@@ -40,7 +40,7 @@ def save_pair(folder: Path, network: type, config: Any, shown: Any, words: Any, 
     getattr(transformers, processor)(shown, words).save_pretrained(folder)
 
 
-def save_align(folder: Path) -> None:
+def save_align(folder: Path, projection: int = 32) -> None:
     words = bert_tokenizer(folder)
     blocks = {"kernel_sizes": [3, 3, 5], "in_channels": [32, 16, 24], "out_channels": [16, 24, 30], "strides": [1, 1, 2]}
     vision = {**blocks, "num_block_repeats": [1, 1, 2], "expand_ratios": [1, 6, 6], "image_size": 32, "hidden_dim": 32}
@@ -48,7 +48,7 @@ def save_align(folder: Path) -> None:
     config = transformers.AlignConfig(
         text_config=text(words, max_position_embeddings=80),
         vision_config=vision | sizes,
-        projection_dim=32,
+        projection_dim=projection,
         temperature_init_value=0.05,
     )
     shown = transformers.EfficientNetImageProcessor(size=SQUARE)
@@ -152,14 +152,18 @@ def save_tipsv2(folder: Path) -> None:
     transformers.Tipsv2Processor(transformers.Tipsv2ImageProcessor(size=SQUARE), words).save_pretrained(folder)
 
 
-def save_vision_text(folder: Path) -> None:
-    """A vision transformer beside a RoBERTa."""
-    words = roberta_words()
+def save_vision_text(folder: Path, words: Any, reading: Any) -> None:
+    """A vision transformer beside the text tower of a configuration."""
     config = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
-        transformers.ViTConfig(**VISION), transformers.XLMRobertaConfig(**text(words)), projection_dim=24
+        transformers.ViTConfig(**VISION), reading, projection_dim=24
     )
     shown = transformers.ViTImageProcessor(size=SQUARE)
     save_pair(folder, transformers.VisionTextDualEncoderModel, config, shown, words, "VisionTextDualEncoderProcessor")
+
+
+def save_roberta(folder: Path) -> None:
+    words = roberta_words()
+    save_vision_text(folder, words, transformers.XLMRobertaConfig(**text(words)))
 
 
 def square_clip() -> Any:
@@ -180,6 +184,6 @@ PAIRS: dict[str, Callable[[Path], None]] = {
     "OWL-ViT": lambda folder: save_owl(folder, "OwlViT"),
     "OWLv2": lambda folder: save_owl(folder, "Owlv2"),
     "TIPSv2": save_tipsv2,
-    "ViT and RoBERTa": save_vision_text,
+    "ViT and RoBERTa": save_roberta,
 }
 """What saves a miniature into a directory, by architecture."""

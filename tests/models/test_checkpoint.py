@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from medrival.catalog import imported
-from medrival.errors import BrokenModel, OutOfMemory
+from medrival.errors import BrokenModel, MedrivalWarning, OutOfMemory
 from medrival.models import placement
-from medrival.models.checkpoint import linear_layers, load_module
+from medrival.models.checkpoint import linear_layers, load_module, load_processor
 from medrival.models.files import weight_files
 from tests.models import miniature_dual_encoders
 from tests.models.miniature_generators import FAMILIES, save
@@ -108,6 +108,31 @@ def test_a_directory_without_weights_is_one_message(card, folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(BrokenModel, match="has no weights: neither"):
         load(card, folder)
+
+
+def test_weights_under_a_name_that_is_not_read_are_named(card, folder):
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    with pytest.raises(BrokenModel, match=r"has no weights: .*; model.fp16.safetensors is not read: save it under"):
+        load(card, folder)
+
+
+def test_a_directory_without_an_image_processor_says_what_it_lacks(card, folder):
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(BrokenModel, match=r"has no image processor: neither processor_config.json nor preproc") as refused:
+        load_processor(card, folder)
+    assert "huggingface" not in str(refused.value)
+
+
+def test_a_tokenizer_with_few_of_the_tokens_that_a_model_has_is_warned_of_and_its_own_is_not(card, folder, recwarn):
+    known = len(load_processor(card, folder).tokenizer)
+    assert not [warning for warning in recwarn if warning.category is MedrivalWarning]
+    settings = json.loads((folder / "config.json").read_text())
+    configured(folder, text_config={**settings["text_config"], "vocab_size": 2 * known + 1})
+    with pytest.warns(
+        MedrivalWarning, match=rf"miniature: the tokenizer .* knows {known} tokens, .* embeddings for {2 * known + 1}"
+    ):
+        load_processor(card, folder)
 
 
 @pytest.mark.parametrize("shards", [1, 3])

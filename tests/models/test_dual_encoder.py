@@ -53,6 +53,17 @@ def test_features_and_similarities_equal_the_librarys_own_forward(rows, pocket_c
     )
 
 
+@pytest.mark.parametrize("part", ["", "text_model."])
+def test_weights_of_zero_give_every_text_the_same_features_and_are_refused(rows, checkpoint, part):
+    file = checkpoint / "model.safetensors"
+    weights = {name: torch.zeros_like(w) if name.startswith(part) else w for name, w in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(
+        BrokenModel, match=r"pocket-clip: it gives every text the same features, such as 'a' and 'the'; weights"
+    ):
+        load(rows, checkpoint)
+
+
 def test_a_batch_changes_no_sample_beyond_float_noise(pocket_clip):
     pictures = images(*[(64 + 9 * i, 80) for i in range(7)])
     with torch.inference_mode():

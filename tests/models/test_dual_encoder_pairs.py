@@ -13,8 +13,8 @@ from medrival.candidate import Claims, entered
 from medrival.checks.dual_encoder import ROUNDING, Library, check_dual_encoder
 from medrival.errors import BrokenModel
 from medrival.models import dual_encoder
-from tests.models.miniature_dual_encoders import TEXTS, mixed_images, save_blip2
-from tests.models.miniature_pairs import LENGTH, PAIRS
+from tests.models.miniature_dual_encoders import TEXTS, bert_tokenizer, mixed_images, save_blip2
+from tests.models.miniature_pairs import LENGTH, PAIRS, save_align, save_vision_text, text
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,27 @@ def test_texts_of_aimv2_are_read_forwards_however_they_are_padded(load, saved):
 def test_what_compares_no_images_with_texts_is_refused_by_what_it_says_it_is(load, tmp_path, architecture):
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}))
     with pytest.raises(BrokenModel, match=rf"^mini: .* holds a {architecture}, which is no dual encoder of images and texts"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["Electra", "Deberta", "DebertaV2", "DistilBert", "XLNet"])
+def test_a_text_tower_that_pools_no_features_or_has_no_end_is_refused(load, tmp_path, kind):
+    words = bert_tokenizer(tmp_path)
+    small = {"dim": 32, "n_heads": 2, "hidden_dim": 64} if kind == "DistilBert" else {"d_model": 32, "n_head": 2, "d_inner": 64}
+    if kind in ("DistilBert", "XLNet"):
+        config = getattr(transformers, f"{kind}Config")(vocab_size=len(words), **small)
+    else:
+        config = getattr(transformers, f"{kind}Config")(**text(words))
+    save_vision_text(tmp_path, words, config)
+    with pytest.raises(
+        BrokenModel, match=rf"^mini: its {kind}Model gives no features of texts that this adapter could compare"
+    ):
+        load(tmp_path)
+
+
+def test_features_of_different_widths_are_refused(load, tmp_path):
+    save_align(tmp_path, projection=24)
+    with pytest.raises(BrokenModel, match=r"mini: features of its images have 32 numbers and those of its texts 24: they"):
         load(tmp_path)
 
 

@@ -156,5 +156,7 @@ def test_a_damaged_index_is_one_message_for_a_model_and_for_an_adapter_on_it(row
     (tmp_path / "clip" / "model.safetensors.index.json").write_text(content)
     get_peft_model(pocket_clip.module, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
     card = replace(base, adapter="medrival.models.peft_adapter:merged", weights=str(tmp_path), base=base) if tuned else base
-    with pytest.raises(BrokenModel, match=r"model.safetensors.index.json is damaged .*; fetch the model again"):
+    with pytest.raises(
+        BrokenModel, match=r"model.safetensors.index.json is damaged .*; save, copy or fetch the model once more"
+    ):
         imported(card.adapter)(card, Path(card.weights), "cpu", "float32")
