@@ -189,6 +189,7 @@ class RegimeCard:
         shots: of a few-shot regime, how many samples a class it learns from: it is one regime for each, "NAME-SHOTS".
         dtype: the precision that the regime is for, whatever the run's; "" for the run's.
         budgets: by name, the numbers both models of a pair are given; a table in one, under a type of model, is for that type.
+            In a catalog file the name of another regime may stand for its numbers.
         budget: the one that was chosen.
     """
 
@@ -209,7 +210,7 @@ class RegimeCard:
         """The regime itself, or one for each number of shots."""
         return tuple(replace(self, name=f"{self.name}-{shots}", shots=(shots,)) for shots in self.shots) or (self,)
 
-    def given(self, budget: str, type: ModelType) -> RegimeCard:
+    def given(self, budget: str, model_type: ModelType) -> RegimeCard:
         """The same regime under a budget, for a type of model; one that spends nothing, as zero-shot, has none.
 
         Raises:
@@ -220,7 +221,7 @@ class RegimeCard:
         numbers = self.budgets.get(budget, {})
         common = {key: value for key, value in numbers.items() if not isinstance(value, dict)}
         shots = {"shots": self.shots[0]} if self.shots else {}
-        chosen = {**common, **numbers.get(type, {}), **shots}
+        chosen = {**common, **numbers.get(model_type, {}), **shots}
         return replace(self, seeded=chosen.pop("seeded", self.seeded), budget=chosen)
 
     def lacks(self, budget: str) -> str:

@@ -16,10 +16,11 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from medrival import rows
 from medrival.cards import SCHEMES, AdapterCard, Domain, ModelCard, RegimeCard, SuiteCard, TaskCard, domain, partners
+from medrival.contracts import ModelType
 from medrival.errors import BrokenCatalog, UnknownName
 
 __all__ = [
@@ -148,7 +149,8 @@ def load(extra: Sequence[Path] = ()) -> Catalog:
     read = [*own, *theirs.values()]
     known = {axis: {name: card for file in read for name, card in file[axis].items()} for axis in rows.CARDS}
     known["adapters"] |= {name: card for file in reversed(read) for name, card in file["adapters"].items()}
-    known["regimes"] = {one.name: one for regime in known["regimes"].values() for one in regime.each}
+    shared = [replace(regime, budgets=_budgets(regime, known["regimes"])) for regime in known["regimes"].values()]
+    known["regimes"] = {one.name: one for regime in shared for one in regime.each}
     catalog = Catalog(**known, replacing=tuple(_replacing(own, theirs)))
     _check_partners(catalog.models)
     told = {name: replace(model, reads=catalog.reads(model.adapter)) for name, model in catalog.models.items()}
@@ -169,6 +171,26 @@ def imported(place: str) -> Callable[..., Any]:
             f"{place!r} cannot be imported ({error}); a catalog row names it as 'module:function', "
             f"data without code as {', '.join(f'{scheme}:PLACE' for scheme in SCHEMES)}"
         ) from error
+
+
+def _budgets(regime: RegimeCard, known: Mapping[str, RegimeCard]) -> dict[str, Mapping[str, Any]]:
+    """A regime's budgets, with another's numbers where that one's name stands for them.
+
+    Raises:
+        BrokenCatalog: the other has no such numbers, or numbers are for what is no type of model.
+    """
+    as_written: Mapping[str, Any] = regime.budgets
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, said in as_written.items():
+        numbers = known[said].budgets.get(name) if isinstance(said, str) and said in known else said
+        where = f"{regime.folder}: regime {regime.name!r}: budget {name!r}"
+        if not isinstance(numbers, Mapping):
+            raise BrokenCatalog(f"{where} is {said!r}; it must be a table, or the name of a regime that has such a table")
+        for key, value in numbers.items():
+            if isinstance(value, Mapping) and key not in get_args(ModelType):
+                raise BrokenCatalog(f"{where} has a table {key!r}; it may have one for {', '.join(get_args(ModelType))}")
+        found[name] = numbers
+    return found
 
 
 def _check_partners(models: Mapping[str, ModelCard]) -> None:

@@ -313,3 +313,34 @@ def test_a_tasks_options_are_a_key_of_its_loader_like_any_other(tmp_path):
     row = '[tasks.mine]\nkind = "vqa"\nmodality = "x"\ndata = "table:q.csv"\noptions = ["A", "B"]\nanswer = "said"\n'
     card = catalog.load([written(tmp_path, row)]).tasks["mine"]
     assert card.options == {"options": ["A", "B"], "answer": "said"}
+
+
+SHARED = """
+[regimes.theirs]
+vqa = { generator = "x:y" }
+budgets = { mine = { epochs = 3, generator = { batch_size = 4 } } }
+[regimes.ours]
+vqa = { generator = "x:y" }
+budgets = { mine = %s, standard = "lora" }
+"""
+
+
+def test_the_name_of_another_regime_stands_for_the_numbers_of_its_budget(tmp_path):
+    regimes = catalog.load([written(tmp_path, SHARED % '"theirs"')]).regimes
+    assert regimes["ours"].given("mine", "generator").budget == {"epochs": 3, "batch_size": 4}
+    assert regimes["ours"].budgets["standard"] == regimes["lora"].budgets["standard"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('"nobody"', "is 'nobody'; it must be a table, or the name of a regime that has such a table"),
+        ('"lora"', "is 'lora'; it must be a table"),
+        ("3", "is 3; it must be a table"),
+        ("{ generatr = { epochs = 2 } }", "has a table 'generatr'; it may have one for dual-encoder, generator, served"),
+    ],
+)
+def test_a_budget_that_has_no_numbers_or_has_them_for_no_type_of_model_is_named(tmp_path, said, message):
+    with pytest.raises(BrokenCatalog, match="regime 'ours': budget 'mine'") as error:
+        catalog.load([written(tmp_path, SHARED % said)])
+    assert message in str(error.value)
