@@ -100,7 +100,7 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
 
     def teach(images: Images, prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
         inputs = ask(images, prompts)
-        return _followed_by(inputs, [(*tokens_of(words(text)), closing) for text in answers], tokenizer.pad_token_id)
+        return _followed_by(module, inputs, [(*tokens_of(words(text)), closing) for text in answers], tokenizer.pad_token_id)
 
     @torch.inference_mode()
     def loglikelihood(images: Images, prompts: Sequence[str], replies: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
@@ -189,7 +189,7 @@ def _shared(one: Tokens, other: Tokens) -> int:
 
 def _next_tokens(module: Any, inputs: Mapping[str, torch.Tensor], heads: Sequence[Tokens], pad: int) -> torch.Tensor:
     """Log-probabilities [rows, 1 + longest head, vocabulary], float32, of the token behind each prompt and each of its head."""
-    told = _followed_by(inputs, heads, pad)
+    told = _followed_by(module, inputs, heads, pad)
     del told["labels"]
     places = 1 + max(map(len, heads))
     kept = {"logits_to_keep": places} if "logits_to_keep" in inspect.signature(module.forward).parameters else {}
@@ -197,7 +197,9 @@ def _next_tokens(module: Any, inputs: Mapping[str, torch.Tensor], heads: Sequenc
     return logits.float().log_softmax(dim=-1).cpu()
 
 
-def _followed_by(inputs: Mapping[str, torch.Tensor], answers: Sequence[Tokens], pad: int) -> dict[str, torch.Tensor]:
+def _followed_by(
+    module: Any, inputs: Mapping[str, torch.Tensor], answers: Sequence[Tokens], pad: int
+) -> dict[str, torch.Tensor]:
     """Prompts (padded left) and answers (padded right) side by side, with labels on the answers alone."""
     prompts = inputs["input_ids"]
     width = max(len(answer) for answer in answers)
@@ -205,18 +207,21 @@ def _followed_by(inputs: Mapping[str, torch.Tensor], answers: Sequence[Tokens], 
     labels = torch.full_like(tokens, -100)
     for row, answer in enumerate(answers):
         tokens[row, : len(answer)] = labels[row, : len(answer)] = torch.tensor(answer).to(prompts)
-    taught = {name: _extended(value, prompts, width) for name, value in inputs.items()}
+    taught = _continued(module, inputs, width)
     taught["input_ids"] = torch.cat([prompts, tokens], dim=1)
     taught["attention_mask"] = torch.cat([inputs["attention_mask"], (labels != -100).to(inputs["attention_mask"])], dim=1)
     taught["labels"] = torch.cat([torch.full_like(prompts, -100), labels], dim=1)
     return taught
 
 
-def _extended(value: torch.Tensor, prompts: torch.Tensor, width: int) -> torch.Tensor:
-    """Marks that some processors give each token (0: text) go on over the answer."""
-    if value.shape != prompts.shape or value.is_floating_point():
-        return value
-    return torch.cat([value, value.new_zeros(len(value), width)], dim=1)
+def _continued(module: Any, inputs: Mapping[str, torch.Tensor], width: int) -> dict[str, torch.Tensor]:
+    """Inputs in which so many tokens more have what processors give each token, as `generate` gives it to what it generates.
+
+    PaliGemma's types say which tokens see each other: those of a prompt all do, those of an answer none behind itself.
+    """
+    longer = module._update_model_kwargs_for_generation({}, dict(inputs))  # what it is by family, the library says here alone
+    grown = {name: value for name, value in longer.items() if value.shape != inputs[name].shape}
+    return dict(inputs) | {name: torch.cat([inputs[name], value[:, [-1] * width]], dim=1) for name, value in grown.items()}
 
 
 def _on(value: torch.Tensor, module: Any) -> torch.Tensor:

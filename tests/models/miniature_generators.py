@@ -223,6 +223,21 @@ def gemma3() -> tuple[Any, Any]:
     )
 
 
+def paligemma() -> tuple[Any, Any]:
+    """It has no chat template; its processor puts the start token behind the images, and marks prompts by types."""
+    start = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
+    words = hf.GemmaTokenizer(vocab=byte_fallback(start), padding_side="right")
+    seen = hf.SiglipImageProcessor(size={"height": 16, "width": 16}, image_seq_length=4)
+    processor = hf.PaliGemmaProcessor(seen, words)
+    config = hf.PaliGemmaConfig(
+        vision_config=hf.SiglipVisionConfig(**VISION, image_size=16, patch_size=8, projection_dim=32),
+        text_config=hf.GemmaConfig(**TEXT, **ids(words), head_dim=16),
+        image_token_index=processor.image_token_id,
+        projection_dim=32,
+    )
+    return config, processor
+
+
 def smol(kind: Any) -> tuple[Any, Any]:
     """Idefics3, which the first SmolVLM is, or SmolVLM 2, whose own processor does the same and needs a package for videos."""
     words = gpt2_words()

@@ -7,7 +7,9 @@ from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from medrival.errors import BrokenData
+from medrival.models import generator
 from medrival.weights import locate
+from tests.models.miniature_generators import FAMILIES, Family, paligemma, save
 
 PROMPTS = [
     "Answer the following question about the image with yes or no. Is there a red square?",
@@ -109,3 +111,16 @@ def test_a_question_without_candidates_has_no_values(pocket_llava, pictures):
 def test_a_reply_without_a_token_is_refused(pocket_llava, pictures):
     with pytest.raises(BrokenData, match="the reply '' has no token"):
         pocket_llava.loglikelihood(pictures[:1], PROMPTS[:1], [("yes", "")])
+
+
+@pytest.mark.parametrize("family", [FAMILIES["gemma3"], Family(paligemma, (), "<eos>")], ids=["gemma3", "paligemma"])
+def test_a_token_of_an_answer_is_foretold_from_nothing_behind_it(rows, pictures, tmp_path, family):
+    """Though the tokens of an image, or of PaliGemma's whole prompt, all see each other."""
+    model = generator.transformers(rows.models["pocket-llava"], save(family, tmp_path), "cpu", "float32")
+    one, other = (model.teach(pictures[:1], PROMPTS[:1], [reply]) for reply in ("left", "less"))
+    unlike = int((one["labels"] != other["labels"]).nonzero()[0, 1])
+    assert unlike > int((one["labels"] != -100).nonzero()[0, 1])
+    with torch.inference_mode():
+        logits = [model.module(**inputs).logits[0] for inputs in (one, other)]
+    torch.testing.assert_close(logits[0][:unlike], logits[1][:unlike])
+    assert not torch.allclose(logits[0][unlike], logits[1][unlike])
