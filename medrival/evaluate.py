@@ -178,7 +178,13 @@ class Lab:
         from medrival.tasks.metrics import measure
 
         settings = self._settings(case)
-        task, model = self.task(case.task), self.model(case.model, settings.dtype)
+        task = self.task(case.task)
+        if case.regime.adapts and not task.train:
+            raise BrokenData(
+                f"{task.name}: it has no training split, from which {case.regime.name} would learn; its row can have one cut "
+                'by split = "made", or say by `splits` which split is used as "train"'
+            )
+        model = self.model(case.model, settings.dtype)
         adapt: Callable[..., Adapted] = imported(case.runner)
         bench = Bench(self, case)
         memory.reset_peak(self.settings.device)

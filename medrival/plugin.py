@@ -256,6 +256,11 @@ def _check(config: pytest.Config) -> None:
         raise pytest.UsageError("--update-lock needs --lock FILE: where to write")
     if assets is not None and not assets.is_dir():
         raise pytest.UsageError(f"--assets {assets}: there is no such folder")
+    if store := config.getoption("--store"):
+        try:
+            store.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise pytest.UsageError(f"--store {store}: no folder can be made there: {error.strerror}") from None
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device {device}: it must be auto, cpu, cuda, cuda:N or mps")
 

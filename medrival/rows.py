@@ -88,6 +88,8 @@ def _table(content: Any, where: str) -> dict[str, Any]:
 def _document(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrokenCatalog(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BrokenCatalog(f"{path}: not a readable TOML catalog: {error}") from error
 

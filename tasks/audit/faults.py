@@ -30,8 +30,9 @@ def faults(task: Task) -> Iterator[Concern]:
     if alike := [sample.id for sample in samples if len(set(sample.options)) < len(sample.options)]:
         yield Concern("warning", f"{counted(len(alike), 'sample has', 'samples have')} the same option twice: {_named(alike)}")
     if alone := [sample.id for sample in samples if not sample.group]:
-        samples = counted(len(alone), "sample has", "samples have")
-        text = f"{samples} no group (patient or image), so that intervals are too narrow"
+        text = (
+            f"{counted(len(alone), 'sample has', 'samples have')} no group (patient or image), so that intervals are too narrow"
+        )
         yield Concern("warning", f"{text}: {_named(alone)}")
 
 

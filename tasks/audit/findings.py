@@ -98,8 +98,8 @@ def repeated(audit: Audit) -> Iterator[Concern]:
             images = counted(audit.duplicates.exact[split], f"image of {split} is", f"images of {split} are")
             yield Concern("note", f"{images} there more than once")
         if audit.duplicates.turned[split]:
-            images = f"image of {split} is another one", f"images of {split} are other ones"
-            yield Concern("note", f"{counted(audit.duplicates.turned[split], *images)} mirrored or turned")
+            other = f"image of {split} is another one", f"images of {split} are other ones"
+            yield Concern("note", f"{counted(audit.duplicates.turned[split], *other)} mirrored or turned")
     if shared := audit.duplicates.exact["validation-train"]:
         images = counted(shared, "validation image is a training image", "validation images are training images")
         yield Concern("note", f"{images}: what is chosen on {'it' if shared == 1 else 'them'} is too hopeful")

@@ -49,6 +49,15 @@ def test_measuring_twice_gives_the_same_to_the_last_digit(new_lab, case, model, 
     assert first.cost != second.cost, "the second was really measured again"
 
 
+@pytest.mark.parametrize("regime", ["linear-probe", "lora"])
+def test_what_learns_is_told_where_there_is_nothing_to_learn_from(new_lab, case, regime):
+    lab, asked = new_lab(), case(regime=regime)
+    lab._tasks[asked.task.name] = replace(lab.task(asked.task), train=(), validation=())
+    with pytest.raises(BrokenData, match=f'phantom-chest: it has no training split, .* {regime} .* by split = "made", or'):
+        lab.evaluate(asked)
+    assert lab._loaded is None, "no model was loaded for it"
+
+
 def test_a_known_outcome_is_not_measured_again(new_lab, case):
     first = new_lab().evaluate(case(regime="linear-probe"))
     again = new_lab()
