@@ -21,7 +21,7 @@ TOGETHER = 8
 """Images that a GPU looks at together; a CPU looks at one after the other."""
 
 Row = Mapping[str | int, torch.Tensor]
-"""What a tower makes of an image, by the field of its output or by the number of a hidden layer that was asked for."""
+"""What a tower makes of one image or more, by the field of its output or by the number of a hidden layer that was asked for."""
 Tower = Callable[..., Any]
 
 
@@ -56,7 +56,7 @@ def remember(module: torch.nn.Module, room: int = ROOM) -> None:
 
     The tower always looks at as many images together: what it makes of one would else differ, in the last digits, by what was
     beside it when it was first seen, and so from run to run. Mixed precision is off in it: training sees what inference does.
-    A network without such a tower stays as it is.
+    A network without such a tower stays as it is, as does one whose tower makes a single row of all images, such as Pixtral.
     """
     tower = _tower(module)
     if tower is not None and next(iter(inspect.signature(tower.forward).parameters)) == "pixel_values":
@@ -92,6 +92,10 @@ def _remembering(tower: Any, pixel_values: torch.Tensor, **named: Any) -> Any:
     by_row = pixel_values.ndim == 4 and all(len(value) == len(pixel_values) for value in shown.values())
     if trained or not by_row or told.get("output_hidden_states") is True:
         return look(pixel_values, **named)
+    if not hasattr(tower, "makes_rows"):
+        tower.makes_rows = _makes_rows(look, shown, told)
+    if not tower.makes_rows:
+        return look(pixel_values, **named)
     keys = _keys(shown, told, _state(tower))
     found = {key: row for key in keys if (row := kept.get(key))}
     new = {key: i for i, key in enumerate(keys) if key not in found}
@@ -105,16 +109,25 @@ def _remembering(tower: Any, pixel_values: torch.Tensor, **named: Any) -> Any:
 @torch.no_grad()
 def _looked(look: Tower, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], places: list[int]) -> list[Row]:
     """What the tower makes of some of the images that are shown."""
-    device = shown["pixel_values"].device.type
-    together, rows = 1 if device == "cpu" else TOGETHER, list[Row]()
+    together, rows = 1 if shown["pixel_values"].device.type == "cpu" else TOGETHER, list[Row]()
     for start in range(0, len(places), together):
         some = places[start : start + together]
-        filled = some + some[-1:] * (together - len(some))
-        with torch.autocast(device, enabled=False):
-            output = look(**{name: value[filled].clone() for name, value in shown.items()}, **told)
-        fields = _fields(output, told.get("output_hidden_states"))
+        fields = _made(look, shown, told, some + some[-1:] * (together - len(some)))
         rows += [{name: value[i].to("cpu", copy=True) for name, value in fields.items()} for i in range(len(some))]
     return rows
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _makes_rows(look: Tower, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any]) -> bool:
+    """Whether a tower makes two rows of two images."""
+    return all(len(value) == 2 for value in _made(look, shown, told, [0, 0]).values())
+
+
+def _made(look: Tower, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], places: list[int]) -> Row:
+    with torch.autocast(shown["pixel_values"].device.type, enabled=False):
+        output = look(**{name: value[places].clone() for name, value in shown.items()}, **told)
+    return _fields(output, told.get("output_hidden_states"))
 
 
 def _fields(output: Any, layers: Any) -> Row:

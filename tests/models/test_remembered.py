@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import Mistral3Config, Mistral3ForConditionalGeneration, MistralConfig, PixtralVisionConfig
 
 from medrival.models import generator
 from medrival.models.remembered import Kept, remember
 from medrival.regimes.adapters import insert
 from medrival.regimes.taught import answer_loss
-from tests.models.miniature_generators import FAMILIES, pictures, save
+from tests.models.miniature_generators import FAMILIES, TEXT, VISION, pictures, save
 
 LOOKING = ["llava", "llava-next", "internvl3", "gemma3", "idefics3"]
 
@@ -104,6 +105,19 @@ def test_a_copy_looks_with_its_own_weights(miniature):
     assert not torch.equal(one, two)
 
 
+def test_a_tower_that_makes_one_row_of_all_images_looks_every_time():
+    """Pixtral's, as Mistral 3 has it: the patches of one image behind those of the other."""
+    vision = PixtralVisionConfig(**VISION, image_size=16, patch_size=8)
+    text = MistralConfig(**TEXT, vocab_size=99)
+    config = Mistral3Config(vision_config=vision, text_config=text, spatial_merge_size=1)
+    module = Mistral3ForConditionalGeneration(config).eval().requires_grad_(False)
+    pixels, sizes = torch.randn(2, 3, 16, 16), torch.tensor([[16, 16], [16, 16]])
+    plain = [module.model.get_image_features(pixels[:n], image_sizes=sizes[:n]).pooler_output for n in (1, 2)]
+    remember(module)
+    again = [module.model.get_image_features(pixels[:n], image_sizes=sizes[:n]).pooler_output for n in (1, 2)]
+    torch.testing.assert_close(again, plain)
+
+
 def test_what_was_used_longest_ago_makes_room():
     row = {"last_hidden_state": torch.zeros(10)}
     kept = Kept(room=100)
@@ -123,4 +137,4 @@ def test_without_room_every_image_is_looked_at_again(miniature):
     remember(again.module, room=10)
     seen = looks(again)
     assert [again.loglikelihood(*asked) for _ in range(2)] == [plain, plain]
-    assert sum(seen) == 2
+    assert sum(seen) == 2 + 2  # two show once whether it makes a row of each
