@@ -16,8 +16,9 @@ def answer(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workb
     """Greedy answers behind as many solved examples as the budget has shots.
 
     They are of the question's form, in an order of the seed that no model has a part in, and never of its patient or images.
-    Of fewer than these there are the examples that there are, and the record says for how many questions. Options have no
-    likelihoods. Source: Brown et al. 2020; with images Alayrac et al. 2022 (Flamingo).
+    One whose image cannot be read is passed over and listed. Of fewer than these there are the examples that there are, and
+    the record says for how many questions. Options have no likelihoods. Source: Brown et al. 2020; with images Alayrac et al.
+    2022 (Flamingo).
 
     Raises:
         AdaptationFailed: there is no solved question to show.
@@ -32,7 +33,10 @@ def answer(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workb
     def solved(place: int) -> Turn | None:
         example = ordered[place]
         pictures = decode(example)
-        return None if isinstance(pictures, Failed) else Turn(pictures, example.prompt, example.reply)
+        if isinstance(pictures, Failed):
+            notes.setdefault("unreadable_training_samples", []).append(example.id)
+            return None
+        return Turn(pictures, example.prompt, example.reply)
 
     def examples(sample: Sample) -> list[Turn]:
         fitting = (i for i, other in enumerate(ordered) if other.form == sample.form and _apart(sample, other))

@@ -86,7 +86,7 @@ def test_a_patient_or_an_image_is_no_example_for_itself(bench, pocket_llava):
     assert len(again[tested.id]) == 2
 
 
-def test_an_example_that_cannot_be_read_is_passed_over_and_too_few_are_on_record(bench, pocket_llava):
+def test_an_example_that_cannot_be_read_is_passed_over_and_it_and_too_few_are_on_record(bench, pocket_llava):
     work, task = bench
     form = task.test[0].form
     of_form = [s for s in task.train if s.form == form][:2]
@@ -94,6 +94,7 @@ def test_an_example_that_cannot_be_read_is_passed_over_and_too_few_are_on_record
     found, notes = shown(pocket_llava, torn, work)
     assert [example.id for example in found[task.test[0].id]] == [of_form[1].id]
     assert notes["questions_with_fewer_examples"] == 1
+    assert notes["unreadable_training_samples"] == [of_form[0].id]
 
 
 def test_a_task_without_solved_questions_is_refused(bench, pocket_llava):
