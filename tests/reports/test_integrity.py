@@ -120,6 +120,17 @@ def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, asked,
     assert "closed: always &#39;yes&#39;" in text
 
 
+def test_the_page_says_beside_figures_that_they_are_of_a_limited_task_and_beside_scores_that_nothing_was_audited(run, tmp_path):
+    for limit, figures, cells in ((240, 1, 3), (1000, 0, 0)):
+        record = replace(audited(), audit=replace(audited().audit, limit=limit))
+        cases = [replace(case, notes={**case.notes, "limit": limit}) for case in run.cases]
+        cases = beside(cases, [record], drop_leaked=False)
+        told = write_html(replace(run, cases=cases, audits=(record,), report_dir=tmp_path), lambda *_: None).read_text()
+        known = [case for case in cases if case.task == TASK and case.status == "measured"]
+        assert told.count("of the limited task<") == figures * len(known) + cells
+        assert told.count("data not audited<") == sum(case.status == "measured" for case in cases) - len(known)
+
+
 def test_the_page_tells_balance_repeats_lookalikes_and_names_of_a_data_set(run, tmp_path):
     record = audited(leaked=tuple(f"q{i}" for i in range(7)))
     turned = (Lookalikes(("q3", "q4"), 1),)
