@@ -40,8 +40,9 @@ def probabilities(model, images) -> np.ndarray:
     """What zero-shot classification says, with the texts as prompts."""
     with torch.inference_mode():
         features = Features(model.image_features(model.prepare(images)).float().numpy(), {})
-    task = SimpleNamespace(prompts=TEXTS)
-    return np.array(classify(model, task, {}, SimpleNamespace(features=lambda _: features)).predict(images))
+    task = SimpleNamespace(prompts=TEXTS, classes=TEXTS)
+    bench = SimpleNamespace(features=lambda _: features, once=lambda _, work: work())
+    return np.array(classify(model, task, {}, bench).predict(images))
 
 
 @pytest.mark.parametrize(("name", "adapter", "queries"), [("blip", blip, 1), ("blip2", blip2, 5)])

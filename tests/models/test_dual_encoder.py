@@ -117,13 +117,13 @@ def siglip(rows, tmp_path):
     return tmp_path, words
 
 
-def test_lora_trains_every_adapter_of_siglip_whose_attention_pooling_has_none(rows, siglip):
+def test_lora_trains_every_adapter_of_siglip_whose_attention_pooling_has_none(rows, siglip, tmp_path):
     """`MultiheadAttention` never calls its output projection: an adapter there would receive no gradient."""
     model = load(rows, siglip[0])
     pixels = model.prepare(images(*[(40, 40)] * 16))
     adapters = insert(model.tower, model.lora, {"rank": 2, "alpha": 4}, seed=0)
     budget = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "weight_decay": 0.0, "warmup": 0.1, "max_grad_norm": 1.0}
-    bench = SimpleNamespace(seed=0, device="cpu", progress=lambda items, _: items)
+    bench = SimpleNamespace(seed=0, device="cpu", checkpoints=tmp_path, progress=lambda items, _: items)
     train(adapters.parameters, 16, lambda b: model.image_features(pixels[b]).pow(2).mean(), lambda: 0.0, budget, bench)
     assert len(model.lora) == 2 * 6 + 2
 
