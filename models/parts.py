@@ -12,8 +12,9 @@ from medrival.errors import BrokenModel
 from medrival.models.checkpoint import linear_layers
 
 IMAGE_TOWER = r"(^|\.)(vision|visual|image|vit)(_?(tower|model|encoder))?(\.|$)"
-PROJECTOR = r"(^|\.)(\w*merger\w*|\w*projector|\w*connector|\w*mm_projection\w*)(\.|$)"
-"""How the families of transformers name their parts: a projector may lie inside the image tower, as Qwen-VL's merger."""
+PROJECTOR = r"(^|\.)(\w*merger\w*|\w*projector|\w*connector|\w*mm_projection\w*|language_projection|qformer)(\.|$)"
+"""How the families of transformers name their parts: a projector may lie inside the image tower, as Qwen-VL's merger, or have
+layers of attention itself, as BLIP-2's Q-Former."""
 
 
 def adapted(card: ModelCard, module: torch.nn.Module) -> tuple[str, ...]:
