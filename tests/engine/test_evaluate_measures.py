@@ -15,7 +15,9 @@ from medrival.tasks.metrics import measure
 @pytest.fixture
 def asked(rows):
     def case(model="pocket-clip", task="phantom-histology", regime="zero-shot"):
-        return Case(rows.models[model], rows.tasks[task], rows.regimes[regime].given(rows.models[model].budget, rows.models[model].type))
+        return Case(
+            rows.models[model], rows.tasks[task], rows.regimes[regime].given(rows.models[model].budget, rows.models[model].type)
+        )
 
     return case
 
