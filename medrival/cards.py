@@ -145,6 +145,7 @@ class TaskCard:
         access: the page where to get it, or where to ask for it.
         gated: whether its owner grants access on request.
         sizes: published numbers of samples, by split: "train", "validation", "test"; "all" of them together.
+        findings: whether its classes are independent findings, of which an image may have several or none (diagnosis).
         test_only: why nothing may be trained on it: no regime that adapts a model is planned for it.
         published: the data set's name among the published figures (reports/published.csv), where it is one of theirs.
     """
@@ -158,6 +159,7 @@ class TaskCard:
     access: str = ""
     gated: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    findings: bool = False
     test_only: str = ""
     licence: str = ""
     source: str = ""
@@ -187,6 +189,7 @@ class RegimeCard:
         seeded: whether chance plays a part in it, unless a budget says otherwise by the same key; where it does not, one seed
             is as good as another.
         shots: of a few-shot regime, how many samples a class it learns from: it is one regime for each, "NAME-SHOTS".
+        findings: whether it fits independent findings, too, of which an image may have several or none.
         dtype: the precision that the regime is for, whatever the run's; "" for the run's.
         budgets: by name, the numbers both models of a pair are given; a table in one, under a type of model, is for that type.
             In a catalog file the name of another regime may stand for its numbers.
@@ -199,6 +202,7 @@ class RegimeCard:
     source: str = ""
     folder: str = ""
     shots: tuple[int, ...] = ()
+    findings: bool = False
     dtype: Literal["", "4bit"] = ""
     diagnosis: Mapping[str, str] = field(default_factory=dict, hash=False)
     vqa: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -232,7 +236,7 @@ class RegimeCard:
 
     def runner(self, task: TaskCard, model: ModelCard) -> str | None:
         """The "module:function" that adapts this model to this task, or None where that makes no sense."""
-        if self.adapts and task.test_only:
+        if (self.adapts and task.test_only) or (task.findings and not self.findings):
             return None
         runners = self.diagnosis if task.kind == "diagnosis" else self.vqa
         return runners.get(model.type)

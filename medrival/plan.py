@@ -131,7 +131,11 @@ class Plan:
 
 def _refused(tasks: Iterable[TaskCard], regimes: Iterable[RegimeCard]) -> tuple[str, ...]:
     adapting = ", ".join(regime.name for regime in regimes if regime.adapts)
-    return tuple(f"{task.name} is not for {adapting}: {task.test_only}" for task in tasks if adapting and task.test_only)
+    of_one_class = ", ".join(regime.name for regime in regimes if regime.diagnosis and not regime.findings)
+    several = "an image of it may have several findings or none"
+    trained = [f"{task.name} is not for {adapting}: {task.test_only}" for task in tasks if adapting and task.test_only]
+    fitted = [f"{task.name} is not for {of_one_class}: {several}" for task in tasks if of_one_class and task.findings]
+    return (*trained, *fitted)
 
 
 def _lacking(regime: RegimeCard, budget: str) -> str:
