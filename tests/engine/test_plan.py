@@ -156,6 +156,8 @@ def test_an_id_is_what_stands_in_the_brackets():
 
 
 def test_regimes_that_fit_one_class_are_not_planned_where_images_have_several_findings():
-    plan = planned(models=("pocket-clip",), tasks=("chest-xray14",), regimes=("zero-shot", "linear-probe", "lora", "few-shot-mean-4"))
+    plan = planned(
+        models=("pocket-clip",), tasks=("chest-xray14",), regimes=("zero-shot", "linear-probe", "lora", "few-shot-mean-4")
+    )
     assert [case.regime.name for case in plan.cases.values()] == ["zero-shot", "linear-probe"]
     assert plan.refused == ("chest-xray14 is not for few-shot-mean-4, lora: an image of it may have several findings or none",)
