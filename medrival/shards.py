@@ -34,7 +34,7 @@ COMPARED = ("--dtype", "--batch-size", "--bertscore", "--judge", "--judge-model"
 """Options that decide what is measured: equal in all shards, but nothing to a merge."""
 
 BY_ESTIMATE = "estimates from parameters and samples"
-ELSEWHERE = "its models are in different shards; python -m medrival merge compares them"
+ELSEWHERE = "the models of a pair are in different shards; python -m medrival merge compares them"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 
 from medrival.case import planned
 from medrival.efficiency import features, generation, training
+from medrival.efficiency.lane import LANE, is_lane
 from medrival.efficiency.race import Raced
 from medrival.efficiency.subject import Subject
 
@@ -40,6 +41,20 @@ def test_without_being_asked_for_it_is_left_out(study):
     done = study(*SMALL[:-1], "--regimes", "zero-shot", "--collect-only", "-q")
     assert "test_efficiency.py" not in done.output
     assert "test_diagnosis[pocket-clip-phantom-chest-zero-shot]" in done.output
+
+
+def test_its_file_is_known_by_a_link_to_the_checkout_too(tmp_path):
+    (tmp_path / "linked").symlink_to(LANE.parent, target_is_directory=True)
+    assert is_lane(tmp_path / "linked" / LANE.name)
+    assert not is_lane(tmp_path / "linked" / "test_integrity.py")
+
+
+def test_each_race_has_the_fixtures_that_it_asks_for(study):
+    done = study(
+        "--models", "pocket-llava", "--tasks", "phantom-chest-vqa", "--efficiency", "--collect-only", "--fixtures-per-test"
+    )
+    assert "test_lora_steps_keep_up_with_a_bare_peft_loop[pocket-llava]" in done.output
+    assert "lora -- " in done.output
 
 
 def test_under_xdist_it_is_a_usage_error_that_says_why(study):
