@@ -221,7 +221,9 @@ def _continued(module: Any, inputs: Mapping[str, torch.Tensor], width: int) -> d
     """
     longer = module._update_model_kwargs_for_generation({}, dict(inputs))  # what it is by family, the library says here alone
     grown = {name: value for name, value in longer.items() if value.shape != inputs[name].shape}
-    return dict(inputs) | {name: torch.cat([inputs[name], value[:, [-1] * width]], dim=1) for name, value in grown.items()}
+    return dict(inputs) | {
+        name: torch.cat([inputs[name], value[:, -1:].expand(-1, width)], dim=1) for name, value in grown.items()
+    }
 
 
 def _on(value: torch.Tensor, module: Any) -> torch.Tensor:

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import MethodType
 from typing import Any
 
@@ -125,8 +125,9 @@ def _makes_rows(look: Tower, shown: Mapping[str, torch.Tensor], told: Mapping[st
 
 
 def _made(look: Tower, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], places: list[int]) -> Row:
-    with torch.autocast(shown["pixel_values"].device.type, enabled=False):
-        output = look(**{name: value[places].clone() for name, value in shown.items()}, **told)
+    mixed = torch.is_autocast_enabled()  # on CUDA, where alone training has it
+    with torch.autocast("cuda", enabled=False) if mixed else nullcontext():
+        output = look(**{name: torch.stack([value[i] for i in places]) for name, value in shown.items()}, **told)
     return _fields(output, told.get("output_hidden_states"))
 
 

@@ -203,9 +203,11 @@ def test_a_report_folder_that_cannot_be_written_fails_the_run_and_keeps_the_outc
 
 
 def test_a_store_that_cannot_be_written_costs_a_warning_and_no_result(study, tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "store").mkdir()
+    for part in ("outcomes", "features"):
+        (tmp_path / "store" / part).write_text("where a folder should be")
     arguments = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--regimes", "zero-shot", "--limit", "12")
-    done = study(*arguments, "--store", str(tmp_path / "file" / "store"))
+    done = study(*arguments, "--store", str(tmp_path / "store"))
     assert done.status == 0, done.output
     assert [case["status"] for case in done.report["cases"]] == ["measured"]
     assert "cannot be written" in done.output

@@ -171,7 +171,7 @@ def test_it_answers_scores_and_learns_as_the_undivided_one(load, divided, device
         torch.testing.assert_close(gradients[1][name], expected, atol=1e-5, rtol=1e-3)
 
 
-def learned(model):
+def learned(model, folder):
     """Parameters of adapters after two epochs of training, by their names."""
     images, prompts = asked()
     replies = [q.replies[0] for q in questions()]
@@ -181,13 +181,13 @@ def learned(model):
         taught = model.teach([images[i] for i in batch], [prompts[i] for i in batch], [replies[i] for i in batch])
         return answer_loss(model.module, taught)
 
-    train(adapters.parameters, len(prompts), loss, lambda: 0.0, {**BUDGET, "epochs": 2, "learning_rate": 1e-2}, Bench())
+    train(adapters.parameters, len(prompts), loss, lambda: 0.0, {**BUDGET, "epochs": 2, "learning_rate": 1e-2}, Bench(folder))
     return adapters.parameters
 
 
-def test_adapters_are_trained_where_their_layers_are(load, divided):
+def test_adapters_are_trained_where_their_layers_are(tmp_path, load, divided):
     model = divided("qwen2.5-vl")
-    whole, parts = learned(load("qwen2.5-vl")), learned(model)
+    whole, parts = learned(load("qwen2.5-vl"), tmp_path / "whole"), learned(model, tmp_path / "parts")
     assert len({parameter.device for parameter in parts.values()}) > 1
     for name, expected in whole.items():
         layer = model.module.get_submodule(name.partition(".lora_")[0])
