@@ -172,7 +172,7 @@ class Store:
     def _touch(path: Path) -> None:
         """Mark as used now, for pruning, without changing when it was measured; a read-only store stays usable."""
         with suppress(OSError):
-            os.utime(path, (time.time(), path.stat().st_mtime))
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 @dataclass(frozen=True)
