@@ -253,7 +253,7 @@ def test_an_image_tower_in_a_hidden_folder_is_none_as_it_would_not_be_hashed(div
     (folder / "config.json").write_text(
         json.dumps(json.loads((folder / "config.json").read_text()) | {"mm_vision_tower": ".vit"})
     )
-    with pytest.raises(MissingAsset, match=r"llava-med names .vit as its image tower: .* there is no directory"):
+    with pytest.raises(BrokenModel, match=r"llava-med names .vit as its image tower: .* there is no directory"):
         load(folder)
 
 

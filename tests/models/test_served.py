@@ -403,7 +403,7 @@ def test_the_key_of_an_outcome_is_of_the_endpoint_and_the_name_there(new_lab, ca
 def test_a_served_model_is_asked_questions_off_the_shelf_and_nothing_else(rows):
     row = replace(rows.models["pocket-llava"], name="served", type="served", budget="standard")
     planned = cases([row], list(rows.tasks.values()), list(rows.regimes.values()), [0])
-    assert {(one.task.kind, one.regime.name) for one in planned} == {("vqa", "zero-shot")}
+    assert {(one.task.kind, one.regime.name) for one in planned} == {("vqa", "zero-shot"), ("vqa", "chain-of-thought")}
 
 
 ROW = """

@@ -63,7 +63,7 @@ def test_a_tokenizer_without_its_settings_is_one_message(card, tmp_path, family)
 def test_a_tokenizer_without_an_image_processor_is_refused(card, tmp_path):
     save("llava", tmp_path)
     without(tmp_path, "processor_config.json")
-    with pytest.raises(BrokenModel, match="has no usable processor"):
+    with pytest.raises(BrokenModel, match="has no image processor"):
         load_processor(card, tmp_path)
 
 
