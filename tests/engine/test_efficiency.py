@@ -13,7 +13,10 @@ from medrival.efficiency.lane import LANE, is_lane
 from medrival.efficiency.race import Raced
 from medrival.efficiency.subject import Subject
 
-SMALL = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--limit", "16", "--device", "cpu", "--efficiency")
+SMALL = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--limit", "160", "--device", "cpu", "--efficiency")
+
+IMAGES = 160 + 120 + 160
+"""Of the three splits: enough that a hit of the store is far quicker than computing them, whatever else the machine does."""
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def test_it_runs_alone_when_asked_for_and_leaves_the_last_report(study):
     (one,) = json.loads((done.folder / "empty" / "times.json").read_text())["benchmarks"]
     assert one["extra_info"]["wanted"] == 100
     assert one["extra_info"]["ratio"] == pytest.approx(
-        one["extra_info"]["bare_seconds"] * one["extra_info"]["images_per_second"] / 48, rel=1e-6
+        one["extra_info"]["bare_seconds"] * one["extra_info"]["images_per_second"] / IMAGES, rel=1e-6
     )
     assert "features from the store, pocket-clip on phantom-chest" in done.output
     assert not (done.folder / "report").exists()
