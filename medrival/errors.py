@@ -70,6 +70,10 @@ class BrokenBaseline(MedrivalError):
     """A report of an earlier run that is missing, damaged or incomplete."""
 
 
+class BrokenReport(MedrivalError):
+    """A report folder cannot be read back."""
+
+
 class BrokenShard(MedrivalError):
     """Reports of shards that are missing, damaged, or not of one run."""
 

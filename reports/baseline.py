@@ -9,7 +9,6 @@ from typing import Any
 
 from medrival.errors import BrokenBaseline
 from medrival.gates import Baseline
-from medrival.reports.environment import environment
 from medrival.reports.files import encoded, write
 from medrival.reports.json_report import sample_lines
 from medrival.reports.record import Run, document
@@ -36,7 +35,7 @@ def write_baseline(path: Path, run: Run, planned: Collection[str]) -> None:
     for case, files in texts.items():
         for key, (_, text) in files.items():
             write(path.parent / names[case][key], text, OPTION)
-    report = document(run, environment())
+    report = document(run)
     for row in report["cases"]:
         row |= names[row["id"]]
     write(path, json.dumps(report, indent=1, allow_nan=False) + "\n", OPTION)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -15,15 +15,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from medrival.reports import figures
-from medrival.reports.environment import environment
+from medrival.reports import charts, figures
+from medrival.reports.charts.forest import forests
 from medrival.reports.files import write
 from medrival.reports.gallery import Images, clip, gallery
 from medrival.reports.integrity import details, warnings
 from medrival.reports.questions import answers
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, plain
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).with_name("page")
+SCRIPTS = ("sort.js", "tips.js")
 FAILED_SAMPLES = 100  # listed; the per-sample files have them all
 
 
@@ -42,13 +43,12 @@ def write_html(run: Run, images: Images) -> Path:
 
 def _page(run: Run, images: Images) -> str:
     jinja = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    jinja.loader = FileSystemLoader(HERE)
+    jinja.loader = FileSystemLoader(PAGE)
     jinja.filters |= {name: getattr(figures, name) for name in ("number", "p_value", "estimate", "duration", "large")}
     jinja.filters |= {"signed": _signed, "clip": clip, "mean": fmean}
     jinja.globals["count"] = figures.count
-    script = (HERE / "sort.js").read_text(encoding="utf-8")
     failed = [(case, sample) for case in run.cases for sample in case.failed]
-    return jinja.get_template("template.html").render(
+    return jinja.get_template("page.html").render(
         run=run,
         started=_date(run.started),
         command=shlex.join(("pytest", *run.argv)),
@@ -60,14 +60,38 @@ def _page(run: Run, images: Images) -> str:
         notes=_notes(run.cases),
         unmeasured=_unmeasured(run),
         pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.task, p.general)),
-        reach=_reach(run.pairs),
+        forests=forests(run.pairs),
+        overview={heading: charts.drawn(places, run.cases) for heading, places in charts.OVERVIEW.items()},
+        detail=_detail(run.cases),
         failed=failed[:FAILED_SAMPLES],
         hidden=len(failed[FAILED_SAMPLES:]),
         gallery=gallery(run.cases, images),
-        environment=environment(),
-        script=script,
-        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        environment=run.environment,
+        scripts=[Script.read(name) for name in SCRIPTS],
     )
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script of the page, and the source by which the page's policy lets it run."""
+
+    text: str
+    source: str
+
+    @classmethod
+    def read(cls, name: str) -> Script:
+        """Of the page's folder."""
+        text = (PAGE / name).read_text(encoding="utf-8")
+        return cls(text, f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'")
+
+
+def _detail(cases: Sequence[CaseRecord]) -> dict[str, list[charts.Figure]]:
+    """By task, the charts of its measured cases."""
+    tasks: dict[str, list[CaseRecord]] = {}
+    for case in cases:
+        if case.status == "measured":
+            tasks.setdefault(case.task, []).append(case)
+    return {task: found for task, measured in tasks.items() if (found := charts.drawn(charts.DETAIL, measured))}
 
 
 def _signed(value: float | None, digits: int = 3) -> str:
@@ -79,12 +103,6 @@ def _date(started: str) -> str:
         return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M} UTC"
     except ValueError:
         return started
-
-
-def _reach(pairs: Iterable[PairRecord]) -> float:
-    """Half the width of the axis of differences: the largest bound, rounded up to a tenth."""
-    bounds = [abs(bound) for p in pairs for bound in (p.low, p.high, p.difference, p.margin) if bound is not None]
-    return max(0.1, math.ceil(10 * max((b for b in bounds if math.isfinite(b)), default=0.1)) / 10)
 
 
 def _warnings(cases: Iterable[CaseRecord], audits: Iterable[AuditRecord]) -> dict[str, list[str]]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from medrival.contracts import Prediction
-from medrival.reports.environment import environment
 from medrival.reports.files import write
 from medrival.reports.record import Run, document, plain
 
@@ -25,7 +24,7 @@ def write_json(run: Run) -> Path:
     for case in run.cases:
         for file, predictions in case.files.values():
             write(run.report_dir / file, sample_lines(predictions))
-    report = document(run, environment())
+    report = document(run)
     return write(run.report_dir / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 

@@ -165,6 +165,7 @@ class Run:
     Attributes:
         shard: which part of a run it was, under --shard.
         shards: of which runs it was merged; then `started` is the first one's and `seconds` are those of all.
+        environment: git, packages and hardware, as `environment()` finds them.
     """
 
     started: str
@@ -180,6 +181,7 @@ class Run:
     audits: tuple[AuditRecord, ...] = ()
     shard: Mapping[str, Any] | None = None
     shards: tuple[Mapping[str, Any], ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
@@ -188,19 +190,14 @@ def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
     return tuple(replace(pair, p_adjusted=p) for pair, p in zip(pairs, adjusted, strict=True))
 
 
-def document(run: Run, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The run as report.json holds it (schema: report.schema.json), of JSON's own types only.
-
-    Args:
-        run: what was measured.
-        environment: git, packages and hardware, as `environment()` finds them.
-    """
+def document(run: Run) -> dict[str, Any]:
+    """The run as report.json holds it (schema: report.schema.json), of JSON's own types only."""
     about = {name: getattr(run, name) for name in ("started", "seconds", "suite", "argv", "exit_status")}
     parts = {name: part for name in ("shard", "shards") if (part := getattr(run, name))}
     report: dict[str, Any] = plain(
         {
             "schema": "1",
-            "run": about | parts | dict(environment),
+            "run": about | parts | dict(run.environment),
             "cases": [_case(case) for case in run.cases],
             "pairs": [_pair(pair) for pair in run.pairs],
             "questions": questions(run.pairs),

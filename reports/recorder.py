@@ -24,6 +24,7 @@ from medrival.integrity import Audit, audit_from
 from medrival.merge import SHARDS
 from medrival.plan import Plan, identity, ours
 from medrival.reports import published
+from medrival.reports.environment import environment
 from medrival.reports.github import append_summary
 from medrival.reports.integrity import beside, unaudited
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, Status, corrected
@@ -299,6 +300,7 @@ class Recorder:
             audits=audits,
             shard=self._sharding.about(self._config) if self._sharding else None,
             shards=tuple(parts),
+            environment=environment(),
         )
 
     def _image(self, task: str, sample: str) -> PIL.Image | None:

@@ -11,6 +11,7 @@ from PIL import Image
 from medrival.case import Question
 from medrival.catalog import Domain
 from medrival.contracts import Prediction
+from medrival.reports.environment import environment
 from medrival.reports.record import CaseRecord, Kind, PairRecord, Run, corrected
 from medrival.statistics import Verdict
 
@@ -125,7 +126,8 @@ def pairs(cases: tuple[CaseRecord, ...]) -> tuple[PairRecord, ...]:
 @pytest.fixture
 def run(tmp_path: Path, cases: tuple[CaseRecord, ...], pairs: tuple[PairRecord, ...]) -> Run:
     argv = ("benchmarks", "--suite", "pocket", "-n", "2")
-    return Run("2026-11-21T20:05:00+00:00", 252.4, "pocket", argv, 0, cases, pairs, tmp_path / "latest")
+    folder = tmp_path / "latest"
+    return Run("2026-11-21T20:05:00+00:00", 252.4, "pocket", argv, 0, cases, pairs, folder, environment=environment())
 
 
 @pytest.fixture(scope="session")

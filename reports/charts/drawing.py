@@ -1,0 +1,90 @@
+"""From a chart to SVG that follows the page: its colours in light and dark, its words for screen readers and tooltips."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    import altair
+
+WIDTH = 560  # pixels of a chart's plotting area; wider ones scroll on a phone
+HUES = {
+    "general wins": "var(--general)",
+    "medical wins": "var(--medical)",
+    "equivalent": "var(--equivalent)",
+    "inconclusive": "var(--undecided)",
+}
+"""Of the verdicts; told apart under every common colour blindness."""
+SHAPES = {"general wins": "triangle-up", "medical wins": "triangle-down", "equivalent": "square", "inconclusive": "circle"}
+KINDS = {"general": "var(--general)", "medical": "var(--medical)"}
+SERIES = tuple(f"var(--series-{i})" for i in range(8))
+HEAT = tuple(f"var(--heat-{i})" for i in range(9))
+"""From low to high; `style.css` has them for both themes, and `--heat-text-low`, `--heat-text-high` for words on them."""
+
+THEME: dict[str, Any] = {
+    "background": None,
+    "font": "Arial, Liberation Sans, Helvetica, sans-serif",  # of one width each, by which labels find their room
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "var(--soft)",
+        "titleColor": "var(--soft)",
+        "titleFontWeight": "normal",
+        "gridColor": "var(--line)",
+        "domainColor": "var(--line)",
+        "tickColor": "var(--line)",
+        "labelLimit": 340,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+    },
+    "header": {"labelColor": "var(--text)", "labelFontSize": 12, "titleColor": "var(--soft)", "labelLimit": 260},
+    "legend": {"labelColor": "var(--text)", "titleColor": "var(--soft)", "labelLimit": 260, "labelFontSize": 12},
+    "title": {"color": "var(--text)"},
+    "text": {"color": "var(--text)"},
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart on the page.
+
+    Attributes:
+        title: what it shows, in a few words.
+        says: how to read it, in a sentence or two.
+        svg: its picture. What a mark stands for is in its `aria-label`.
+    """
+
+    title: str
+    says: str
+    svg: Markup
+
+
+def figure(title: str, says: str, chart: altair.TopLevelMixin) -> Figure:
+    """Draw a chart of inline data.
+
+    The data may hold any text: it is never part of an expression, and the SVG escapes it. Give each mark a `description`.
+    """
+    return Figure(title, says, Markup(_named(_svg(chart), title)))  # noqa: S704 - the renderer has escaped what it was given
+
+
+def _svg(chart: altair.TopLevelMixin) -> str:
+    drawn: str = _renderer().vegalite_to_svg(chart.to_dict(), config=THEME, allowed_base_urls=[])
+    return drawn
+
+
+@cache
+def _renderer() -> Any:
+    import vl_convert
+
+    return vl_convert
+
+
+def _named(svg: str, title: str) -> str:
+    """With a name for the picture, and without what only a file of its own needs."""
+    opening = f'<svg role="graphics-document" aria-label="{escape(title, quote=True)}" '
+    return re.sub(r"^<svg ", lambda _: opening, svg, count=1)

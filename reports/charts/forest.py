@@ -1,0 +1,72 @@
+"""Forest plots: the paired difference of every pair with its interval, beside the band within which it counts as none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from medrival.reports.charts.drawing import HUES, SHAPES, WIDTH, Figure, figure
+from medrival.reports.figures import number, signed
+from medrival.reports.questions import DOMAINS, QUESTIONS
+from medrival.reports.record import PairRecord
+
+ROW = 22  # pixels
+
+
+def forests(pairs: Sequence[PairRecord]) -> list[Figure]:
+    """A plot a research question, so that in-domain and out of domain stand apart; rows grouped by family and rivals."""
+    plots = []
+    for question, (_, title) in QUESTIONS.items():
+        shown = [p for p in pairs if p.question == question and p.status == "measured" and p.difference is not None]
+        if shown:
+            plots.append(_forest(f"{question}. {title}" if question else title, shown))
+    return plots
+
+
+def _forest(title: str, pairs: Sequence[PairRecord]) -> Figure:
+    rivals = list(dict.fromkeys(map(_rivals, sorted(pairs, key=lambda pair: pair.family))))
+    rows = [_row(pair) for names in rivals for pair in pairs if _rivals(pair) == names]
+    y = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(grid=False, ticks=False, domain=False))
+    reach = max(abs(row[end]) for row in rows for end in ("low", "high", "difference", "margin"))
+    x = alt.X(
+        "difference:Q",
+        title="← medical better    general minus medical    general better →",
+        scale=alt.Scale(domain=[-reach * 1.05, reach * 1.05], nice=True),
+    )
+    verdict = alt.Color("verdict:N", title=None, scale=alt.Scale(domain=list(HUES), range=list(HUES.values())))
+    shape = alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())))
+    base = alt.Chart(alt.Data(values=rows), width=WIDTH, height=alt.Step(ROW)).encode(y=y)
+    chart = alt.layer(
+        base.mark_bar(color="var(--line)", opacity=0.55, height=alt.RelativeBandSize(1), aria=False).encode(
+            x=alt.X("from:Q"), x2="margin:Q"
+        ),
+        base.mark_rule(color="var(--soft)", strokeDash=[3, 3], aria=False).encode(x=alt.XDatum(0, type="quantitative")),
+        base.mark_rule(strokeWidth=2.5, aria=False).encode(x=alt.X("low:Q"), x2="high:Q", color=verdict),
+        base.mark_point(filled=True, size=75, opacity=1).encode(x=x, color=verdict, shape=shape, description="says:N"),
+    )
+    header = alt.Header(labelAngle=0, labelAnchor="start", labelOrient="top", labelFontWeight="bold")
+    chart = chart.facet(row=alt.Row("rivals:N", sort=rivals, title=None, header=header)).resolve_scale(y="independent")
+    margins = sorted({pair.margin for pair in pairs})
+    band = f"±{number(margins[0])}" if len(margins) == 1 else "each pair's margin"
+    says = f"Points: difference with its 95% interval. Grey band: {band}, within which a difference counts as none."
+    return figure(title, says, chart)
+
+
+def _rivals(pair: PairRecord) -> str:
+    return f"{pair.general} ~ {pair.medical}"
+
+
+def _row(pair: PairRecord) -> dict[str, object]:
+    return {
+        "label": f"{pair.task} · {' ~ '.join(dict.fromkeys(pair.regimes))}",
+        "rivals": _rivals(pair),
+        "difference": pair.difference,
+        "low": pair.difference if pair.low is None else pair.low,
+        "high": pair.difference if pair.high is None else pair.high,
+        "from": -pair.margin,
+        "margin": pair.margin,
+        "verdict": pair.verdict,
+        "says": f"{pair.task}, {pair.general} ({pair.regimes[0]}) minus {pair.medical} ({pair.regimes[1]}): "
+        f"{pair.metric} {signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}], {pair.verdict}, n = {pair.n:,}",
+    }
