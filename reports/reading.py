@@ -58,10 +58,8 @@ def _run(content: Mapping[str, Any], folder: Path) -> Run:
 
 def _case(row: Mapping[str, Any], folder: Path) -> CaseRecord:
     said = {key: _predictions(folder, row[key]) for key in ("predictions", "validation")}
-    if len(said["predictions"]) != row["n"]:
-        raise BrokenReport(
-            f"{folder}: {row['id']} has {len(said['predictions']):,} predictions, not {row['n']:,}; keep the report folder whole"
-        )
+    if (n := len(said["predictions"])) != row["n"]:
+        raise BrokenReport(f"{folder}: {row['id']} has {n:,} predictions, not {row['n']:,}; keep the report folder whole")
     return _made(CaseRecord, {**row, **said})
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 
 from medrival.reports.charts.drawing import HUES, SHAPES, WIDTH, Figure, figure
 from medrival.reports.figures import number, signed
-from medrival.reports.questions import DOMAINS, QUESTIONS
+from medrival.reports.questions import QUESTIONS
 from medrival.reports.record import PairRecord
 
 ROW = 22  # pixels
@@ -57,7 +58,7 @@ def _rivals(pair: PairRecord) -> str:
     return f"{pair.general} ~ {pair.medical}"
 
 
-def _row(pair: PairRecord) -> dict[str, object]:
+def _row(pair: PairRecord) -> dict[str, Any]:
     return {
         "label": f"{pair.task} · {' ~ '.join(dict.fromkeys(pair.regimes))}",
         "rivals": _rivals(pair),

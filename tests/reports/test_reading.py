@@ -24,7 +24,7 @@ def test_a_run_read_back_is_the_run(run: Run) -> None:
 
 
 def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BrokenReport, match="report.json cannot be read"):
+    with pytest.raises(BrokenReport, match=r"report\.json cannot be read"):
         read_run(tmp_path)
 
 
@@ -48,5 +48,5 @@ def test_a_file_of_predictions_outside_the_folder_is_not_opened(run: Run) -> Non
 @pytest.mark.parametrize("damage", ["[]", "{}", '{"schema": "1"}', '{"schema": "1", "run": 3, "cases": []}', "nonsense"])
 def test_damage_is_named(run: Run, damage: str) -> None:
     write_json(run).write_text(damage)
-    with pytest.raises(BrokenReport, match="report.json"):
+    with pytest.raises(BrokenReport, match=r"report\.json"):
         read_run(run.report_dir)
