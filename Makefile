@@ -27,7 +27,7 @@ format: .venv/installed-for-tests
 	.venv/bin/ruff format .
 
 docs: .venv/installed-for-docs
-	.venv/bin/mkdocs build --strict --quiet
+	.venv/bin/mkdocs build --strict
 	@echo "docs: build/docs/index.html"
 
 .venv/installed: pyproject.toml
