@@ -12,6 +12,7 @@ from medrival.contracts import Prediction
 from medrival.errors import BrokenReport
 from medrival.gates import Baseline, Judgement
 from medrival.integrity import Audit, audit_from
+from medrival.reports.against import against_from
 from medrival.reports.published import Published
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run
 
@@ -19,14 +20,15 @@ T = TypeVar("T")
 ENVIRONMENT = ("git", "packages", "hardware")
 
 
-def read_run(folder: Path) -> Run:
-    """The run whose report lies in a folder; writing it again gives the same report.
+def read_run(place: Path) -> Run:
+    """The run whose report lies in a folder, or of a report.json by whatever name; written again, the report is the same.
 
     Raises:
         BrokenReport: there is none, it is of another version, or a file of predictions is missing or damaged.
     """
+    folder, file = (place.parent, place) if place.is_file() else (place, place / "report.json")
     try:
-        content = json.loads((folder / "report.json").read_bytes())
+        content = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise BrokenReport(
             f"{folder}: its report.json cannot be read ({error}); name a folder that a run wrote (--report-dir)"
@@ -51,6 +53,7 @@ def _run(content: Mapping[str, Any], folder: Path) -> Run:
         published=tuple(_made(Published, row) for row in content["published"]),
         audits=tuple(map(_audit, content["integrity"])),
         environment={name: about[name] for name in ENVIRONMENT},
+        baseline=against_from(content["baseline"]) if "baseline" in content else None,
         **{name: _frozen(about[name]) for name in ("started", "seconds", "suite", "argv", "exit_status")},
         **{name: _frozen(about[name]) for name in ("shard", "shards") if name in about},
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medrival.contracts import Prediction, TaskKind
     from medrival.gates import Judgement
     from medrival.integrity import Audit
+    from medrival.reports.against import Against
     from medrival.reports.published import Published
     from medrival.statistics import Verdict
 
@@ -166,6 +167,7 @@ class Run:
         shard: which part of a run it was, under --shard.
         shards: of which runs it was merged; then `started` is the first one's and `seconds` are those of all.
         environment: git, packages and hardware, as `environment()` finds them.
+        baseline: the run under --baseline, and what changed since; None where there is none.
     """
 
     started: str
@@ -182,6 +184,7 @@ class Run:
     shard: Mapping[str, Any] | None = None
     shards: tuple[Mapping[str, Any], ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Against | None = None
 
 
 def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
@@ -204,6 +207,7 @@ def document(run: Run) -> dict[str, Any]:
             "gates": [vars(judgement) for judgement in run.gates],
             "published": [vars(figure) for figure in run.published],
             "integrity": [_integrity(record) for record in run.audits],
+            **({"baseline": asdict(run.baseline)} if run.baseline else {}),
         }
     )
     return report

@@ -8,22 +8,20 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from medrival import lock
 from medrival.case import Case, Comparison, Outcome, Pair
-from medrival.catalog import imported
-from medrival.contracts import Sample
 from medrival.errors import GateFailed, MedrivalError
 from medrival.gates import Gates, Judgement
 from medrival.integrity import Audit, audit_from
 from medrival.merge import SHARDS
 from medrival.plan import Plan, identity, ours
 from medrival.reports import published
+from medrival.reports.against import against
 from medrival.reports.environment import environment
 from medrival.reports.github import append_summary
 from medrival.reports.integrity import beside, unaudited
@@ -31,9 +29,6 @@ from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, St
 from medrival.reports.summary import summary
 from medrival.shards import Sharding
 from medrival.store import Store, outcome_from
-
-if TYPE_CHECKING:
-    from PIL import Image as PIL
 
 PASSABLE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 NOT_REACHED = "not reached: the run was stopped before"
@@ -122,6 +117,7 @@ class Recorder:
             return
         from medrival.reports.html import write_html
         from medrival.reports.json_report import write_json
+        from medrival.reports.pictures import Pictures
 
         if self._sharding and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:  # others have cases; a merge knows
             session.exitstatus = exitstatus = pytest.ExitCode.OK
@@ -140,7 +136,9 @@ class Recorder:
             self._lines.insert(-1, f"  --drop-leaked: not audited in this run: {', '.join(tasks)}; select test_integrity, too")
         try:
             write_json(run)
-            write_html(run, self._image)
+            cards = self._plan.tasks
+            images = Pictures(cards, self._config.getoption("--assets"), self._store.scratch)
+            write_html(run, images, {name for name, card in cards.items() if card.redistribute})
         except MedrivalError as error:
             self._lines[-1] = f"ERROR: {error}"  # there is no report to point to
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
@@ -283,10 +281,10 @@ class Recorder:
 
     def _run(self, exit_status: int, gates: tuple[Judgement, ...]) -> Run:
         audits = tuple(self._audits[name] for name in self._plan.tasks if name in self._audits)
-        known = [self._cases[name] for name in self._plan.cases if name in self._cases]
-        cases = beside(known, audits, drop_leaked=self._config.getoption("--drop-leaked"))
+        measured = [self._cases[name] for name in self._plan.cases if name in self._cases]
+        cases = beside(measured, audits, drop_leaked=self._config.getoption("--drop-leaked"))
         parts = self._merged.about if self._merged else ()
-        return Run(
+        run = Run(
             started=min((part["started"] for part in parts), default=self._started.isoformat(timespec="seconds")),
             seconds=sum(part["seconds"] for part in parts) if parts else time.monotonic() - self._clock,
             suite=self._plan.suite.name,
@@ -302,16 +300,9 @@ class Recorder:
             shards=tuple(parts),
             environment=environment(),
         )
-
-    def _image(self, task: str, sample: str) -> PIL.Image | None:
-        found = self._samples(task).get(sample)
-        return found.image.open() if found else None
-
-    @cache  # noqa: B019 - one recorder lives as long as the session
-    def _samples(self, task: str) -> Mapping[str, Sample]:
-        card = next(case.task for case in self._plan.cases.values() if case.task.name == task)
-        loaded = imported(card.loader)(card, self._config.getoption("--assets"), self._store.scratch)
-        return {sample.id: sample for sample in loaded.test}
+        baseline = self._config.getoption("--baseline")
+        known = baseline is not None and baseline.exists()  # --update-baseline may be about to write the first
+        return replace(run, baseline=against(baseline, run, self._plan.suite.margin)) if known else run
 
 
 def _reason(report: pytest.TestReport) -> str:
