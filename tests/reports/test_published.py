@@ -18,7 +18,7 @@ from medrival.reports.json_report import write_json
 from medrival.reports.record import CaseRecord
 from medrival.reports.summary import summary
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "published.csv"
 
 
@@ -124,8 +124,8 @@ def test_a_figure_whose_number_of_samples_was_inferred_is_not_judged_even_where_
         assert (one.agrees, one.why) == (None, "closed questions only; n inferred from rounding")
 
 
-def test_the_example_row_of_the_readme_names_what_a_paper_has(rows, tmp_path):
-    blocks = README.read_text(encoding="utf-8").split("```toml\n")[1:]
+def test_the_example_row_of_the_page_names_what_a_paper_has(rows, tmp_path):
+    blocks = PAGE.read_text(encoding="utf-8").split("```toml\n")[1:]
     (example,) = (block.split("```")[0] for block in blocks if "published" in block.split("```")[0])
     (tmp_path / "my.toml").write_text(example)
     model = catalog.load([tmp_path / "my.toml"]).models["clip"]
