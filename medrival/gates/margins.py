@@ -53,11 +53,11 @@ def beside(case: Case, metric: str, outcome: Outcome, other: Other, margin: Marg
     estimate = outcome.metrics.get(metric)
     if estimate is None:
         return failed(f"there is no metric {metric!r}; there are {', '.join(outcome.metrics)}")
-    if unlike := _unlike(outcome.predictions, other.predictions):
-        return failed(f"{metric} cannot be compared with {other.name}: {unlike}")
+    if apart := unlike(outcome.predictions, other.predictions):
+        return failed(f"{metric} cannot be compared with {other.name}: {apart}")
     sides, tuning = ([outcome.predictions], [other.predictions]), ([outcome.validation], [other.validation])
     gap = compare(case.task.kind, metric, *sides, outcome.classes, validation=tuning, level=margin.level)
-    if gap.value == 0 and _identical(outcome.predictions, other.predictions):
+    if gap.value == 0 and identical(outcome.predictions, other.predictions):
         words = f"is level with {other.name} (margin {amount(margin.width)}; the predictions are identical)"
         return Finding("passed", f"{reading(metric, estimate)} {words}", 0.0, -margin.width)
     if gap.n != estimate.n:
@@ -109,18 +109,19 @@ def _apart(difference: float, digits: int) -> str:
     return f"{abs(difference):.{digits}f} {'above' if difference > 0 else 'below'}"
 
 
-def _identical(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> bool:
+def identical(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> bool:
     """Whether two lists of predictions of the same samples say the same of each."""
     said = ([(p.scores, p.answer, p.error) for p in side] for side in (ours, theirs))
     return next(said) == next(said)
 
 
-def _unlike(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> str:
+def unlike(ours: Sequence[Prediction], theirs: Sequence[Prediction], here: str = "here", there: str = "there") -> str:
     """Why two lists of predictions are not of the same samples, or ""."""
     if len(ours) != len(theirs):
-        return f"it has {len(theirs):,} samples, this run {len(ours):,}"
+        return f"there are {len(ours):,} samples {here} and {len(theirs):,} {there}"
     for mine, other in zip(ours, theirs, strict=True):
         for what in ("id", "truth", "group", "question", "form", "options", "skill"):
             if getattr(mine, what) != getattr(other, what):
-                return f"the {what} of sample {mine.id!r} is {getattr(mine, what)!r} here and {getattr(other, what)!r} there"
+                found = f"{getattr(mine, what)!r} {here} and {getattr(other, what)!r} {there}"
+                return f"the {what} of sample {mine.id!r} is {found}"
     return ""

@@ -73,7 +73,7 @@ def test_a_model_that_lost_what_it_knew_has_regressed(case, reported):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda p: p[:-1], "it has 299 samples, this run 300"),
+        (lambda p: p[:-1], "there are 300 samples here and 299 there"),
         (lambda p: (replace(p[0], id="other"), *p[1:]), "the id of sample 's0000' is 's0000' here and 'other' there"),
         (lambda p: (*p[:-1], replace(p[-1], truth="clear")), "the truth of sample 's0299' is 'opacity' here and 'clear' there"),
         (lambda p: (p[1], p[0], *p[2:]), "the id of sample 's0000'"),

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from medrival import catalog, tables
+from medrival import catalog
 from medrival.__main__ import main
 from medrival.catalog import ModelCard
+from medrival.memory import NF4_BITS
+from medrival.tables.models import memory
 
 ROOT = Path(__file__).parents[2]
 ROWS = catalog.load()
@@ -138,8 +140,8 @@ def test_a_suite_of_real_models_holds_pairs_of_its_type_and_no_pocket_model(suit
 
 
 def test_memory_is_that_of_the_weights_and_a_fifth():
-    assert tables.memory(1.0, 16) == pytest.approx(2e9 * 1.2 / 2**30)
-    assert tables.memory(72.0, tables.NF4_BITS) == pytest.approx(tables.memory(72.0, 16) * 4.5 / 16)
+    assert memory(1.0, 16) == pytest.approx(2e9 * 1.2 / 2**30)
+    assert memory(72.0, NF4_BITS) == pytest.approx(memory(72.0, 16) * 4.5 / 16)
 
 
 def test_a_row_is_shown_claim_by_claim_with_its_source(capsys):

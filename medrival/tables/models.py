@@ -1,17 +1,15 @@
-"""The axes of models and tasks to read: a line or two each, or one row claim by claim."""
+"""The axis of models to read: two lines each, or one row claim by claim."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
-from textwrap import wrap
-from typing import Any
 
-from medrival.cards import ModelCard, TaskCard, partners
+from medrival.cards import ModelCard, partners
 from medrival.contracts import ModelType
 from medrival.memory import NF4_BITS
+from medrival.tables.layout import claims, columns, text
 
-WIDTH = 100
 BF16_BITS = 16.0
 OVERHEAD = 1.2
 """Activations and the cache of a short prompt: EleutherAI's rule for inference, Anthony et al. 2023, Transformer Math 101."""
@@ -22,11 +20,6 @@ LEGEND = (
     "(M), of memory to answer with.",
     "Below a row: its weights, the pixels it sees, what its pretraining saw, as far as known. All of a row, with sources: "
     "python -m medrival models NAME",
-)
-TASK_HEADER = ("name", "kind", "modality", "train", "validation", "test", "licence")
-TASK_LEGEND = (
-    "train, validation, test: published numbers of samples; what is not there is cut, or not known. DIR is that of --assets.",
-    "All of a row: python -m medrival tasks NAME. The layouts of the files: docs/data.md",
 )
 OURS = ("type", "adapter", "family", "budget", "lora", "published", "thinking")
 """What a row chooses and does not claim."""
@@ -58,44 +51,13 @@ def memory(parameters: float, bits: float) -> float:
 
 def overview(models: Collection[ModelCard]) -> list[str]:
     """A table of models in their order; below a model its weights, what it sees and what its pretraining saw."""
-    rows = [(_cells(model, models), _told(model)) for model in models]
-    return [*_columns(HEADER, rows), "", *(line for text in LEGEND for line in _folded(text, indent=0))]
-
-
-def tasks(cards: Collection[TaskCard]) -> list[str]:
-    """A table of tasks in their order; below a task where its data is looked for and where to get it."""
-    rows = [(_of_task(card), _where(card)) for card in cards]
-    return [*_columns(TASK_HEADER, rows), "", *(line for text in TASK_LEGEND for line in _folded(text, indent=0))]
-
-
-def task(card: TaskCard) -> list[str]:
-    """Everything that a task's row says."""
-    said = {field.name: getattr(card, field.name) for field in fields(card) if field.name not in ("name", "folder", "options")}
-    shown = {key: _text(value) for key, value in {**said, **card.options}.items() if value not in ("", False, {})}
-    width = max(map(len, shown))
-    lines = [line for key, text in shown.items() for line in _folded(f"  {key:<{width}}  {text}", indent=width + 4)]
-    return [card.name, *lines]
-
-
-def _columns(header: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> list[str]:
-    """Cells in columns, and below each line of them what else is to be said."""
-    cells = [header, *(line for line, _ in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
-    first, *others = ["  ".join(one.ljust(width) for one, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    below = [_folded(f"    {told}", indent=4) if told else [] for _, told in rows]
-    return [first, *(line for row, told in zip(others, below, strict=True) for line in (row, *told))]
+    return columns(HEADER, [(_cells(model, models), [_told(model)]) for model in models], LEGEND)
 
 
 def whole(model: ModelCard, models: Collection[ModelCard]) -> list[str]:
     """Everything that a model's row claims, each claim with its source; `models` are all there are."""
-    claims = [*_claims(model), ("held against", ", ".join(_against(model, models)) or "no model", "")]
-    width = max(len(key) for key, _, _ in claims)
-    lines = [
-        line
-        for key, claim, source in claims
-        for line in _folded(f"  {key:<{width}}  {claim}{f' [{source}]' if source else ''}", indent=width + 4)
-    ]
-    return [model.name, *lines]
+    said = [*_claims(model), ("held against", ", ".join(_against(model, models)) or "no model", "")]
+    return claims(model.name, [(key, f"{claim}{f' [{source}]' if source else ''}") for key, claim, source in said])
 
 
 def _cells(model: ModelCard, models: Collection[ModelCard]) -> Sequence[str]:
@@ -104,18 +66,6 @@ def _cells(model: ModelCard, models: Collection[ModelCard]) -> Sequence[str]:
     need = [memory(model.parameters, bits) for bits in (BF16_BITS, NF4_BITS)]
     figures = [_figure(model.parameters, 1e3), *(_figure(gib, 2**10) for gib in need)]
     return (model.name, model.kind, model.type, rivals, *figures, model.licence or "?")
-
-
-def _of_task(card: TaskCard) -> Sequence[str]:
-    sizes = [f"{card.sizes[split]:,}" if split in card.sizes else "-" for split in ("train", "validation", "test")]
-    return (card.name, card.kind, card.modality, *sizes, card.licence or "?")
-
-
-def _where(card: TaskCard) -> str:
-    whole = f"{card.sizes['all']:,} in all" if "all" in card.sizes else ""
-    place = f"in DIR/datasets/{card.where}" if card.where else ""
-    access = f"gated: ask at {card.access}" if card.gated else card.access
-    return "; ".join(filter(None, [whole, f"for tests alone: {card.test_only}" if card.test_only else "", place, access]))
 
 
 def _figure(value: float, smaller: float) -> str:
@@ -143,21 +93,9 @@ def _claims(model: ModelCard) -> Iterator[tuple[str, str, str]]:
     said = [field.name for field in fields(model) if field.metadata.get("key", True)]
     for key in (name for name in said if name not in ("name", "folder", "file", "source", "sources")):
         if claim := getattr(model, key):
-            yield key, _text(claim), model.sources.get(key, "" if key in OURS else model.source)
+            yield key, text(claim), model.sources.get(key, "" if key in OURS else model.source)
         elif key in UNSAID[model.type]:
             yield key, UNSAID[model.type][key], ""
         if key == "parameters" and model.parameters:
             need = [f"{memory(model.parameters, bits):.3g} GiB" for bits in (BF16_BITS, NF4_BITS)]
             yield "memory", f"{need[0]} in bfloat16, {need[1]} in 4 bits", "computed from the parameters"
-
-
-def _text(claim: Any) -> str:
-    if isinstance(claim, tuple | list):
-        return ", ".join(map(_text, claim))
-    if isinstance(claim, dict):
-        return ", ".join(f"{key} = {_text(value)}" for key, value in claim.items())
-    return "yes" if claim is True else " ".join(str(claim).split())
-
-
-def _folded(text: str, indent: int) -> list[str]:
-    return wrap(text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

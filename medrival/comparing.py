@@ -1,0 +1,272 @@
+"""Two runs compared sample by sample, on the cases that both measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Literal
+
+from medrival.errors import BrokenData, MedrivalError, UnknownName, first_line
+from medrival.gates.margins import identical, unlike
+from medrival.reports.figures import count
+from medrival.reports.record import CaseRecord, Run
+from medrival.rivalry import ASKED
+from medrival.sense import hint
+from medrival.statistics import Difference, holm, verdict
+
+Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
+Ids = tuple[str, str]
+"""Of a case in A and the one that it is compared with in B."""
+Matched = tuple[CaseRecord, CaseRecord]
+
+NOISE = 1e-9
+"""How far a metric that is computed again may be off on another machine."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a case of B is beside one of A; over all seeds of training that were compared, where there are several.
+
+    Attributes:
+        ids: the cases, A's and B's, one pair a seed.
+        n: how many samples the difference is computed from.
+        values: of A and of B; the mean of their seeds.
+        failed: how many predictions failed in A and in B; they count as wrong.
+        difference: B minus A, in units of the metric.
+        verdict: of B, by its interval against the margin; "better" minds whether more is better of this metric.
+        p_adjusted: the p-value after Holm's correction across all cases of the comparison.
+    """
+
+    ids: tuple[Ids, ...]
+    task: str
+    metric: str
+    n: int
+    values: tuple[float | None, float | None]
+    failed: tuple[int, int]
+    difference: Difference
+    verdict: Verdict
+    p_adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs beside each other.
+
+    Attributes:
+        only_a: cases that only A has; `only_b` those that only B has.
+        left_out: cases of both that were not compared, each with the reason.
+        unaudited: tasks of which it is not known what is leaked, where leaked samples were to be left out.
+    """
+
+    cases: tuple[Compared, ...]
+    margin: float
+    only_a: tuple[str, ...] = ()
+    only_b: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    unaudited: tuple[str, ...] = ()
+
+
+def compare_runs(
+    a: Run, b: Run, *, metric: str = "", margin: float = 0.05, cases: Sequence[str] = (), drop_leaked: bool = False
+) -> Comparison:
+    """Compare what two runs measured; differences are B minus A.
+
+    Args:
+        a: one run.
+        b: another, or the same.
+        metric: "" for the primary one of each case.
+        margin: differences smaller than this count as none.
+        cases: which to compare, "ID" of both or "ID=ID" where they are called differently; a * on both sides stands for the
+            same. None for all that are in both.
+        drop_leaked: leave out the test samples that the audit of either run found to be leaked.
+
+    Raises:
+        UnknownName: there is no such case or metric.
+        MedrivalError: nothing can be compared, or cases are not of the same samples, limit or data.
+    """
+    ours, theirs = ({case.id: case for case in run.cases} for run in (a, b))
+    wanted = [ids for text in cases for ids in _meant(text, ours, theirs)]
+    wanted = list(dict.fromkeys(wanted)) if cases else [(name, name) for name in {**ours, **theirs}]
+    matched = [(ours[one], theirs[other]) for one, other in wanted if one in ours and other in theirs]
+    known = list(dict.fromkeys(name for pair in matched for case in pair for name in case.metrics))
+    if metric and known and metric not in known:
+        raise UnknownName(f"unknown metric {metric!r}.{hint(metric, known)} There are {', '.join(known)}")
+    why = {(one.id, other.id): _left_out(one, other, metric) for one, other in matched}
+    groups = _over_seeds(pair for pair, reason in zip(matched, why.values(), strict=True) if not reason)
+    if not groups:
+        raise MedrivalError(_nothing(ours, theirs, [reason for reason in why.values() if reason]))
+    if unlike_cases := [reason for group in groups for one, other in group if (reason := _unlike(one, other))]:
+        more = f"; and {count(len(unlike_cases) - 1, 'more case')} likewise" if len(unlike_cases) > 1 else ""
+        raise MedrivalError(f"{unlike_cases[0]}{more}; run one of them anew, or choose others with --cases")
+    leaked = _leaked(a, b) if drop_leaked else {}
+    found = [_compared(group, metric, margin, leaked.get(group[0][0].task, frozenset())) for group in groups]
+    adjusted = holm([one.difference.p_value for one in found])
+    return Comparison(
+        tuple(replace(one, p_adjusted=p) for one, p in zip(found, adjusted, strict=True)),
+        margin,
+        tuple(one for one, other in wanted if one in ours and other not in theirs),
+        tuple(other for one, other in wanted if one not in ours and other in theirs),
+        {name: reason for ids, reason in why.items() for name in [called(ids)] if reason},
+        tuple(dict.fromkeys(one.task for one in found if drop_leaked and one.task not in leaked)),
+    )
+
+
+def called(ids: Ids) -> str:
+    """A case's name, or both of them where they differ, as --cases has it."""
+    return ids[0] if ids[0] == ids[1] else "=".join(ids)
+
+
+def _meant(text: str, ours: Mapping[str, CaseRecord], theirs: Mapping[str, CaseRecord]) -> list[Ids]:
+    """The cases of A that "ID", "ID=ID" or a pattern means, each with that of B, which may not be there.
+
+    Raises:
+        UnknownName: A has no such case, or B none of those.
+    """
+    one, sign, other = text.partition("=")
+    other = other if sign else one
+    if one.count("*") > 1 or one.count("*") != other.count("*"):
+        raise UnknownName(f"--cases {text!r}: it may have one * on each side, which stands for the same")
+    head, star, tail = one.partition("*")
+    like = [name for name in ours if name.startswith(head) and name.endswith(tail) and len(name) >= len(head) + len(tail)]
+    found = [(name, other.replace("*", name[len(head) : len(name) - len(tail)])) for name in like] if star else [(one, other)]
+    for side, known, names in (("A", ours, [ids[0] for ids in found]), ("B", theirs, [ids[1] for ids in found])):
+        if not any(name in known for name in names):
+            pattern = one if side == "A" else other
+            raise UnknownName(f"--cases {text!r}: {side} has no case {pattern!r}.{hint(pattern, known)}")
+    return found
+
+
+def _left_out(one: CaseRecord, other: CaseRecord, metric: str) -> str:
+    """Why a case of both runs cannot be compared, or ""."""
+    for side, case in (("A", one), ("B", other)):
+        if case.status != "measured":
+            return f"{case.status} in {side}: {first_line(MedrivalError(case.reason))}"
+        if metric and metric not in case.metrics:
+            return f"{side} has no metric {metric}"
+    return ""
+
+
+def _nothing(ours: Mapping[str, CaseRecord], theirs: Mapping[str, CaseRecord], reasons: Sequence[str]) -> str:
+    if reasons:
+        return f"none of the {count(len(reasons), 'case')} of both runs can be compared: the first was {reasons[0]}"
+    held = [
+        f"{side} has {f'such as {next(iter(known))!r}' if known else 'none'}" for side, known in (("A", ours), ("B", theirs))
+    ]
+    return f"no case is in both runs: {'; '.join(held)}; name cases that are called differently with --cases ID=ID"
+
+
+def _over_seeds(matched: Iterable[Matched]) -> list[list[Matched]]:
+    """Cases that differ in the seed alone are one comparison."""
+    groups: dict[tuple[str, ...], list[Matched]] = {}
+    for one, other in matched:
+        groups.setdefault(tuple(word for case in (one, other) for word in (case.model, case.task, case.regime)), []).append(
+            (one, other)
+        )
+    return list(groups.values())
+
+
+def _unlike(one: CaseRecord, other: CaseRecord) -> str:
+    """Why two cases are no two answers to the same question, in words; "" where they are."""
+    limits = [f"limited to {case.notes['limit']:,} samples" if "limit" in case.notes else "whole" for case in (one, other)]
+    apart = {
+        "kind of task": (one.task_kind, other.task_kind),
+        "test set": limits,
+        "classes": [", ".join(case.classes) for case in (one, other)],
+    }
+    differing = [f"the {what} is {ours} in A and {theirs} in B" for what, (ours, theirs) in apart.items() if ours != theirs]
+    differing += filter(None, [unlike(one.predictions, other.predictions, "in A", "in B")])
+    if not differing and _differ(*(case.notes.get("fingerprint") for case in (one, other))):
+        differing = ["the data has another fingerprint in A than in B: its training samples or images are not the same"]
+    return f"{called((one.id, other.id))}: {differing[0]}" if differing else ""
+
+
+def _differ(one: object, other: object) -> bool:
+    return None not in (one, other) and one != other
+
+
+def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: frozenset[str]) -> Compared:
+    """One comparison, over the seeds of a group.
+
+    Raises:
+        MedrivalError: predictions do not lead to the figures that their report gives.
+    """
+    from medrival.tasks import metrics
+
+    first = group[0][0]
+    kind = first.task_kind
+    chosen = metric or metrics.primary(kind, first.predictions)
+    for pair in group:
+        for side, case in zip("AB", pair, strict=True):
+            _check(case, chosen, side)
+    sides = [[_without(leaked, case) for case in side] for side in zip(*group, strict=True)]
+    said, tuned = ([[getattr(case, which) for case in side] for side in sides] for which in ("predictions", "validation"))
+    ours, theirs = (tuple(_value(case, chosen) for case in side) for side in sides)
+    gap = metrics.compare(kind, chosen, said[1], said[0], first.classes, validation=(tuned[1], tuned[0]))
+    cautions = [gap.caution, *(_asked(note, words, *group[0]) for note, words in ASKED.items())]
+    alike = all(identical(one, other) for one, other in zip(*said, strict=True))
+    return Compared(
+        tuple((one.id, other.id) for one, other in group),
+        first.task,
+        chosen,
+        gap.n,
+        (_mean(ours), _mean(theirs)),
+        tuple(sum(len(case.failed) for case in side) for side in sides),  # type: ignore[arg-type]  # there are two sides
+        replace(gap, caution="; ".join(filter(None, cautions))),
+        "equivalent" if alike and gap.value == 0 else _verdict(gap, margin, metrics.METRICS[kind][chosen].lower_is_better),
+    )
+
+
+def _check(case: CaseRecord, metric: str, side: str) -> None:
+    """See to it that a damaged file, or a metric that is computed in another way since, decides nothing.
+
+    Raises:
+        MedrivalError: the metric is not what the report says, or cannot be computed.
+    """
+    reported = case.metrics.get(metric, {}).get("value")
+    try:
+        found = _value(case, metric)
+    except (BrokenData, UnknownName, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MedrivalError(f"{case.id} of {side} cannot be measured again ({type(error).__name__}: {error})") from error
+    if found is reported is None or (None not in (found, reported) and math.isclose(found, reported, rel_tol=0, abs_tol=NOISE)):
+        return
+    raise MedrivalError(
+        f"by its predictions {metric} of {case.id} in {side} is {found}, by its report {reported}: a file is damaged, or the "
+        "metric is computed in another way since or rests on labels that no predictions keep; run it again, or name another"
+    )
+
+
+def _value(case: CaseRecord, metric: str) -> float | None:
+    from medrival.tasks.metrics import values
+
+    return values(case.task_kind, metric, case.predictions, case.classes, validation=case.validation)[metric]
+
+
+def _without(leaked: frozenset[str], case: CaseRecord) -> CaseRecord:
+    return replace(case, predictions=tuple(said for said in case.predictions if said.id not in leaked)) if leaked else case
+
+
+def _leaked(*runs: Run) -> dict[str, frozenset[str]]:
+    """By audited task, the test samples that either run found to be leaked."""
+    found: dict[str, frozenset[str]] = {}
+    for record in (record for run in runs for record in run.audits if record.audit):
+        found[record.task] = found.get(record.task, frozenset()) | frozenset(record.audit.leakage.leaked)
+    return found
+
+
+def _asked(note: str, words: str, one: CaseRecord, other: CaseRecord) -> str:
+    ours, theirs = one.notes.get(note), other.notes.get(note)
+    return f"A {words.format(ours)}, B {words.format(theirs)}" if _differ(ours, theirs) else ""
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
+def _verdict(gap: Difference, margin: float, lower_is_better: bool) -> Verdict:
+    found = verdict(gap, margin)
+    if found in ("equivalent", "inconclusive"):
+        return found
+    return "better" if (found == "general wins") != lower_is_better else "worse"

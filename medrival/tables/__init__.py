@@ -1,0 +1,5 @@
+"""The axes to read: a line or a few for each row, or one row whole; a file an axis. And two runs beside each other."""
+
+from medrival.tables.models import overview
+
+__all__ = ["overview"]
