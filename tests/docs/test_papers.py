@@ -34,9 +34,10 @@ def test_the_citation_has_what_its_format_requires():
     assert not {"doi", "url", "repository-code", "identifiers"} & citation.keys()
 
 
-def test_the_changelog_knows_this_version():
+def test_the_changelog_and_the_page_that_names_a_wheel_know_this_version():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"^## \[.*{re.escape(medrival.__version__)}", text, re.MULTILINE)
+    assert f"/medrival-{medrival.__version__}-py3-none-any.whl" in (ROOT / "docs" / "offline.md").read_text()
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
