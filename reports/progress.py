@@ -1,70 +1,134 @@
-"""Live progress inside long cases, where a person is watching."""
+"""Live progress of a run, and inside its long cases."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TextIO, TypeVar
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sized
+from typing import Protocol, TypeVar
 
 import pytest
-from tqdm import tqdm
+
+from medrival.plan import identity, ours
+from medrival.reports.course import Course
+from medrival.reports.status_line import Lines, StatusLine
+from medrival.store import Store
 
 T = TypeVar("T")
 
-SECONDS_OF_PATIENCE = 1.0
-"""A loop that ends sooner shows nothing."""
+
+class Display(Protocol):
+    """Where progress is shown; `tick` is called whenever something has changed."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def tick(self) -> None:
+        """Something has changed."""
+
+    def stop(self) -> None:
+        """Leave nothing behind that moves."""
+
+    def close(self) -> None:
+        """Give back what was taken."""
 
 
 class Progress:
-    """A line that says which case is at which epoch and batch; silent under -q, in CI, in xdist workers and in files."""
+    """The pytest plugin that follows the session, and the wrapper of long loops inside cases.
 
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
-        self._line_is_ours = False
+    Args:
+        course: what it knows of the run.
+        store: where outcomes are kept.
+        started: when the session began, in seconds since 1970; an outcome that is older was not waited for.
+    """
 
-    @classmethod
-    def of(cls, config: pytest.Config) -> Progress:
-        """Progress for a session; to be made in `pytest_configure`, while standard error is not captured."""
-        quiet = hasattr(config, "workerinput") or config.get_verbosity() < 0 or bool(os.environ.get("CI"))
-        if quiet or not os.isatty(2):
-            return cls(None)
-        return cls(os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace"))
+    def __init__(self, course: Course, store: Store, started: float) -> None:
+        self._course = course
+        self._display: Display | None = None
+        self._store = store
+        self._started = started
+        self._stored: set[str] = set()
 
     def __call__(self, items: Iterable[T], label: str) -> Iterable[T]:
         """The same items."""
-        if self._stream is None:
-            return items
-        known = os.get_terminal_size(self.fileno()).columns > 0
-        width = {"dynamic_ncols": True} if known else {"ncols": 80}
-        shown: Iterable[T] = tqdm(
-            items, desc=label, file=self, leave=False, delay=SECONDS_OF_PATIENCE, mininterval=0.2, **width
-        )
-        return shown
+        return items if self._display is None else self._followed(items, label, self._display)
 
-    def write(self, text: str) -> None:
-        """Write for tqdm, below what pytest has written in its own line."""
-        if self._stream is None:
-            return
-        if not self._line_is_ours:
-            self._stream.write("\n")
-            self._line_is_ours = True
-        self._stream.write(text)
+    def _followed(self, items: Iterable[T], label: str, display: Display) -> Iterator[T]:
+        total = len(items) if isinstance(items, Sized) else None
+        for done, item in enumerate(items):
+            self._course.at(label, done, total)
+            display.tick()
+            yield item
 
-    def flush(self) -> None:
-        """Show at once what was written."""
-        if self._stream is not None:
-            self._stream.flush()
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what is going to run."""
+        self._course.collected(identity(item.nodeid) for item in session.items if ours(item))
 
-    def fileno(self) -> int:
-        """The terminal, so that tqdm can ask for its width."""
-        return self._stream.fileno() if self._stream is not None else 2
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:  # noqa: ARG002 - pytest names them
+        """Note what is going to run in workers."""
+        self._course.collected(identity(nodeid) for nodeid in ids if nodeid.partition("::")[2].startswith("test_"))
 
-    def pytest_runtest_logstart(self) -> None:
-        """The line belongs to pytest again."""
-        self._line_is_ours = False
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Show progress while tests run."""
+        self._display = display = shown(session.config, self._course)
+        if display is None:
+            return (yield)
+        display.start()
+        try:
+            return (yield)
+        finally:
+            self._display = None
+            display.stop()
+            display.close()
 
-    def pytest_unconfigure(self) -> None:
-        """Close our copy of the terminal."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Note what runs."""
+        self._course.began(identity(nodeid))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what failed, and what was in the store; a crashed worker's case arrives here last."""
+        name = identity(report.nodeid)
+        if report.failed:
+            self._course.failed(name)
+        key = getattr(report, "medrival", {}).get("key")
+        if key and self._store.measured_at(key) < self._started:
+            self._stored.add(name)
+        if report.when not in ("setup", "call", "teardown"):
+            self._course.ended(name, stored=False)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Note what is done."""
+        name = identity(nodeid)
+        self._course.ended(name, stored=name in self._stored)
+        if self._display is not None:
+            self._display.tick()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_enter_pdb(self) -> None:
+        """The terminal is the debugger's."""
+        if self._display is not None:
+            self._display.stop()
+
+    def pytest_leave_pdb(self) -> None:
+        """It is ours again."""
+        if self._display is not None:
+            self._display.start()
+
+
+def shown(config: pytest.Config, course: Course) -> Display | None:
+    """Where progress is shown; to be asked while standard error is not captured.
+
+    A line at the bottom of a terminal is for a person who watches. Elsewhere, in CI, and under -s, where what tests print would
+    run into it, a plain line is written now and then. Under -q and in xdist's workers, which nobody sees, it is silent.
+    """
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if hasattr(config, "workerinput") or config.get_verbosity() < 0 or reporter is None:
+        return None
+    plain = os.environ.get("CI") or os.environ.get("TERM") == "dumb" or sys.platform == "win32"
+    if plain or config.getoption("capture") not in ("fd", "sys") or not os.isatty(2):
+        return Lines(reporter, config.pluginmanager.get_plugin("capturemanager"), course.line)
+    terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", newline="")
+    return StatusLine(terminal, config.get_terminal_writer(), course.status)

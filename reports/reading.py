@@ -55,7 +55,7 @@ def _run(content: Mapping[str, Any], folder: Path) -> Run:
         environment={name: about[name] for name in ENVIRONMENT},
         baseline=against_from(content["baseline"]) if "baseline" in content else None,
         **{name: _frozen(about[name]) for name in ("started", "seconds", "suite", "argv", "exit_status")},
-        **{name: _frozen(about[name]) for name in ("shard", "shards") if name in about},
+        **{name: _frozen(about[name]) for name in ("shard", "shards", "not_planned") if name in about},
     )
 
 

@@ -167,6 +167,7 @@ class Run:
         shard: which part of a run it was, under --shard.
         shards: of which runs it was merged; then `started` is the first one's and `seconds` are those of all.
         environment: git, packages and hardware, as `environment()` finds them.
+        not_planned: which selected tasks and regimes make no case, each in a sentence that says why.
         baseline: the run under --baseline, and what changed since; None where there is none.
     """
 
@@ -184,6 +185,7 @@ class Run:
     shard: Mapping[str, Any] | None = None
     shards: tuple[Mapping[str, Any], ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
+    not_planned: tuple[str, ...] = ()
     baseline: Against | None = None
 
 
@@ -196,7 +198,7 @@ def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
 def document(run: Run) -> dict[str, Any]:
     """The run as report.json holds it (schema: report.schema.json), of JSON's own types only."""
     about = {name: getattr(run, name) for name in ("started", "seconds", "suite", "argv", "exit_status")}
-    parts = {name: part for name in ("shard", "shards") if (part := getattr(run, name))}
+    parts = {name: part for name in ("shard", "shards", "not_planned") if (part := getattr(run, name))}
     report: dict[str, Any] = plain(
         {
             "schema": "1",

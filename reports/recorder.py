@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from medrival import lock
-from medrival.case import Case, Comparison, Outcome, Pair
+from medrival.case import Case, Comparison, Outcome
 from medrival.errors import GateFailed, MedrivalError
 from medrival.gates import Gates, Judgement
 from medrival.integrity import Audit, audit_from
@@ -26,6 +26,7 @@ from medrival.reports.environment import environment
 from medrival.reports.github import append_summary
 from medrival.reports.integrity import beside, unaudited
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, Status, corrected
+from medrival.reports.recorded import case_record, measured_record, pair_record
 from medrival.reports.summary import summary
 from medrival.shards import Sharding
 from medrival.store import Store, outcome_from
@@ -104,7 +105,9 @@ class Recorder:
         if name in self._plan.cases:
             self._cases[name] = self._case(self._plan.cases[name], status, reason, measured)
         elif name in self._plan.pairs:
-            self._pairs[name] = self._pair(self._plan.pairs[name], status, reason, measured)
+            self._pairs[name] = pair_record(
+                self._plan.pairs[name], self._plan.suite.margin, status, reason, measured.get("comparison", {})
+            )
         elif name in self._plan.tasks:
             found = audit_from(measured["audit"]) if "audit" in measured else None
             self._audits[name] = AuditRecord(name, status, reason, found)
@@ -194,7 +197,7 @@ class Recorder:
             if name in self._plan.cases and name not in self._cases:
                 self._cases[name] = self._case(self._plan.cases[name], "skipped", NOT_REACHED, {})
             elif name in self._plan.pairs and name not in self._pairs:
-                self._pairs[name] = self._pair(self._plan.pairs[name], "skipped", NOT_REACHED, {})
+                self._pairs[name] = pair_record(self._plan.pairs[name], self._plan.suite.margin, "skipped", NOT_REACHED)
             elif name in self._plan.tasks and name not in self._audits:
                 self._audits[name] = AuditRecord(name, "skipped", NOT_REACHED)
 
@@ -209,69 +212,17 @@ class Recorder:
         return {"outcome": asdict(measured)}
 
     def _case(self, case: Case, status: Status, reason: str, measured: Mapping[str, Any]) -> CaseRecord:
-        record = CaseRecord(
-            id=case.id,
-            model=case.model.name,
-            kind=case.model.kind,
-            task=case.task.name,
-            task_kind=case.task.kind,
-            domain=case.domain,
-            regime=case.regime.name,
-            seed=case.seed,
-            status=status,
-            reason=reason,
-        )
         if status != "measured":
-            return record
+            return case_record(case, status, reason)
         outcome = self._outcome(measured)
         if outcome is None:
-            return replace(record, status="failed", reason="its outcome was deleted from the store during the run")
+            return case_record(case, "failed", "its outcome was deleted from the store during the run")
         if "key" in measured and self._store.measured_at(measured["key"]) < self._started.timestamp():
             self._from_before.add(case.id)
-        from medrival.tasks.metrics import primary
-
-        return replace(
-            record,
-            metrics={name: asdict(estimate) for name, estimate in outcome.metrics.items()},
-            per_class={name: {c: asdict(e) for c, e in classes.items()} for name, classes in outcome.per_class.items()},
-            subgroups={name: asdict(groups) for name, groups in outcome.subgroups.items()},
-            primary=primary(case.task.kind, outcome.predictions),
-            cost=asdict(outcome.cost),
-            notes=outcome.notes,
-            classes=outcome.classes,
-            predictions=outcome.predictions,
-            validation=outcome.validation,
-        )
+        return measured_record(case, outcome)
 
     def _outcome(self, measured: Mapping[str, Any]) -> Outcome | None:
         return self._store.outcome(measured["key"]) if "key" in measured else outcome_from(measured["outcome"])
-
-    def _pair(self, pair: Pair, status: Status, reason: str, measured: Mapping[str, Any]) -> PairRecord:
-        comparison = measured.get("comparison", {})
-        difference = comparison.get("difference", {})
-        return PairRecord(
-            id=pair.id,
-            general=pair.general[0].model.name,
-            medical=pair.medical[0].model.name,
-            task=pair.task.name,
-            task_kind=pair.task.kind,
-            family=pair.medical[0].model.family,
-            domain=pair.domain,
-            question=pair.question,
-            regimes=(pair.general[0].regime.name, pair.medical[0].regime.name),
-            metric=comparison.get("metric", ""),
-            difference=difference.get("value"),
-            low=difference.get("low"),
-            high=difference.get("high"),
-            p_value=difference.get("p_value"),
-            verdict=comparison.get("verdict"),
-            n=difference.get("n", 0),
-            margin=self._plan.suite.margin,
-            seeds=(len(pair.general), len(pair.medical)),
-            status=status,
-            reason=reason,
-            caution=difference.get("caution", ""),
-        )
 
     def _settled(self) -> tuple[Judgement, ...]:
         records: list[CaseRecord | PairRecord] = [*self._cases.values(), *self._pairs.values()]
@@ -299,6 +250,7 @@ class Recorder:
             shard=self._sharding.about(self._config) if self._sharding else None,
             shards=tuple(parts),
             environment=environment(),
+            not_planned=self._plan.refused,
         )
         baseline = self._config.getoption("--baseline")
         known = baseline is not None and baseline.exists()  # --update-baseline may be about to write the first

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from textwrap import shorten, wrap
+from typing import Any
 
 from medrival.reports import published
 from medrival.reports.figures import count, duration, estimate, p_value, signed, visible
@@ -16,6 +17,7 @@ from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run
 
 WIDTH = 80
 SHOWN, SHOWN_OF_FIRST = 400, 900  # characters of a reason, and of the most frequent one of each status
+UNPLANNED = 2  # sentences shown of what was not planned, each in two lines
 REASONS = 6  # groups of reasons shown each for failed and skipped; the report has them all
 
 
@@ -24,7 +26,7 @@ def summary(run: Run, *, verbose: bool = False, alone: bool = False) -> list[str
 
     Args:
         run: what was measured.
-        verbose: add one line a measured case with its primary metric, and one a pair with its verdict.
+        verbose: add all metrics of each measured case, the primary one first, and each pair's verdict.
         alone: candidates were entered without a rival.
     """
     states = Counter(case.status for case in run.cases)
@@ -41,14 +43,14 @@ def summary(run: Run, *, verbose: bool = False, alone: bool = False) -> list[str
     if limit := max((case.notes.get("limit", 0) for case in run.cases), default=0):
         lines.append(f"  limited to {limit:,} samples of each split: a quick look, not a result")
     if verbose:
-        lines += [_case(case) for case in run.cases if case.status == "measured"]
-        lines += [_pair(pair) for pair in run.pairs if pair.status == "measured"]
+        lines += [line for case in run.cases if case.status == "measured" for line in _case(case)]
+        lines += [line for pair in run.pairs if pair.status == "measured" for line in _pair(pair)]
     if run.cases and not (run.shard and all(pair.status != "measured" for pair in run.pairs)):
         lines += _rivalry(run.pairs, alone)
     told = {case.reason for case in run.cases}
     lines += _reasons("case", run.cases) + _reasons("pair", run.pairs)
     lines += _reasons("audit", [audit for audit in run.audits if audit.reason not in told])
-    lines += audit_lines(run.audits, WIDTH)
+    lines += _not_planned(run.not_planned) + audit_lines(run.audits, WIDTH)
     if lost := sum(len(case.failed) for case in run.cases):
         lines.append(f"  {count(lost, 'sample')} failed and counted as wrong; the report lists them")
     lines += _unscored(run.cases)
@@ -98,8 +100,7 @@ def _answer(answer: Answer, indent: str) -> list[str]:
         mean, low, high = (signed(f(answer.differences), 2) for f in (fmean, min, max))
         spread = f" ({low} to {high})" if len(answer.differences) > 1 else ""
         text += f"; {mean}{spread}".replace(" ", "\xa0").replace("\xa0", " ", 1)
-    lines = wrap(text, WIDTH, initial_indent=indent, subsequent_indent=" " * 28, break_on_hyphens=False)
-    return [line.replace("\xa0", " ") for line in lines]
+    return _wrapped(text, indent, " " * 28)
 
 
 def _unscored(cases: Iterable[CaseRecord]) -> list[str]:
@@ -117,19 +118,43 @@ def _unscored(cases: Iterable[CaseRecord]) -> list[str]:
     return lines
 
 
-def _case(case: CaseRecord) -> str:
-    result = case.metrics.get(case.primary, {})
-    line = f"  {visible(case.id)}  {case.primary} {estimate(result)}  n={result.get('n', len(case.predictions)):,}"
-    if case.unleaked is None:
-        return line
-    return f"{line}; without leaked samples {estimate(case.unleaked['metrics'].get(case.primary))}  n={case.unleaked['n']:,}"
+def _case(case: CaseRecord) -> list[str]:
+    """All its metrics, and what they are without leaked samples where that is known."""
+    said = [f"  {visible(case.id)}  n={len(case.predictions):,}", *_metrics(case, case.metrics)]
+    if case.unleaked:
+        said += [f"    without leaked samples  n={case.unleaked['n']:,}", *_metrics(case, case.unleaked["metrics"])]
+    return said
 
 
-def _pair(pair: PairRecord) -> str:
+def _metrics(case: CaseRecord, metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Name and value with its interval, one after another, the primary metric first; each stays in one piece."""
+    names = sorted(metrics, key=lambda name: name != case.primary)
+    said = ", ".join(f"{visible(name)} {estimate(metrics[name])}".replace(" ", "\xa0") for name in names)
+    return _wrapped(said, "    ")
+
+
+def _pair(pair: PairRecord) -> list[str]:
     """The verdict with what it rests on: the margin, the interval, and p after Holm's correction across the run's pairs."""
     span = f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
-    about = f"margin {pair.margin:g}, corrected p {p_value(pair.p_adjusted)}, n={pair.n:,}"
-    return f"  {visible(pair.id)}  {pair.verdict}: {pair.metric} {span}, {about}"
+    about = [f"{pair.metric} {span}", f"margin {pair.margin:g}", f"corrected p {p_value(pair.p_adjusted)}", f"n={pair.n:,}"]
+    said = ", ".join(visible(part).replace(" ", "\xa0") for part in about)
+    return [f"  {visible(pair.id)}  {pair.verdict}", *_wrapped(said, "    ")]
+
+
+def _not_planned(sentences: Sequence[str]) -> list[str]:
+    """What was selected and makes no sense."""
+    lines = []
+    for sentence in sentences[:UNPLANNED]:
+        lines += _wrapped(shorten(f"not planned: {visible(sentence)}", 2 * WIDTH - 12, placeholder=" ..."), "  ", "    ")
+    if (more := len(sentences) - UNPLANNED) > 0:
+        lines.append(f"  not planned: {more} more; report.json has them, in run.not_planned")
+    return lines
+
+
+def _wrapped(text: str, indent: str, deeper: str | None = None) -> list[str]:
+    """Lines of at most 80 columns, broken at none of the spaces that do not break."""
+    lines = wrap(text, WIDTH, initial_indent=indent, subsequent_indent=deeper or indent, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _reasons(noun: str, records: Iterable[CaseRecord | PairRecord | AuditRecord]) -> list[str]:

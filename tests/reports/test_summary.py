@@ -168,10 +168,44 @@ def test_answers_that_a_judge_left_unscored_are_counted(run: Run) -> None:
     assert not any(line.startswith("  judge") for line in summary(replace(run, cases=cases[2:], pairs=())))
 
 
-def test_verbose_adds_a_line_for_each_measured_case(run: Run) -> None:
+def test_verbose_adds_all_metrics_of_each_measured_case_the_primary_one_first(run: Run) -> None:
     lost = replace(run.cases[1], status="failed", reason="x")
     run = replace(run, cases=(run.cases[0], lost), pairs=())
     extra = [line for line in summary(run, verbose=True) if line not in summary(run)]
-    metric = run.cases[0].metrics["auroc"]
-    expected = f"auroc {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]  n=240"
-    assert extra == [f"  {run.cases[0].id}  {expected}"]
+
+    def said(name: str) -> str:
+        metric = run.cases[0].metrics[name]
+        return f"{name} {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
+
+    assert extra == [f"  {run.cases[0].id}  n=240", f"    {said('auroc')}, {said('accuracy')}"]
+
+
+def test_many_metrics_are_wrapped_between_them_never_inside_one(run: Run) -> None:
+    about = run.cases[0].metrics["auroc"]
+    metrics = {"auroc": about, **{f"metric_number_{i}": about for i in range(9)}, "undefined": {"value": None}}
+    lines = summary(replace(run, cases=(replace(run.cases[0], metrics=metrics),), pairs=()), verbose=True)
+    told = [line for line in lines if line.startswith("    ") and "[" in line]
+    assert len(told) > 3
+    assert all(len(line) <= 80 and line.count("[") == line.count("]") for line in told)
+    assert told[-1].endswith("undefined n/a")
+
+
+def test_verbose_tells_what_a_verdict_rests_on(run: Run) -> None:
+    extra = [line for line in summary(run, verbose=True) if line not in summary(run)]
+    pair = run.pairs[0]
+    at = extra.index(f"  {pair.id}  {pair.verdict}")
+    assert extra[at + 1].startswith(f"    {pair.metric} {pair.difference:+.3f} [")
+    assert f"margin {pair.margin:g}" in extra[at + 1]
+    assert all(len(line) <= 80 for line in extra if line.startswith("    "))
+
+
+def test_what_was_selected_and_makes_no_case_is_told_with_its_reason(run: Run) -> None:
+    sentences = ("ham10000 is not for lora: it has no training split", "qlora needs the package bitsandbytes")
+    lines = summary(replace(run, not_planned=sentences))
+    at = lines.index(f"  not planned: {sentences[0]}")
+    assert lines[at + 1] == f"  not planned: {sentences[1]}"
+    long = summary(replace(run, not_planned=(*(f"{'word ' * 99}\x1b[2J" for _ in range(5)),)))
+    told = [i for i, line in enumerate(long) if "not planned" in line]
+    assert told[-1] - told[0] <= 6
+    assert long[told[-1]] == "  not planned: 3 more; report.json has them, in run.not_planned"
+    assert all(len(line) <= 80 and line.isprintable() for line in long[:-1])
