@@ -147,6 +147,8 @@ class TaskCard:
         sizes: published numbers of samples, by split: "train", "validation", "test"; "all" of them together.
         findings: whether its classes are independent findings, of which an image may have several or none (diagnosis).
         test_only: why nothing may be trained on it: no regime that adapts a model is planned for it.
+        redistribute: whether its licence allows passing its images on, so that a report may hold some of them; False where
+            nobody knows.
         published: the data set's name among the published figures (reports/published.csv), where it is one of theirs.
     """
 
@@ -162,6 +164,7 @@ class TaskCard:
     findings: bool = False
     test_only: str = ""
     licence: str = ""
+    redistribute: bool = False
     source: str = ""
     published: str = ""
     folder: str = ""

@@ -1,4 +1,4 @@
-"""How numbers read, in the terminal and in the HTML report."""
+"""How numbers and long texts read, in the terminal and in the HTML report."""
 
 from __future__ import annotations
 
@@ -54,3 +54,8 @@ def count(n: int, noun: str) -> str:
 def visible(text: str) -> str:
     """The text without what could steer a terminal: control characters, escapes, changes of direction."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def clip(text: str, length: int = 300) -> str:
+    """The text, cut where it is longer, saying how long it was."""
+    return text if len(text) <= length else f"{text[:length]} ... ({len(text):,} characters)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -18,34 +18,39 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from medrival.reports import charts, figures
 from medrival.reports.charts.forest import forests
 from medrival.reports.files import write
-from medrival.reports.gallery import Images, clip, gallery
 from medrival.reports.integrity import details, warnings
 from medrival.reports.questions import answers
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, plain
+from medrival.reports.samples import Images, Shelf, shelve, stamp
 
 PAGE = Path(__file__).with_name("page")
-SCRIPTS = ("sort.js", "tips.js")
+SCRIPTS = ("sort.js", "tips.js", *(f"samples/{name}.js" for name in ("parts", "filter", "cards", "browser")))
 FAILED_SAMPLES = 100  # listed; the per-sample files have them all
 
 
-def write_html(run: Run, images: Images) -> Path:
-    """Write `report.html` and return its path.
+def write_html(run: Run, images: Images, shareable: Collection[str] = ()) -> Path:
+    """Write `report.html`, and beside it what of the samples is too large for the page or stays here; return the page's path.
 
     Args:
         run: what was measured.
-        images: where the gallery's thumbnails come from.
+        images: where the samples' thumbnails come from.
+        shareable: tasks whose licence lets their images be passed on; those of others go to `samples/local`.
 
     Raises:
         ReportNotWritten: where the folder cannot be written.
     """
-    return write(run.report_dir / "report.html", _page(run, images))
+    shelf = Shelf(run.report_dir, stamp(run))
+    local = shelve(shelf, run, images, shareable, _notes(run.cases))
+    page = write(run.report_dir / "report.html", _page(run, shelf, local))
+    shelf.clear()
+    return page
 
 
-def _page(run: Run, images: Images) -> str:
+def _page(run: Run, shelf: Shelf, local: Sequence[str]) -> str:
     jinja = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     jinja.loader = FileSystemLoader(PAGE)
     jinja.filters |= {name: getattr(figures, name) for name in ("number", "p_value", "estimate", "duration", "large")}
-    jinja.filters |= {"signed": _signed, "clip": clip, "mean": fmean}
+    jinja.filters |= {"date": _date, "signed": _signed, "clip": figures.clip, "mean": fmean}
     jinja.globals["count"] = figures.count
     failed = [(case, sample) for case in run.cases for sample in case.failed]
     return jinja.get_template("page.html").render(
@@ -57,7 +62,6 @@ def _page(run: Run, images: Images) -> str:
         limit=max((case.notes.get("limit", 0) for case in run.cases), default=0),
         warnings=_warnings(run.cases, run.audits),
         audits=[(record.audit, list(details(record.audit))) for record in run.audits if record.audit],
-        notes=_notes(run.cases),
         unmeasured=_unmeasured(run),
         pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.task, p.general)),
         forests=forests(run.pairs),
@@ -65,7 +69,8 @@ def _page(run: Run, images: Images) -> str:
         detail=_detail(run.cases),
         failed=failed[:FAILED_SAMPLES],
         hidden=len(failed[FAILED_SAMPLES:]),
-        gallery=gallery(run.cases, images),
+        parts=shelf.parts,
+        local=local,
         environment=run.environment,
         scripts=[Script.read(name) for name in SCRIPTS],
     )

@@ -44,10 +44,10 @@ def only(*forms: Form) -> Callable[[Compute], Compute]:
 @metric("accuracy", of="vqa")
 def accuracy(p: Prediction) -> float:
     """Share of right answers: strictly read where the question is closed or a choice, exact match where it is open."""
-    stated = _stated(p)
+    said = stated(p)
     if p.form == "choice":  # an option verbatim
-        return float(stated == p.truth)
-    return float(stated is not None and any(same(stated, truth) for truth in accepted(p)))
+        return float(said == p.truth)
+    return float(said is not None and any(same(said, truth) for truth in accepted(p)))
 
 
 @metric("closed_accuracy", of="vqa")
@@ -141,7 +141,7 @@ def meteor(p: Prediction) -> float:
 @only(*CLOSED)
 def unparseable_rate(p: Prediction) -> float:
     """Share of closed questions and choices whose answer states no option or several; failed samples are among them."""
-    return float(_stated(p) is None)
+    return float(stated(p) is None)
 
 
 @metric("accuracy_understanding", of="vqa")
@@ -181,6 +181,11 @@ def accepted(p: Prediction) -> tuple[str, ...]:
     return p.options if p.form == "open" and p.options else (p.truth,)
 
 
+def stated(p: Prediction) -> str | None:
+    """What the answer states, strictly read, or None where it states nothing or two things (see `answers`)."""
+    return read(p.answer, () if p.form == "open" else p.options, lettered=p.form == "choice")
+
+
 class _NoSynonyms:
     """Stands in for WordNet."""
 
@@ -207,10 +212,6 @@ def _stemmer() -> Any:
     from nltk.stem.porter import PorterStemmer
 
     return SimpleNamespace(stem=lru_cache(maxsize=CACHED)(PorterStemmer().stem))
-
-
-def _stated(p: Prediction) -> str | None:
-    return read(p.answer, () if p.form == "open" else p.options, lettered=p.form == "choice")
 
 
 def _words(p: Prediction) -> tuple[Words, Words]:

@@ -1,11 +1,11 @@
 """report.html: complete, self-contained, and inert whatever the data says."""
 
+import json
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from dataclasses import fields, replace
 from hashlib import sha256
 from html.parser import HTMLParser
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 import medrival.reports
-from medrival.contracts import Prediction
 from medrival.errors import ReportNotWritten, UnreadableImage
 from medrival.reports.html import write_html
 from medrival.reports.record import CaseRecord, PairRecord, Run
@@ -29,6 +28,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.within: list[str] = []
         self.scripts: list[str] = []
+        self.parts: dict[str, Any] = {}
         self.text = ""
         self.source = path.read_text(encoding="utf-8")
         self.feed(self.source)
@@ -44,7 +44,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         last = self.within[-1] if self.within else ""
-        if last == "script":
+        if last == "script" and self.elements[-1][1].get("type") == "application/json":
+            self.parts[(self.elements[-1][1]["id"] or "").removeprefix("part-")] = json.loads(data)
+        elif last == "script":
             self.scripts.append(data)
         elif last != "style":
             self.text += data
@@ -72,7 +74,7 @@ def spoiled(record: Any) -> Any:
 
 def hostile(run: Run) -> Run:
     def case(record: CaseRecord) -> CaseRecord:
-        predictions = [spoiled(p) if i % 3 else replace(p, error=HOSTILE) for i, p in enumerate(record.predictions)]
+        predictions = [replace(spoiled(p), error="" if i % 3 else HOSTILE) for i, p in enumerate(record.predictions)]
         metrics = {name + HOSTILE: {**metric, "reason": HOSTILE} for name, metric in record.metrics.items()}
         notes = {HOSTILE: HOSTILE, "test_images_in_train": HOSTILE, f"{HOSTILE}_in_train": 3}
         return replace(spoiled(record), predictions=tuple(predictions), metrics=metrics, notes=notes)
@@ -89,9 +91,10 @@ def test_hostile_text_is_shown_and_does_nothing(run: Run) -> None:
     known = page(run)
     assert {tag for tag, _ in seen.elements} <= {tag for tag, _ in known.elements} | {"q", "small"}
     assert seen.scripts == known.scripts
-    assert len(seen.all("script")) == len(seen.scripts)
+    assert len(seen.all("script")) == len(seen.scripts) + len(seen.parts)
     assert not [name for _, attributes in seen.elements for name in attributes if name.startswith("on")]
     assert "<script>alert(1)</script>" in seen.text
+    assert "<script>alert(1)</script>" in str(seen.parts)
     assert "{{ 7 * 7 }}" in seen.text
 
 
@@ -111,7 +114,7 @@ def test_only_our_own_script_may_run_and_nothing_is_loaded(run: Run, picture: Im
     assert "default-src 'none'" in policy
     loaded = [a[name] or "" for _, a in seen.elements for name in ("src", "href", "data", "action") if name in a]
     assert loaded
-    assert all(address.startswith(("data:image/jpeg;base64,", "#")) for address in loaded)
+    assert all(address.startswith("#") for address in loaded)
     assert not re.search(r"url\(|@import", seen.source)
 
 
@@ -122,7 +125,8 @@ def test_a_study_of_40_cases_stays_under_5_megabytes(run: Run, picture: Image.Im
 
 def test_enormous_answers_and_errors_do_not_swell_the_page(run: Run, picture: Image.Image) -> None:
     def swollen(case: CaseRecord) -> CaseRecord:
-        long = [replace(p, answer="word " * 20_000, truth="x" * 100_000, question="?" * 100_000) for p in case.predictions[:6]]
+        truth = {} if case.classes else {"truth": "x" * 100_000}
+        long = [replace(p, answer="word " * 20_000, question="?" * 100_000, **truth) for p in case.predictions[:6]]
         broken = [replace(p, error="y" * 100_000) for p in case.predictions[6:12]]
         return replace(case, predictions=(*long, *broken), reason="z" * 100_000, notes={"n" * 1000: "z" * 100_000})
 
@@ -193,26 +197,6 @@ def test_an_undefined_metric_and_an_undefined_difference_read_as_such(run: Run) 
     assert "n/a [n/a, n/a]" in text
 
 
-def test_thumbnails_are_small_and_the_image_that_was_asked_for(run: Run) -> None:
-    red = Image.new("RGB", (1000, 500), (200, 10, 10))
-    source = page(run, red).all("img")[0]["src"] or ""
-    thumbnail = Image.open(BytesIO(b64decode(source.partition(",")[2]))).convert("RGB")
-    assert thumbnail.size == (128, 64)
-    pixel = thumbnail.getpixel((60, 30))
-    assert isinstance(pixel, tuple)
-    assert abs(pixel[0] - 200) < 8
-
-
-def test_a_missing_picture_says_why(run: Run) -> None:
-    assert "No picture: no image at hand" in page(run).text
-    assert not page(run).all("img")
-
-    def broken(_task: str, _sample: str) -> None:
-        raise UnreadableImage("x.png: truncated")
-
-    assert "No picture: x.png: truncated" in Page(write_html(run, broken)).text
-
-
 def test_a_run_in_which_nothing_was_selected_still_has_a_page(run: Run) -> None:
     text = page(replace(run, cases=(), pairs=())).text
     assert text.count("Not measured") == 3
@@ -221,10 +205,8 @@ def test_a_run_in_which_nothing_was_selected_still_has_a_page(run: Run) -> None:
 
 def test_notes_that_all_cases_of_a_task_share_stand_with_its_samples(run: Run) -> None:
     same, other = (case for case in run.cases if case.task == "phantom-fundus-vqa" and case.kind == "general")
-    seen = page(replace(run, cases=(same, replace(other, notes={"images": "made up", "chosen": "another"})))).text
-    after = seen[seen.index("Of each task") :]
-    assert "images: made up" in after
-    assert "chosen" not in after
+    seen = page(replace(run, cases=(same, replace(other, notes={"images": "made up", "chosen": "another"}))))
+    assert seen.parts["index"]["tasks"][0]["notes"] == [["images", "made up"]]
 
 
 def test_the_command_can_be_typed_again(run: Run) -> None:
@@ -233,7 +215,7 @@ def test_the_command_can_be_typed_again(run: Run) -> None:
 
 def test_an_unwritable_folder_is_one_clear_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportNotWritten, match=r"report\.html"):
+    with pytest.raises(ReportNotWritten, match="cannot write"):
         page(replace(run, report_dir=tmp_path / "file"))
 
 
@@ -242,13 +224,3 @@ def test_the_templates_say_nothing_unescaped_but_their_own_scripts() -> None:
     templates = "".join(page.read_text(encoding="utf-8") for page in pages)
     assert re.findall(r"\{\{([^}]*)\|\s*safe", templates) == [" script.text "]
     assert "autoescape" not in templates
-
-
-def test_a_right_and_a_wrong_answer_are_marked_as_such(run: Run) -> None:
-    said = (
-        Prediction("one", "g", "lung", answer="left lung", question="What?", form="open"),
-        Prediction("two", "g", "heart", answer="Heart.", question="What?", form="open"),
-    )
-    case = replace(run.cases[-1], predictions=said)
-    marks = [a["aria-label"] for a in page(replace(run, cases=(case,))).all("span") if a.get("role") == "img"]
-    assert sorted(mark or "" for mark in marks) == ["right", "wrong"]
