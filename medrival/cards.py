@@ -196,14 +196,16 @@ class RegimeCard:
         dtype: the precision that the regime is for, whatever the run's; "" for the run's.
         budgets: by name, the numbers both models of a pair are given; a table in one, under a type of model, is for that type.
             In a catalog file the name of another regime may stand for its numbers.
+        file: the catalog file that has the row.
         budget: the one that was chosen.
+        added: of budgets that other files added, the file.
     """
 
     name: str
     adapts: bool = True
     seeded: bool = True
     source: str = ""
-    folder: str = ""
+    file: str = ""
     shots: tuple[int, ...] = ()
     findings: bool = False
     dtype: Literal["", "4bit"] = ""
@@ -211,6 +213,12 @@ class RegimeCard:
     vqa: Mapping[str, str] = field(default_factory=dict, hash=False)
     budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     budget: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    added: Mapping[str, str] = field(default_factory=dict, hash=False, metadata=NO_KEY)
+
+    @property
+    def adds(self) -> bool:
+        """Whether the row names no function, and can only add budgets to the regime of its name."""
+        return not self.diagnosis and not self.vqa
 
     @property
     def each(self) -> tuple[RegimeCard, ...]:
@@ -221,9 +229,9 @@ class RegimeCard:
         """The same regime under a budget, for a type of model; one that spends nothing, as zero-shot, has none.
 
         Raises:
-            UnknownName: it has budgets, but none of this name.
+            UnknownName: it has budgets, but none of this name, or none for this type.
         """
-        if lacking := self.lacks(budget):
+        if lacking := self.lacks(budget, model_type):
             raise UnknownName(lacking)
         numbers = self.budgets.get(budget, {})
         common = {key: value for key, value in numbers.items() if not isinstance(value, dict)}
@@ -231,11 +239,16 @@ class RegimeCard:
         chosen = {**common, **numbers.get(model_type, {}), **shots}
         return replace(self, seeded=chosen.pop("seeded", self.seeded), budget=chosen)
 
-    def lacks(self, budget: str) -> str:
-        """That it has budgets, but none of this name, in words; "" where it can be given it, or spends nothing."""
-        if not self.budgets or budget in self.budgets:
+    def lacks(self, budget: str, model_type: ModelType | None = None) -> str:
+        """That it has budgets, but none of this name, or none for the type, in words; "" where there is one, or none needed."""
+        if not self.budgets:
             return ""
-        return f"regime {self.name!r} has no budget {budget!r}; it has {', '.join(self.budgets)}"
+        if budget not in self.budgets:
+            return f"regime {self.name!r} has no budget {budget!r}; it has {', '.join(self.budgets)}"
+        numbers = self.budgets[budget]
+        if not numbers or not model_type or model_type in numbers or not all(isinstance(one, dict) for one in numbers.values()):
+            return ""
+        return f"regime {self.name!r} has its budget {budget!r} for {', '.join(numbers)} alone, and none for a {model_type}"
 
     def runner(self, task: TaskCard, model: ModelCard) -> str | None:
         """The "module:function" that adapts this model to this task, or None where that makes no sense."""

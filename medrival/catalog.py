@@ -7,7 +7,6 @@ The project's own rows lie beside what they name (`models/catalog.toml`, `tasks/
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,12 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
-from medrival import rows
+from medrival import budgets, rows
 from medrival.cards import SCHEMES, AdapterCard, Domain, ModelCard, RegimeCard, SuiteCard, TaskCard, domain, partners
-from medrival.contracts import ModelType
 from medrival.errors import BrokenCatalog, UnknownName
+from medrival.sense import hint
 
 __all__ = [
     "BUILT_IN",
@@ -105,7 +104,7 @@ class Catalog:
         others = [one for one in self.models.values() if (one.family, one.file) != (model.family, model.file)]
         known = {task.modality for task in self.tasks.values()} | {word for one in others for word in one.saw or ()}
         return [
-            f"{model.name}: saw {word!r}, a modality of no task and no other model; it has no effect.{_hint(word, known, 1)}"
+            f"{model.name}: saw {word!r}, a modality of no task and no other model; it has no effect.{hint(word, known, 1)}"
             for word in model.saw or ()
             if word not in known
         ]
@@ -133,13 +132,14 @@ class Catalog:
 
 def unknown(axis: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that no catalog has."""
-    return f"unknown {axis.removesuffix('s')} {name!r}.{_hint(name, known)} All names: python -m medrival {axis}"
+    return f"unknown {axis.removesuffix('s')} {name!r}.{hint(name, known)} All names: python -m medrival {axis}"
 
 
 def load(extra: Sequence[Path] = ()) -> Catalog:
     """Read the project's rows, those of installed packages, and those of the user's files.
 
-    Of rows of one name the last counts; what is said of an adapter, on which rows of other files rely, is what was said first.
+    Of rows of one name the last counts, but a regime's that has nothing but budgets adds these to the one before; what is said
+    of an adapter, on which rows of other files rely, is what was said first.
 
     Raises:
         BrokenCatalog: naming file, row and key.
@@ -149,8 +149,7 @@ def load(extra: Sequence[Path] = ()) -> Catalog:
     read = [*own, *theirs.values()]
     known = {axis: {name: card for file in read for name, card in file[axis].items()} for axis in rows.CARDS}
     known["adapters"] |= {name: card for file in reversed(read) for name, card in file["adapters"].items()}
-    shared = [replace(regime, budgets=_budgets(regime, known["regimes"])) for regime in known["regimes"].values()]
-    known["regimes"] = {one.name: one for regime in shared for one in regime.each}
+    known["regimes"] = {one.name: one for regime in budgets.regimes(file["regimes"] for file in read) for one in regime.each}
     catalog = Catalog(**known, replacing=tuple(_replacing(own, theirs)))
     _check_partners(catalog.models)
     told = {name: replace(model, reads=catalog.reads(model.adapter)) for name, model in catalog.models.items()}
@@ -173,26 +172,6 @@ def imported(place: str) -> Callable[..., Any]:
         ) from error
 
 
-def _budgets(regime: RegimeCard, known: Mapping[str, RegimeCard]) -> dict[str, Mapping[str, Any]]:
-    """A regime's budgets, with another's numbers where that one's name stands for them.
-
-    Raises:
-        BrokenCatalog: the other has no such numbers, or numbers are for what is no type of model.
-    """
-    as_written: Mapping[str, Any] = regime.budgets
-    found: dict[str, Mapping[str, Any]] = {}
-    for name, said in as_written.items():
-        numbers = known[said].budgets.get(name) if isinstance(said, str) and said in known else said
-        where = f"{regime.folder}: regime {regime.name!r}: budget {name!r}"
-        if not isinstance(numbers, Mapping):
-            raise BrokenCatalog(f"{where} is {said!r}; it must be a table, or the name of a regime that has such a table")
-        for key, value in numbers.items():
-            if isinstance(value, Mapping) and key not in get_args(ModelType):
-                raise BrokenCatalog(f"{where} has a table {key!r}; it may have one for {', '.join(get_args(ModelType))}")
-        found[name] = numbers
-    return found
-
-
 def _check_partners(models: Mapping[str, ModelCard]) -> None:
     """A pair is of two kinds, one type and one budget; a partner that is not would silently be compared with nothing."""
     for model in models.values():
@@ -212,15 +191,13 @@ def _check_partners(models: Mapping[str, ModelCard]) -> None:
 def _replacing(own: Sequence[rows.Cards], theirs: Mapping[Path, rows.Cards]) -> Iterator[str]:
     for path, cards in theirs.items():
         for axis in BUILT_IN:
-            replaced = (name for name in cards[axis] if any(name in file[axis] for file in own))
-            yield from (f"{path}: [{axis}.{name}] takes the place of the built-in row" for name in replaced)
-
-
-def _hint(name: str, known: Iterable[str], most: int = 3) -> str:
-    """The known words that are nearest to a name, as a question; "" where none is near."""
-    spelt = {one.casefold(): one for one in known}
-    near = [spelt[one] for one in difflib.get_close_matches(name.casefold().strip("*?"), spelt, n=most, cutoff=0.5)]
-    return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+            built_in = {name: card for file in own for name, card in file[axis].items()}
+            for name, card in cards[axis].items():
+                if name in built_in and not (axis == "regimes" and card.adds):
+                    yield f"{path}: [{axis}.{name}] takes the place of the built-in row"
+                elif name in built_in:
+                    again = (budget for budget in card.budgets if budget in built_in[name].budgets)
+                    yield from (f"{path}: [regimes.{name}.budgets.{one}] takes the place of the built-in one" for one in again)
 
 
 def comparable(one: ModelCard, other: ModelCard) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,9 @@ GONE = frozenset({404, 410})
 ATTEMPTS = 5
 """Connections that may break before a download is given up, until the next fetch goes on with it."""
 PAUSE_SECONDS = 1.0
+BROKEN = (BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError)
+"""What unpacking raises, in this order: it is no archive or a damaged one; its packed bytes are damaged, or end too soon;
+`_member` refuses what is in it; it is encrypted; it is packed in a way that Python does not know."""
 SECONDS_OF_SILENCE = 30.0
 
 
@@ -89,7 +93,7 @@ def unpack(archive: Path, names: Sequence[str], folder: Path) -> None:
             for name, member in {name: _member(opened, name) for name in names}.items():
                 with opened.open(member) as content:
                     write_atomically(folder / name, partial(shutil.copyfileobj, content))
-    except (BadZipFile, ValueError, RuntimeError, NotImplementedError, EOFError) as error:  # RuntimeError: it is encrypted
+    except BROKEN as error:
         raise MissingAsset(f"{archive.name} cannot be unpacked: {first_line(error)}; it is deleted: fetch once more") from error
 
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from medrival.catalog import ModelCard, TaskCard, imported
 from medrival.contracts import Adapted, DualEncoder, Features, Generator, Sample, Served, Task
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.extraction import Room, extracted
+from medrival.handover import Handover
 from medrival.limit import limited
 from medrival.scorers import Scorer, scored
 from medrival.settings import Settings
@@ -45,7 +45,7 @@ class Lab:
         self._scorers = scorers
         self._tasks: dict[str, Task] = {}
         self._warned = False
-        self._said_unkept = False
+        self._adapters = Handover(settings.adapters, store)
         # What the store cannot tell again: cases that failed, and outcomes it could not keep.
         self._answered: dict[str, Outcome | MedrivalError] = {}
         self._loaded: tuple[ModelCard, str, Model] | None = None
@@ -71,7 +71,7 @@ class Lab:
             return answered
         try:
             outcome = self._known_or_measured(case)
-            self._hand_over_adapter(case, outcome)
+            self._adapters.hand_over(case, outcome)
             return outcome
         except MedrivalError as error:
             self._answered[case.id] = error
@@ -83,30 +83,13 @@ class Lab:
         key = self.key(case)
         with self.store.lock(key):
             known = self.store.outcome(key, self.settings.measured_after)
-            if known is not None and not self._incomplete(known) and not self._lacks_adapter(known):
+            if known is not None and not self._incomplete(known) and not self._adapters.lacking(known):
                 return known
             outcome = self._measure_safely(case, key)
             shutil.rmtree(self.store.training(key), ignore_errors=True)
             if not self._kept(partial(self.store.keep_outcome, outcome)):
                 self._answered[case.id] = outcome
             return outcome
-
-    def _lacks_adapter(self, outcome: Outcome) -> bool:
-        """Whether what was trained is wanted, could be had, and was not kept."""
-        return bool(
-            self.settings.adapters and outcome.notes.get("adapter") == "peft" and not self.store.adapters(outcome.key).is_dir()
-        )
-
-    def _hand_over_adapter(self, case: Case, outcome: Outcome) -> None:
-        kept = self.store.adapters(outcome.key)
-        if not self.settings.adapters:
-            return
-        if kept.is_dir():
-            shutil.copytree(kept, self.settings.adapters / case.id, dirs_exist_ok=True)
-        elif case.regime.adapts and outcome.notes.get("adapter") != "peft" and not self._said_unkept:
-            self._said_unkept = True
-            why = "it trains no adapters that peft could load on this model; other cases of this run may be like it"
-            warnings.warn(f"--keep-adapters: {case.id} leaves nothing: {why}", MedrivalWarning, stacklevel=2)
 
     def _incomplete(self, outcome: Outcome) -> bool:
         """Whether an endpoint left samples unanswered that an earlier run asked about."""
@@ -195,7 +178,7 @@ class Lab:
         tuning = task.validation if task.kind == "diagnosis" else ()  # what thresholds are chosen on
         validation = predicted(tuning, adapted.predict(tuning) if tuning else [])
         if self.settings.adapters and adapted.save:
-            self._kept(partial(self._keep_adapter, key, adapted.save))
+            self._kept(partial(self._adapters.keep, key, adapted.save))
         adapted.undo()
         predictions = predicted(task.test, answers)
         if all(prediction.error for prediction in predictions):
@@ -244,16 +227,6 @@ class Lab:
                 return np.empty(shape, np.float32)
 
         return extracted(model, samples, room_somewhere, self.settings, self.progress, f"{card.name}: image features")
-
-    def _keep_adapter(self, key: str, save: Callable[[Path], object]) -> None:
-        """Whole or not at all: what a killed run left is no adapter."""
-        kept = self.store.adapters(key)
-        unfinished = kept.with_name(f"{key}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        save(unfinished)
-        shutil.rmtree(kept, ignore_errors=True)
-        unfinished.rename(kept)
 
     def model(self, card: ModelCard, dtype: str = "") -> Model:
         """The loaded model, in a precision other than the run's where one is asked for; one at a time is in memory."""

@@ -127,15 +127,19 @@ def _values(card: type[Any], row: Any, where: str) -> dict[str, Any]:
         raise BrokenCatalog(f"{where} is not a table")
     known = {f.name for f in fields(card) if f.metadata.get("key", True)}.difference(GIVEN)
     hints = get_type_hints(card)
-    values = {key: _checked(f"{where}: {key}", hints[key], row[key]) for key in row if key in known}
+    values = {key: checked(f"{where}: {key}", hints[key], row[key]) for key in row if key in known}
     others = {key: value for key, value in row.items() if key not in known}
     if others and "options" not in {f.name for f in fields(card)}:
         raise BrokenCatalog(f"{where} has an unknown key {sorted(others)[0]!r}; it may have {', '.join(sorted(known))}")
     return values | ({"options": others} if others else {})
 
 
-def _checked(where: str, hint: Any, value: Any) -> Any:
-    """A key's value, as its card's type wants it: lists become tuples, tables in them what the type says."""
+def checked(where: str, hint: Any, value: Any) -> Any:
+    """A key's value, as its card's type wants it: lists become tuples, tables in them what the type says.
+
+    Raises:
+        BrokenCatalog: it is of another type; `where` names file, row and key.
+    """
     if get_origin(hint) is Literal:
         good, wanted = value in get_args(hint), f"one of {', '.join(get_args(hint))}"
     elif hint == tuple[tuple[str, ...], ...]:
@@ -144,6 +148,10 @@ def _checked(where: str, hint: Any, value: Any) -> Any:
         value = tuple(map(tuple, value)) if good else value
     elif hint == tuple[int, ...]:
         good, wanted = isinstance(value, list) and all(type(one) is int for one in value), "a list of whole numbers"
+        value = tuple(value) if good else value
+    elif hint == tuple[float, ...]:
+        good, wanted = isinstance(value, list) and bool(value), "a list of numbers, at least one"
+        good = good and all(type(one) in (int, float) for one in value)
         value = tuple(value) if good else value
     elif tuple[str, ...] in (hint, *get_args(hint)):
         good, wanted = _are_texts(value), "a list of texts"

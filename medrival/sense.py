@@ -1,7 +1,8 @@
-"""What is wrong with a row of a catalog whose every key has a value of the right type."""
+"""What is wrong with a row of a catalog whose every key has a value of the right type, and what a wrong name may have meant."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
@@ -18,6 +19,13 @@ OF_SERVED = ("url", "key_variable", "price_in", "price_out")
 def complaint(card: Any) -> str:
     """Key, value and what it must be, as a sentence; "" for a row that makes sense."""
     return next(iter(COMPLAINTS.get(type(card), lambda _: ())(card)), "")
+
+
+def hint(name: str, known: Iterable[str], most: int = 3) -> str:
+    """The known words that are nearest to a name, as a question; "" where none is near."""
+    spelt = {one.casefold(): one for one in known}
+    near = [spelt[one] for one in difflib.get_close_matches(name.casefold().strip("*?"), spelt, n=most, cutoff=0.5)]
+    return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 
 def _of_model(card: ModelCard) -> Iterator[str]:

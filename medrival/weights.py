@@ -279,7 +279,7 @@ def _unreachable(endpoint: str) -> str:
 
     try:
         get_session().head(endpoint, timeout=SECONDS_TO_CONNECT)
-    except Exception as error:  # of several libraries, as below
+    except Exception as error:  # the hub client raises errors of several libraries; each means that nobody answered
         return f"{endpoint} cannot be reached: {first_line(error)}"
     return ""
 

@@ -159,7 +159,7 @@ def _described(card: ModelCard, tower: Path) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(tower, local_files_only=True)
-    except Exception as error:  # of several libraries
+    except Exception as error:  # transformers raises errors of several libraries; each means it cannot read it
         raise BrokenModel(f"{card.name}: its image tower in {tower} has no usable config.json: {first_line(error)}") from error
     vision = getattr(config, "vision_config", config)
     if vision.model_type != "clip_vision_model":

@@ -14,7 +14,7 @@ from medrival.regimes.shots import Shots, draw
 from medrival.regimes.zero_shot import as_answers
 
 
-def by_probe(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:  # noqa: ARG001
+def by_probe(_: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
     """Class-balanced logistic regression on `shots` samples a class; L2 strength chosen by cross-entropy on a few others.
 
     So few samples do not tell how far each feature spreads: all are divided by one scale. The heads of all seeds and strengths
@@ -26,7 +26,7 @@ def by_probe(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: W
     draws = draw(task, budget["shots"], bench)
     strengths = budget["l2_strengths"]
     heads = bench.once(
-        f"heads of {budget['shots']} shots under seeds {list(draws)}",
+        f"heads under {sorted(budget.items())} and seeds {list(draws)}",
         lambda: _heads(draws, len(task.classes), strengths),
         cases=len(draws),
     )

@@ -31,15 +31,15 @@ class Probe:
         return features @ self.weight.T + self.bias
 
 
-def linear_probe(model: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:  # noqa: ARG001
-    """Class-balanced logistic regression; L2 strength chosen on the validation split, or trained where the budget has a rate.
+def linear_probe(_: DualEncoder, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+    """Class-balanced logistic regression; L2 strength chosen on the validation split, or trained where the budget has none.
 
     Features are [samples, dim] float32, not normalised, computed once per model and images whatever the strengths; each is
     standardised by the training split before fitting, so that one list of strengths serves every model.
     Protocol: Radford et al. 2021, section 3.2. Paper A trains a head on plain features by AdamW and takes its last epoch.
     Of independent findings each has a regression of its own, against the samples without it.
     """
-    if "learning_rate" in budget:
+    if "l2_strengths" not in budget:
         return _train_probe(task, budget, bench)
     if has_findings(task):
         return _probe_findings(task, budget["l2_strengths"], bench)

@@ -115,8 +115,16 @@ def _taught(
     def teach(batch: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
         return model.teach(images.of(batch), [s.prompt for s in batch], [s.reply for s in batch])
 
+    tokens: dict[int, int] = {}
+
     def loss(batch: Sequence[int]) -> torch.Tensor:
-        return answer_loss(model.module, teach([training[i] for i in batch]))
+        inputs = teach([training[i] for i in batch])
+        if budget.get("accumulate", 1) > 1:  # reading them waits for the device
+            tokens.update(zip(batch, (inputs["labels"] != -100).sum(dim=1).tolist(), strict=True))
+        return answer_loss(model.module, inputs)
+
+    def counted(batch: Sequence[int]) -> int:
+        return sum(tokens[i] for i in batch)
 
     @torch.inference_mode()
     def validate() -> float:
@@ -133,9 +141,8 @@ def _taught(
     lengths = [_length(sample) for sample in training]
     idle = _idle(change(names), names, partial(loss, [0])) if some_idle else []
     trainable = change([name for name in names if name not in idle])
-    trained = train(
-        trainable.parameters, len(training), loss, validate, budget, bench, trainable.dropouts, lengths, recomputing.start
-    )
+    dropouts, spare = trainable.dropouts, recomputing.start
+    trained = train(trainable.parameters, len(training), loss, validate, budget, bench, dropouts, lengths, spare, counted)
     recomputing.stop()
     unreadable = _left_out((*task.train, *task.validation), chain(*readable))
     unanswered = _left_out(chain(*readable), (*training, *validation))

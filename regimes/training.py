@@ -37,6 +37,7 @@ def train(
     dropouts: Sequence[torch.nn.Module] = (),
     lengths: Sequence[int] = (),
     spare: Callable[[], bool] = lambda: False,
+    counted: Callable[[Sequence[int]], float] = len,
 ) -> Trained:
     """AdamW with linear warm-up and cosine or linear decay; the epoch with the best validation score is what remains.
 
@@ -47,7 +48,7 @@ def train(
     Args:
         parameters: what is trained, by name, in float32.
         samples: how many training samples there are.
-        loss: indices of a batch -> scalar loss, the mean over its samples.
+        loss: indices of a batch -> scalar loss, the mean over what counts in it.
         validate: score of the present parameters on validation data; higher is better.
         budget: epochs, batch_size, learning_rate (or several learning_rates), weight_decay, warmup (share of the steps),
             max_grad_norm; where they are wanted schedule ("cosine" without; "linear"), accumulate (batches a step), patience
@@ -57,13 +58,15 @@ def train(
         dropouts: modules that are in training mode in steps alone.
         lengths: of the samples, by which they are grouped where the budget says so.
         spare: has steps take less memory from now on, and says whether it could; a step that ran out of it is then repeated.
+        counted: over how much the loss of a batch is the mean, asked after it: samples, or the tokens of their answers. By it
+            the batches of one step count, so that they have the gradient of one whole batch.
 
     Raises:
         AdaptationFailed: the loss is not finite, or a parameter received no gradient or did not change.
     """
     before = _copies(parameters)
     by_length = lengths if budget.get("grouped") else ()
-    loop = _Loop(parameters, before, samples, loss, validate, budget, bench, dropouts, by_length, spare)
+    loop = _Loop(parameters, before, samples, loss, validate, budget, bench, dropouts, by_length, spare, counted)
     if loop.steps < 2:
         raise AdaptationFailed(
             f"{samples} training samples make {loop.steps} step of training; the second factor of LoRA needs two"
@@ -99,6 +102,7 @@ class _Loop:
     dropouts: Sequence[torch.nn.Module]
     lengths: Sequence[int]
     spare: Callable[[], bool]
+    counted: Callable[[Sequence[int]], float]
 
     @property
     def steps_an_epoch(self) -> int:
@@ -195,20 +199,24 @@ class _Loop:
         return self._fitting(optimiser, batch)
 
     def _backward(self, batch: Sequence[int]) -> torch.Tensor:
-        """The mean loss of a step's samples, which may come in several batches; gradients add up."""
-        size, total = int(self.budget["batch_size"]), torch.zeros(())
+        """The mean loss of a step, whose samples may come in several batches; gradients add up to that of the mean."""
+        size, total, weight = int(self.budget["batch_size"]), torch.zeros(()), 0.0
         for part in self.dropouts:
             part.train()
         for start in range(0, len(batch), size):
             some = batch[start : start + size]
             with autocast(self.bench.device):
                 value = self.loss(some)
-            value = value * (len(some) / len(batch))
-            value.backward()
-            total = total.to(value.device) + value.detach()
+            own = self.counted(some) if len(batch) > size else 1.0
+            (value * own).backward()
+            total, weight = total.to(value.device) + value.detach() * own, weight + own
         for part in self.dropouts:
             part.eval()
-        return total
+        if len(batch) > size:  # how much there was in all is known only now
+            for parameter in self.parameters.values():
+                if parameter.grad is not None:
+                    parameter.grad /= weight
+        return total / weight
 
     def _done(self, state: State) -> bool:
         patience = self.budget.get("patience", 0)

@@ -337,7 +337,7 @@ def test_the_name_of_another_regime_stands_for_the_numbers_of_its_budget(tmp_pat
         ('"nobody"', "is 'nobody'; it must be a table, or the name of a regime that has such a table"),
         ('"lora"', "is 'lora'; it must be a table"),
         ("3", "is 3; it must be a table"),
-        ("{ generatr = { epochs = 2 } }", "has a table 'generatr'; it may have one for dual-encoder, generator, served"),
+        ("{ generatr = { epochs = 2 } }", "has a table 'generatr'; it may have one for generator"),
     ],
 )
 def test_a_budget_that_has_no_numbers_or_has_them_for_no_type_of_model_is_named(tmp_path, said, message):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import pytest
 
@@ -185,10 +185,17 @@ def test_an_archive_that_leads_out_of_itself_or_has_not_the_files_is_refused(ser
     assert [name for name in files(tmp_path) if "evil" in name or name.endswith(".zip")] == []
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-30], lambda whole: whole.replace(CONTENT[:50], CONTENT[50:100], 1)])
-def test_a_damaged_archive_leaves_no_file(tmp_path, damage):
+@pytest.mark.parametrize(
+    ("method", "damage"),
+    [
+        (ZIP_STORED, lambda whole: whole[:-30]),
+        (ZIP_STORED, lambda whole: whole.replace(CONTENT[:50], CONTENT[50:100], 1)),
+        (ZIP_DEFLATED, lambda whole: whole[:39] + b"\xff" * 20 + whole[59:]),  # behind the header and the name: packed bytes
+    ],
+)
+def test_a_damaged_archive_leaves_no_file(tmp_path, method, damage):
     packed = io.BytesIO()
-    with ZipFile(packed, "w") as archive:
+    with ZipFile(packed, "w", method) as archive:
         archive.writestr("model.bin", CONTENT)
     (tmp_path / "all.zip").write_bytes(damage(packed.getvalue()))
     with pytest.raises(MissingAsset, match=r"all.zip cannot be unpacked"):

@@ -75,6 +75,18 @@ def test_the_bare_loop_and_ours_make_the_same_features(subject):
     assert len(bare) == race.items == 36
 
 
+def test_beside_the_frozen_regimes_stands_an_epoch_that_re_encodes_the_training_images(subject, monkeypatch):
+    encoder, passed = subject("pocket-clip", "phantom-chest", "zero-shot"), []
+    bare = features.bare_features
+    monkeypatch.setattr(features, "bare_features", lambda of, images: passed.append(list(images)) or bare(of, images))
+    figures = features.frozen_regimes(encoder).figures(2.0, 1)
+    training = {sample.id for sample in encoder.task.train}
+    assert [len(images) for images in passed] == [len(training)] == [12]
+    assert all(any(one is image for image in encoder.images) for one in passed[0])
+    assert figures["seconds_of_10_such_epochs"] == pytest.approx(10 * figures["seconds_of_a_re_encoding_epoch"])
+    assert figures["seconds_of_a_re_encoding_epoch"] > 0
+
+
 def test_a_round_finds_nothing_of_the_one_before(subject):
     encoder = subject("pocket-clip", "phantom-chest", "zero-shot")
     race = features.frozen_regimes(encoder)

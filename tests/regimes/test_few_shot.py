@@ -12,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neighbors import NearestCentroid
 
+from medrival import bench as workbench
+from medrival.case import Case
 from medrival.contracts import Failed
 from medrival.errors import AdaptationFailed
 from medrival.regimes.few_shot import by_mean, by_probe
@@ -95,7 +97,23 @@ def test_seeds_and_strengths_are_solved_once():
     for seed in bench.seeds:
         bench.seed = seed
         by_probe(encoder(), task(), {"l2_strengths": STRENGTHS, "shots": 2}, bench)
-    assert [cases for name, (_, cases) in known.items() if name.startswith("heads of 2 shots")] == [2]
+    assert [cases for name, (_, cases) in known.items() if name.startswith("heads under")] == [2]
+
+
+def test_rows_of_other_strengths_in_one_lab_have_heads_of_their_own(new_lab, rows):
+    """Two rows of the same shots: each is as if it were alone."""
+    case = Case(rows.models["pocket-clip"], rows.tasks["phantom-chest"], rows.regimes["few-shot-probe-4"])
+    rivals = [{"l2_strengths": [strength], "shots": 4} for strength in (1e-3, 1e3)]
+
+    def heads(lab, budget):
+        model, chest = lab.model(case.model), lab.task(case.task)
+        return np.array(by_probe(model, chest, budget, workbench.Bench(lab, case)).predict(chest.test))
+
+    lab = new_lab()
+    together = [heads(lab, budget) for budget in rivals]
+    alone = [heads(new_lab(), budget) for budget in rivals]
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-12)
+    assert np.abs(together[0] - together[1]).max() > 0.01
 
 
 def test_the_nearest_mean_is_scikit_learns_nearest_centroid_of_directions():
