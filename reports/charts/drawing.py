@@ -13,6 +13,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     import altair
 
+SHRINKS = 0.85  # of its width, on a narrow screen; letters would be too small below
 WIDTH = 560  # pixels of a chart's plotting area; wider ones scroll on a phone
 HUES = {
     "general wins": "var(--general)",
@@ -23,9 +24,15 @@ HUES = {
 """Of the verdicts; told apart under every common colour blindness."""
 SHAPES = {"general wins": "triangle-up", "medical wins": "triangle-down", "equivalent": "square", "inconclusive": "circle"}
 KINDS = {"general": "var(--general)", "medical": "var(--medical)"}
+KIND_SHAPES = {"general": "circle", "medical": "diamond"}
+KIND_DASHES = {"general": [1, 0], "medical": [5, 3]}
 SERIES = tuple(f"var(--series-{i})" for i in range(8))
+SERIES_DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [12, 4], [4, 1], [1, 3], [7, 2, 1, 2, 1, 2])
+SERIES_SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-left", "triangle-right")
 HEAT = tuple(f"var(--heat-{i})" for i in range(9))
-"""From low to high; `style.css` has them for both themes, and `--heat-text-low`, `--heat-text-high` for words on them."""
+"""From low to high; `style.css` has them for both themes."""
+ON_HEAT = ("var(--heat-text-low)",) * 6 + ("var(--heat-text-high)",) * 3
+"""The colour of words on each."""
 
 THEME: dict[str, Any] = {
     "background": None,
@@ -41,6 +48,7 @@ THEME: dict[str, Any] = {
         "labelLimit": 340,
         "labelFontSize": 12,
         "titleFontSize": 12,
+        "titlePadding": 8,
     },
     "header": {"labelColor": "var(--text)", "labelFontSize": 12, "titleColor": "var(--soft)", "labelLimit": 260},
     "legend": {"labelColor": "var(--text)", "titleColor": "var(--soft)", "labelLimit": 260, "labelFontSize": 12},
@@ -73,7 +81,8 @@ def figure(title: str, says: str, chart: altair.TopLevelMixin) -> Figure:
 
 
 def _svg(chart: altair.TopLevelMixin) -> str:
-    drawn: str = _renderer().vegalite_to_svg(chart.to_dict(), config=THEME, allowed_base_urls=[])
+    # checking a chart against the schema takes as long as drawing it; the renderer refuses what is no chart, too
+    drawn: str = _renderer().vegalite_to_svg(chart.to_dict(validate=False), config=THEME, allowed_base_urls=[])
     return drawn
 
 
@@ -85,6 +94,8 @@ def _renderer() -> Any:
 
 
 def _named(svg: str, title: str) -> str:
-    """With a name for the picture, and without what only a file of its own needs."""
-    opening = f'<svg role="graphics-document" aria-label="{escape(title, quote=True)}" '
+    """With a name for the picture, and a width below which it is scrolled rather than shrunk further."""
+    width = re.match(r'<svg [^>]*?width="([\d.]+)"', svg)
+    least = round(float(width[1]) * SHRINKS) if width else 0
+    opening = f'<svg role="graphics-document" aria-label="{escape(title, quote=True)}" style="min-width:{least}px" '
     return re.sub(r"^<svg ", lambda _: opening, svg, count=1)

@@ -11,7 +11,7 @@ from medrival.statistics import LEVEL, Estimate, Floats, Statistic, mean_of
 from medrival.statistics.bootstrap import draws
 from medrival.statistics.clusters import Clusters
 from medrival.tasks.metrics import diagnosis  # noqa: F401  # what is decided comes before how surely
-from medrival.tasks.metrics.diagnosed import Diagnosed
+from medrival.tasks.metrics.diagnosed import Diagnosed, Labels
 from medrival.tasks.metrics.registry import metric
 
 BINS = 15
@@ -68,9 +68,13 @@ def brier_score(samples: Diagnosed) -> Statistic:
     return replace(mean_of(squared / 2 if binary else squared), bounds=(0.0, 1.0 if binary else 2.0))
 
 
+def bin_of(confidence: Floats) -> Labels:
+    """Which of the bins each confidence lies in."""
+    return np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
+
+
 def _gaps(samples: Diagnosed) -> Floats:
     """[samples, bins], right minus confidence in the bin that the sample is in."""
     sure = samples.probabilities.max(axis=1)
-    bins = np.digitize(sure, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
-    gaps: Floats = np.eye(BINS)[bins] * (samples.hits - sure)[:, None]
+    gaps: Floats = np.eye(BINS)[bin_of(sure)] * (samples.hits - sure)[:, None]
     return gaps
