@@ -36,6 +36,8 @@ class Compared:
         failed: how many predictions failed in A and in B; they count as wrong.
         difference: B minus A, in units of the metric.
         verdict: of B, by its interval against the margin; "better" minds whether more is better of this metric.
+        identical: whether both said the same of every sample; then they are equivalent, whatever the interval, which allows
+            for chance: there is none between a model and itself.
         p_adjusted: the p-value after Holm's correction across all cases of the comparison.
     """
 
@@ -47,6 +49,7 @@ class Compared:
     failed: tuple[int, int]
     difference: Difference
     verdict: Verdict
+    identical: bool = False
     p_adjusted: float | None = None
 
 
@@ -205,7 +208,7 @@ def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: froz
     ours, theirs = (tuple(_value(case, chosen) for case in side) for side in sides)
     gap = metrics.compare(kind, chosen, said[1], said[0], first.classes, validation=(tuned[1], tuned[0]))
     cautions = [gap.caution, *(_asked(note, words, *group[0]) for note, words in ASKED.items())]
-    alike = all(identical(one, other) for one, other in zip(*said, strict=True))
+    alike = gap.value == 0 and all(identical(one, other) for one, other in zip(*said, strict=True))
     return Compared(
         tuple((one.id, other.id) for one, other in group),
         first.task,
@@ -214,7 +217,8 @@ def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: froz
         (_mean(ours), _mean(theirs)),
         tuple(sum(len(case.failed) for case in side) for side in sides),  # type: ignore[arg-type]  # there are two sides
         replace(gap, caution="; ".join(filter(None, cautions))),
-        "equivalent" if alike and gap.value == 0 else _verdict(gap, margin, metrics.METRICS[kind][chosen].lower_is_better),
+        "equivalent" if alike else _verdict(gap, margin, metrics.METRICS[kind][chosen].lower_is_better),
+        alike,
     )
 
 

@@ -9,7 +9,8 @@ from medrival.commands.common import Verbs, verb, write_json
 
 EXAMPLES = """
 %(prog)s reports/monday reports/latest
-%(prog)s monday latest --metric accuracy --margin 0.02 --json out.json
+%(prog)s monday latest --metric accuracy \\
+    --margin 0.02 --json out.json
 %(prog)s latest latest --cases 'mine-v1-*=mine-v2-*'
 """
 MORE = """\

@@ -9,7 +9,8 @@ from medrival.commands.common import Verbs, verb
 
 SHELLS = ("bash", "zsh", "tcsh")
 EXAMPLES = """
-%(prog)s bash > ~/.local/share/bash-completion/completions/medrival
+%(prog)s bash \\
+    > ~/.local/share/bash-completion/completions/medrival
 %(prog)s zsh > ~/.zfunc/_medrival
 %(prog)s tcsh > ~/.medrival.tcsh
 """

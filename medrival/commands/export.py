@@ -14,8 +14,10 @@ FORMATS = ("markdown", "csv", "latex", "json")
 EXAMPLES = """
 %(prog)s reports/latest
 %(prog)s reports/latest --regimes zero-shot --out results.tex
-%(prog)s reports/latest --view metrics --metrics auroc,ece --format csv
-%(prog)s reports/latest --view pairs --columns general,medical,task,verdict
+%(prog)s reports/latest --view metrics \\
+    --metrics auroc,ece --format csv
+%(prog)s reports/latest --view pairs \\
+    --columns general,medical,task,verdict
 %(prog)s reports/latest --mlflow http://localhost:5000
 %(prog)s reports/latest --model-index my-clip
 """
@@ -34,7 +36,9 @@ def add(verbs: Verbs) -> None:
     argument = parser.add_argument
     argument("run_folder", type=Path, metavar="RUN", help="the report folder of a run")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--view", choices=VIEWS, default="results", help="of which a table is made (default: %(default)s)")
+    what.add_argument(
+        "--view", choices=VIEWS, default="results", metavar="VIEW", help=f"the table: {', '.join(VIEWS)} (default: %(default)s)"
+    )
     what.add_argument("--mlflow", nargs="?", const="", metavar="URI", help="log to MLflow (default URI: MLFLOW_TRACKING_URI)")
     what.add_argument("--model-index", metavar="MODEL", help="YAML for the head of this model's README.md")
     argument("--format", choices=FORMATS, help="of a table (default: by the name of --out, else markdown)")

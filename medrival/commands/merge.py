@@ -10,7 +10,8 @@ from medrival.errors import BrokenShard
 
 EXAMPLES = """
 %(prog)s shard-1 shard-2 shard-3
-%(prog)s shards/* --report-dir report --gate gates.toml --assets DIR
+%(prog)s shards/* --report-dir report \\
+    --gate gates.toml --assets DIR
 """
 MORE = """\
 Join the reports of all shards of a run, and judge its gates. It ends as the

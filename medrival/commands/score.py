@@ -14,7 +14,8 @@ from medrival.predictions import Columns
 
 EXAMPLES = """
 %(prog)s said.jsonl --task vqa-rad --assets DIR
-%(prog)s said.csv --kind vqa --truth gt --answer pred --form type
+%(prog)s said.csv --kind vqa --truth gt --answer pred \\
+    --form type
 %(prog)s test.csv --kind diagnosis --classes well,ill \\
     --validation validation.csv --json scores.json
 """

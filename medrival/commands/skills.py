@@ -8,7 +8,8 @@ from pathlib import Path
 from medrival.commands.common import Verbs, verb, write
 
 EXAMPLES = """
-%(prog)s --medxpertqa MedXpertQA/MM/test.jsonl --out skills.json
+%(prog)s \\
+    --medxpertqa MedXpertQA/MM/test.jsonl --out skills.json
 """
 DOES = "the classifier that tells understanding from reasoning"
 

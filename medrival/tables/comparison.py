@@ -76,6 +76,7 @@ def document(found: Comparison, a: tuple[Path, Run], b: tuple[Path, Run]) -> dic
             "difference": asdict(case.difference),
             "p_adjusted": case.p_adjusted,
             "verdict": case.verdict,
+            "identical": case.identical,
         }
         for case in found.cases
     ]
@@ -87,7 +88,8 @@ def document(found: Comparison, a: tuple[Path, Run], b: tuple[Path, Run]) -> dic
 def _case(case: Compared) -> Iterator[str]:
     seeds = f", {len(case.ids)} seeds" if len(case.ids) > 1 else ""
     failed = f", failed {case.failed[0]:,} and {case.failed[1]:,}" if any(case.failed) else ""
-    yield from _wrapped(f"{called(case.ids[0])}  {case.metric}, n={case.n:,}{seeds}{failed}", 2)
+    same = ", identical predictions" if case.identical else ""
+    yield from _wrapped(f"{called(case.ids[0])}  {case.metric}, n={case.n:,}{seeds}{failed}{same}", 2)
     gap = case.difference
     interval = f"{signed(gap.value)} [{signed(gap.low)}, {signed(gap.high)}]" if gap.low is not None else signed(gap.value)
     ours, theirs = map(number, case.values)
