@@ -99,6 +99,35 @@ def test_what_is_trained_is_counted_and_kept_so_that_peft_loads_it_again(miniatu
     assert other.loglikelihood(*asked)[0] != pytest.approx(model.loglikelihood(*asked)[0], abs=1e-3)
 
 
+def test_batches_of_a_step_count_by_the_tokens_of_their_answers_as_in_one_whole_batch(miniature, bench, monkeypatch):
+    """The gradients that are clipped, of each step; answers are of unlike lengths, so that samples do not count alike."""
+    work, task = bench
+    replies = ["yes", "no", "a small nodule in the upper left lobe, and nothing else", "no"] * 2
+    said = [replace(s, form="open", options=(), truth=reply) for s, reply in zip(task.train, replies, strict=True)]
+    task = replace(task, train=tuple(said))
+    own = torch.nn.utils.clip_grad_norm_
+
+    def gradients(**budget):
+        model, steps = miniature(), []
+
+        def clipped(parameters, most):
+            parameters = list(parameters)
+            steps.append([parameter.grad.clone() for parameter in parameters])
+            return own(parameters, most)
+
+        monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clipped)
+        adapted = taught.projector(model, task, {**BUDGET, "learning_rate": 1e-5, **budget}, work)
+        adapted.undo()
+        shutil.rmtree(work.checkpoints)
+        assert len(steps) == adapted.steps == 2
+        return [torch.cat([one.flatten() for one in step]) for step in steps]
+
+    whole = gradients(batch_size=4)
+    for budget in ({"batch_size": 2, "accumulate": 2}, {"batch_size": 1, "accumulate": 4}):
+        for step, expected in zip(gradients(**budget), whole, strict=True):
+            torch.testing.assert_close(step, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
+
+
 def test_layers_behind_the_one_that_is_looked_at_are_left_out_and_listed(miniature, bench):
     """LLaVA takes the features of the last layer but one."""
     work, task = bench
