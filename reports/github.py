@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from medrival.reports.figures import count, visible
+from medrival.reports.escaping import markdown as escaped
+from medrival.reports.figures import count, signed
 from medrival.reports.questions import answers
 from medrival.reports.record import CaseRecord, PairRecord, Run
 
-MARKUP = re.compile(r"([\\`*_\[\]<>|~&#])")
-ROWS = 200  # GitHub cuts a summary at 1 MiB
-LETTERS = 600
+ROWS = 200
+NAME = 100  # characters of a name beside figures
+BYTES = 900_000
+"""GitHub drops a step's summary of more than 1 MiB, and the step may write one of its own."""
 
 
 def append_summary(path: Path, run: Run) -> None:
-    """Append a run's answers, its gates and what was not measured.
+    """Append a run's answers, its gates, what was not measured, and its pairs.
 
     Raises:
         OSError: the file cannot be written.
@@ -25,18 +26,49 @@ def append_summary(path: Path, run: Run) -> None:
         stream.write("\n".join(markdown(run)) + "\n")
 
 
-def markdown(run: Run) -> Iterator[str]:
-    """The summary, line by line; what came from data, models or files is escaped."""
+def markdown(run: Run, most: int = BYTES) -> Iterator[str]:
+    """The summary, line by line, in at most so many bytes; what came from data, models or files is escaped."""
+    end = "... and more: see report.html."
+    left = most - len(end) - 2
+    for line in _lines(run):
+        left -= len(line.encode("utf-8", "replace")) + 1
+        if left < 0:
+            yield from ("", end)
+            return
+        yield line
+
+
+def _lines(run: Run) -> Iterator[str]:
     states = [case.status for case in run.cases]
-    yield f"## medrival: suite {_plain(run.suite)}"
+    yield f"## medrival: suite {escaped(run.suite)}"
     yield ""
     figures = ", ".join(f"{states.count(status):,} {status}" for status in ("measured", "failed", "skipped"))
     yield f"{count(len(states), 'case')}: {figures}."
+    if limit := max((case.notes.get("limit", 0) for case in run.cases), default=0):
+        yield f"Limited to {limit:,} samples of each split: a quick look, not a result."
     yield ""
     for answer in answers(run.pairs):
         yield f"- **{answer.title}**: {answer.sentence}" + (f" ({answer.correction})" if answer.correction else "")
     yield from _gates(run)
     yield from _lost(run)
+    yield from _pairs(run)
+
+
+def _pairs(run: Run) -> Iterator[str]:
+    """The forest plot in figures, from the medical model's greatest lead to the general one's."""
+    measured = [pair for pair in run.pairs if pair.status == "measured"]
+    if not measured:
+        return
+    yield from ("", "<details><summary>Pairs: general minus medical, with 95% intervals</summary>", "")
+    yield from ("| Task | General | Medical | Metric | Difference | Verdict |", "|---|---|---|---|---|---|")
+    ordered = sorted(measured, key=lambda pair: (pair.difference is None, pair.difference))
+    for pair in ordered[:ROWS]:
+        general, medical = (f"{name} {regime}" for name, regime in zip((pair.general, pair.medical), pair.regimes, strict=True))
+        span = f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
+        cells = (pair.task, general, medical, pair.metric, span, str(pair.verdict))
+        yield f"| {' | '.join(escaped(cell, NAME) for cell in cells)} |"
+    yield from _more(len(ordered))
+    yield from ("", "</details>")
 
 
 def _gates(run: Run) -> Iterator[str]:
@@ -46,7 +78,7 @@ def _gates(run: Run) -> Iterator[str]:
     ordered = sorted(run.gates, key=lambda judgement: judgement.holds)
     for one in ordered[:ROWS]:
         said = one.status if one.holds else f"**{one.status}**"
-        yield f"| {said} | {_plain(one.name)} | {_plain(one.subject) or 'the run'} | {_plain(one.explanation)} |"
+        yield f"| {said} | {escaped(one.name)} | {escaped(one.subject) or 'the run'} | {escaped(one.explanation)} |"
     yield from _more(len(ordered))
 
 
@@ -55,16 +87,10 @@ def _lost(run: Run) -> Iterator[str]:
     lost = [record for record in records if record.status != "measured"]
     if lost:
         yield from ("", "### Not measured", "", "| | Case or pair | Why |", "|---|---|---|")
-        yield from (f"| {one.status} | {_plain(one.id)} | {_plain(one.reason)} |" for one in lost[:ROWS])
+        yield from (f"| {one.status} | {escaped(one.id)} | {escaped(one.reason)} |" for one in lost[:ROWS])
         yield from _more(len(lost))
 
 
 def _more(rows: int) -> Iterator[str]:
     if rows > ROWS:
         yield from ("", f"... and {rows - ROWS:,} more: see report.json.")
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown and HTML leave as it is."""
-    text = visible(text)
-    return MARKUP.sub(r"\\\1", text if len(text) <= LETTERS else text[: LETTERS - 4] + " ...")

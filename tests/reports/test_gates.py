@@ -13,8 +13,9 @@ from medrival.errors import BrokenBaseline, ReportNotWritten
 from medrival.gates import Baseline, Judgement
 from medrival.reports import baseline
 from medrival.reports.baseline import write_baseline
+from medrival.reports.escaping import LETTERS
 from medrival.reports.gates import gate_lines
-from medrival.reports.github import LETTERS, append_summary, markdown
+from medrival.reports.github import append_summary, markdown
 from medrival.reports.html import write_html
 from medrival.reports.json_report import write_json
 from medrival.reports.junit import properties
