@@ -24,6 +24,8 @@ Pictures = tuple["PIL.Image", ...]
 Opened = Callable[[Image], "PIL.Image"]
 MOST_READERS = 16
 """More threads wait for the disk and for one another."""
+CPU_ROWS = 16
+"""Of more rows than these, what a layer makes falls out of a CPU's caches and is in memory that the system hands out anew."""
 
 
 def opened(image: Image) -> PIL.Image:
@@ -79,6 +81,7 @@ def streamed(
     get: Opened = opened,
     *,
     ahead: bool = False,
+    threads: int | None = None,
 ) -> Generator[tuple[int, T | Failed]]:
     """Each sample's index and what `work` makes of its row of what `prepare` makes of decoded images, batch by batch.
 
@@ -87,13 +90,14 @@ def streamed(
 
     Args:
         ahead: whether another thread prepares the next batch while this one is worked on.
+        threads: how many decode; None for as many as there are CPUs.
 
     Raises:
         OutOfMemory: not even one sample fits.
     """
     order = [i for block in blocks(samples, batch_size) for i in block]
     chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    batches, most = _prepared(chunks, samples, prepare, get), batch_size
+    batches, most = _prepared(chunks, samples, prepare, get, threads), batch_size
     with closing(_one_ahead(batches) if ahead else batches) as coming:
         for _ in progress(range(len(chunks)), label):
             batch, start = next(coming), 0
@@ -128,14 +132,22 @@ def blocks(samples: Sequence[Sample], most: int) -> list[list[int]]:
     return [sorted((i for group in groups[start : start + most] for i in group), key=length) for start in starts]
 
 
-def read_ahead(batches: Sequence[Sequence[Sample]], get: Opened = opened) -> Generator[list[Pictures | Failed]]:
+def at_once(rows: int, device: str, most: int | None = None) -> list[slice]:
+    """The parts of so many rows that a device works on at once, each of `most` rows or fewer; a CPU is quick with few."""
+    size = max(1, min(rows if most is None else most, CPU_ROWS if device == "cpu" else rows))
+    return [slice(start, start + size) for start in range(0, rows, size)]
+
+
+def read_ahead(
+    batches: Sequence[Sequence[Sample]], get: Opened = opened, threads: int | None = None
+) -> Generator[list[Pictures | Failed]]:
     """The images of each batch, decoded by several threads while the batch before is worked on.
 
     An image is decoded once for all the samples that show it beside the same first image, and dropped after the last of
     them. Of batches in the order of `blocks`, each sample with one image, no more than two batches' worth are in memory;
     where batches are smaller than the number of threads, these read further ahead.
     """
-    threads = readers()
+    threads = threads or readers()
     uses = Counter(key for batch in batches for sample in batch for key in _keys(sample))
     reading: dict[_Key, Future[PIL.Image]] = {}
     pool = ThreadPoolExecutor(threads, "decoding")
@@ -235,9 +247,13 @@ class _Batch:
 
 
 def _prepared(
-    chunks: Sequence[Sequence[int]], samples: Sequence[Sample], prepare: Callable[[list[Pictures]], Rows], get: Opened
+    chunks: Sequence[Sequence[int]],
+    samples: Sequence[Sample],
+    prepare: Callable[[list[Pictures]], Rows],
+    get: Opened,
+    threads: int | None,
 ) -> Generator[_Batch]:
-    with closing(read_ahead([[samples[i] for i in chunk] for chunk in chunks], get)) as decoded:
+    with closing(read_ahead([[samples[i] for i in chunk] for chunk in chunks], get, threads)) as decoded:
         for chunk in chunks:
             yield _batch(chunk, next(decoded), prepare)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medrival.batches import Pictures, Progress, readers, streamed
+from medrival.batches import Pictures, Progress, at_once, readers, streamed
 from medrival.contracts import DualEncoder, Failed, Features, Sample
 from medrival.settings import Settings
 
@@ -31,10 +31,12 @@ def extracted(
     """
     started = time.perf_counter()
     prepare, encode = partial(_pixels, model, settings.device), partial(_features, model, settings.device)
-    ahead = _cores_to_spare(settings.device)
+    ahead, threads = _cores_to_spare(settings.device), _decoders(settings.device)
     values: np.ndarray | None = None
     failed: dict[int, str] = {}
-    with closing(streamed(samples, prepare, encode, settings.batch_size, progress, label, ahead=ahead)) as found:
+    with closing(
+        streamed(samples, prepare, encode, settings.batch_size, progress, label, ahead=ahead, threads=threads)
+    ) as found:
         for i, row in found:
             if isinstance(row, Failed):
                 failed[i] = row.reason
@@ -56,6 +58,13 @@ def _cores_to_spare(device: str) -> bool:
     return device != "cpu" or 2 * torch.get_num_threads() <= readers()
 
 
+def _decoders(device: str) -> int:
+    """How many threads decode beside the model: on a CPU as many as it leaves cores, for a sum waits for its slowest thread."""
+    import torch
+
+    return readers() if device != "cpu" else max(1, readers() - torch.get_num_threads())
+
+
 def _pixels(model: DualEncoder, device: str, images: list[Pictures]) -> torch.Tensor:
     """What the tower is given: for a GPU in memory that it can copy by itself, images in the layout of its convolutions."""
     import torch
@@ -73,4 +82,5 @@ def _features(model: DualEncoder, device: str, pixels: torch.Tensor, _: list[Sam
 
     with torch.inference_mode():
         moved = pixels.to(device, non_blocking=device.startswith("cuda"))
-        return list(model.image_features(moved).float().cpu().numpy())
+        parts = [model.image_features(moved[some]) for some in at_once(len(moved), device)]
+        return list(torch.cat(parts).float().cpu().numpy())

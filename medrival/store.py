@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ class Store:
     def keep_outcome(self, outcome: Outcome) -> Path:
         """Store an outcome under its key."""
         path = self._outcome_path(outcome.key)
-        content = json.dumps(asdict(outcome), allow_nan=False).encode()
+        content = json.dumps(outcome, default=_taken_apart, allow_nan=False).encode()
         write_atomically(path, lambda stream: stream.write(content))
         return path
 
@@ -214,8 +214,17 @@ class NewFeatures:
         write_atomically(beside, lambda stream: stream.write(record))
 
 
+def _taken_apart(one: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it: what `dataclasses.asdict` gives, without the copies that it makes of all that is in it.
+
+    Raises:
+        TypeError: it is none.
+    """
+    return {field.name: getattr(one, field.name) for field in fields(one)}
+
+
 def outcome_from(record: Mapping[str, Any]) -> Outcome:
-    """The outcome that `dataclasses.asdict` took apart."""
+    """The outcome that was taken apart, as `dataclasses.asdict` does it."""
     return Outcome(
         key=record["key"],
         classes=tuple(record["classes"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from medrival.batches import at_once
 from medrival.catalog import ModelCard
 from medrival.contracts import NOT_FINITE, Failed, Generator, Images, Turn
 from medrival.errors import BrokenData, BrokenModel
@@ -77,9 +78,15 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
             raise BrokenModel(f"{card.name}: its processor pads prompts on the right; answers would not start where they end")
         return {name: _on(value, module) for name, value in batch.items()}
 
-    @torch.inference_mode()
     def answer(
         images: Images, prompts: Sequence[str], max_new_tokens: int, earlier: Sequence[Sequence[Turn]] = ()
+    ) -> list[str | Failed]:
+        some = at_once(len(prompts), module.device.type)
+        return [text for one in some for text in answer_at_once(images[one], prompts[one], max_new_tokens, earlier[one])]
+
+    @torch.inference_mode()
+    def answer_at_once(
+        images: Images, prompts: Sequence[str], max_new_tokens: int, earlier: Sequence[Sequence[Turn]]
     ) -> list[str | Failed]:
         inputs = ask(images, prompts, earlier)
         prompt = inputs["input_ids"]
@@ -107,8 +114,8 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
         wanted = [[tokens_of(words(reply)) for reply in candidates] for candidates in replies]
         rows = [(i, head) for i, candidates in enumerate(wanted) for head in _heads(candidates)]
         found: list[dict[Tokens, float]] = [{} for _ in images]
-        for start in range(0, len(rows), len(images)):  # no more at a time than the caller thought would fit
-            chunk = rows[start : start + len(images)]
+        for some in at_once(len(rows), module.device.type, most=len(images)):  # what the caller thought would fit
+            chunk = rows[some]
             inputs = ask([images[i] for i, _ in chunk], [prompts[i] for i, _ in chunk])
             heads = [head for _, head in chunk]
             for (i, head), logits in zip(chunk, _next_tokens(module, inputs, heads, tokenizer.pad_token_id), strict=True):

@@ -18,7 +18,7 @@ TOWER = re.compile(r"(^|\.)vision_(tower|model)$")
 ROOM = 2**32
 """Bytes that are kept, in the memory of the CPU; what was used longest ago goes first."""
 TOGETHER = 8
-"""Images that a GPU looks at together; a CPU looks at one after the other."""
+"""Images that a tower looks at together."""
 
 Row = Mapping[str | int, torch.Tensor]
 """What a tower makes of one image or more, by the field of its output or by the number of a hidden layer that was asked for."""
@@ -54,14 +54,16 @@ class Kept:
 def remember(module: torch.nn.Module, room: int = ROOM) -> None:
     """Have a network's image tower look at an image once, as long as its weights stay as they are.
 
-    The tower always looks at as many images together: what it makes of one would else differ, in the last digits, by what was
-    beside it when it was first seen, and so from run to run. Mixed precision is off in it: training sees what inference does.
+    What it makes of one may not differ, in the last digits, by what was beside it when it was first seen, and so from run to
+    run. A GPU therefore always looks at as many images together. A CPU makes of several what it makes of each alone wherever
+    its sums do not change with their number, which is tried; elsewhere it looks at one after the other. Mixed precision is off
+    in the tower: training sees what inference does.
     A network without such a tower stays as it is, as does one whose tower makes a single row of all images, such as Pixtral.
     """
     tower = _tower(module)
     if tower is not None and next(iter(inspect.signature(tower.forward).parameters)) == "pixel_values":
         # Methods, for those of a copy are the copy's own: peft copies a tower that an adapter directory replaces.
-        tower.kept = Kept(room)
+        tower.kept, tower.adds_nothing = Kept(room), {}
         tower.look, tower.forward = tower.forward, MethodType(_remembering, tower)
 
 
@@ -99,7 +101,7 @@ def _remembering(tower: Any, pixel_values: torch.Tensor, **named: Any) -> Any:
     keys = _keys(shown, told, _state(tower))
     found = {key: row for key in keys if (row := kept.get(key))}
     new = {key: i for i, key in enumerate(keys) if key not in found}
-    for key, row in zip(new, _looked(look, shown, told, list(new.values())), strict=True):
+    for key, row in zip(new, _looked(tower, shown, told, list(new.values())), strict=True):
         found[key] = row
         kept.add(key, row)
     return _output([found[key] for key in keys], pixel_values.device)
@@ -107,14 +109,28 @@ def _remembering(tower: Any, pixel_values: torch.Tensor, **named: Any) -> Any:
 
 @torch.inference_mode(False)  # training may not use what inference mode computes
 @torch.no_grad()
-def _looked(look: Tower, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], places: list[int]) -> list[Row]:
+def _looked(tower: Any, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], places: list[int]) -> list[Row]:
     """What the tower makes of some of the images that are shown."""
-    together, rows = 1 if shown["pixel_values"].device.type == "cpu" else TOGETHER, list[Row]()
-    for start in range(0, len(places), together):
-        some = places[start : start + together]
-        fields = _made(look, shown, told, some + some[-1:] * (together - len(some)))
+    device, rows = shown["pixel_values"].device, list[Row]()
+    while len(rows) < len(places):
+        left = places[len(rows) :]
+        one = device.type == "cpu" and not (len(left) > TOGETHER // 2 and _adds_nothing(tower, shown, told))
+        some = left[: 1 if one else TOGETHER]
+        fields = _made(tower.look, shown, told, some if one else some + some[-1:] * (TOGETHER - len(some)))
         rows += [{name: value[i].to("cpu", copy=True) for name, value in fields.items()} for i in range(len(some))]
     return rows
+
+
+def _adds_nothing(tower: Any, shown: Mapping[str, torch.Tensor], told: Mapping[str, Any]) -> bool:
+    """Whether a tower makes of each of as many images of a kind, to the last bit, what it makes of one alone.
+
+    How a sum is split among registers and threads is decided by shapes: what holds for copies of an image holds for others.
+    """
+    kind = _kind(shown, told)
+    if kind not in tower.adds_nothing:
+        alone, together = (_made(tower.look, shown, told, [0] * count) for count in (1, TOGETHER))
+        tower.adds_nothing[kind] = all(torch.equal(value, alone[name].expand_as(value)) for name, value in together.items())
+    return bool(tower.adds_nothing[kind])
 
 
 @torch.inference_mode(False)
@@ -158,12 +174,16 @@ def _state(tower: torch.nn.Module) -> list[tuple[int, int]]:
 
 def _keys(shown: Mapping[str, torch.Tensor], told: Mapping[str, Any], state: object) -> list[bytes]:
     """What identifies each row of what is shown: its every byte, its shape and kind, what is told beside it, the weights."""
-    kinds = repr([state, sorted(told.items()), [(name, value.shape[1:], value.dtype) for name, value in shown.items()]])
+    told_of_all = f"{state} {_kind(shown, told)}".encode()
     parts = [value.detach().cpu().contiguous().flatten(1).view(torch.uint8).numpy() for value in shown.values()]
     return [
-        hashlib.blake2b(b"".join([kinds.encode(), *(part[i].tobytes() for part in parts)])).digest()
-        for i in range(len(parts[0]))
+        hashlib.blake2b(b"".join([told_of_all, *(part[i].tobytes() for part in parts)])).digest() for i in range(len(parts[0]))
     ]
+
+
+def _kind(shown: Mapping[str, torch.Tensor], told: Mapping[str, Any]) -> str:
+    """What all rows have in common: shape and kind of what is shown, and what is told beside it."""
+    return repr([sorted(told.items()), [(name, value.shape[1:], value.dtype) for name, value in shown.items()]])
 
 
 def _size(row: Row) -> int:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from medrival import batches
-from medrival.batches import Decoded, blocks, in_batches, readers, streamed
+from medrival.batches import CPU_ROWS, Decoded, at_once, blocks, in_batches, readers, streamed
 from medrival.contracts import Failed, Sample
 from medrival.errors import BrokenData, OutOfMemory, UnreadableImage
 
@@ -426,3 +426,19 @@ def test_workers_share_the_cpus(monkeypatch):
         monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
         found.append(readers())
     assert found == [12, 3, 1, 1]
+
+
+@pytest.mark.parametrize("rows", [0, 1, CPU_ROWS, 2 * CPU_ROWS + 1])
+@pytest.mark.parametrize(
+    ("device", "most", "largest"), [("cpu", None, CPU_ROWS), ("cpu", 3, 3), ("cuda", None, 100), ("cuda", 3, 3)]
+)
+def test_the_parts_of_a_batch_hold_every_row_once_in_order_and_no_more_than_they_may(rows, device, most, largest):
+    parts = [list(range(rows))[part] for part in at_once(rows, device, most)]
+    assert [row for part in parts for row in part] == list(range(rows))
+    assert [len(part) for part in parts] == [largest] * (rows // largest) + [rows % largest] * (rows % largest > 0)
+
+
+def test_as_many_threads_decode_as_are_asked_for():
+    counts = Counts()
+    dict(streamed(questions(counts, images=32, each=1), greys, as_they_are, 8, quiet, "", threads=1))
+    assert len(counts.threads) == 1

@@ -9,6 +9,7 @@ import torch
 
 from medrival import evaluate, extraction
 from medrival.answered import predicted
+from medrival.batches import CPU_ROWS
 from medrival.case import Case
 from medrival.contracts import Failed
 from medrival.errors import BrokenData, BrokenModel, MedrivalWarning, MissingAsset, OutOfMemory, UnreadableImage
@@ -154,6 +155,27 @@ def test_a_thread_prepares_ahead_where_there_are_cores_for_it_or_another_device(
         monkeypatch.setattr(extraction, "readers", lambda cores=cores: cores)
         found.append((extraction._cores_to_spare("cpu"), extraction._cores_to_spare("cuda:1")))
     assert found == [(False, True), (False, True), (False, True), (True, True)]
+
+
+def test_on_a_cpu_as_many_threads_decode_as_computing_leaves_cores_and_one_at_least(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    found = []
+    for cores in (1, 2, 3, 6):
+        monkeypatch.setattr(extraction, "readers", lambda cores=cores: cores)
+        found.append((extraction._decoders("cpu"), extraction._decoders("cuda:1")))
+    assert found == [(1, 1), (1, 2), (1, 3), (4, 6)]
+
+
+def test_a_cpu_computes_features_of_a_few_images_of_a_large_batch_at_once(new_lab, case):
+    lab, card = new_lab(limit=CPU_ROWS + 1), case().model
+    samples, model, seen = lab.task(case().task).test, lab.model(card), []
+    counted = replace(model, image_features=lambda pixels: seen.append(len(pixels)) or model.image_features(pixels))
+    lab._loaded = card, lab.settings.dtype, counted
+    computed = lab.features(card, samples)
+    assert seen == [CPU_ROWS, 1]
+    with torch.inference_mode():
+        expected = model.image_features(model.prepare([sample.image.open() for sample in samples])).numpy()
+    np.testing.assert_allclose(computed.values, expected, atol=1e-5)
 
 
 def test_features_are_computed_once_for_all_regimes(new_lab, case, monkeypatch):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
+from medrival.batches import CPU_ROWS
 from medrival.contracts import Failed
 from medrival.errors import BrokenModel
 from medrival.models import generator
@@ -52,6 +53,16 @@ def test_answers_of_a_batch_equal_generate_on_single_samples(pocket_llava, own):
     answers = pocket_llava.answer(pictures, PROMPTS, 12)
     assert answers == [generated_alone(own, shown, prompt, 12) for shown, prompt in zip(pictures, PROMPTS, strict=True)]
     assert any(answers)
+
+
+def test_a_cpu_reads_a_few_questions_of_a_large_batch_at_once_and_answers_each_as_alone(pocket_llava):
+    count = CPU_ROWS + len(PROMPTS)
+    pictures, prompts = images(len(PROMPTS)) * count, PROMPTS * count
+    read = []
+    pocket_llava.module.lm_head.register_forward_hook(lambda _, __, output: read.append(len(output)))
+    answers = pocket_llava.answer(pictures[:count], prompts[:count], 3)
+    assert answers == [pocket_llava.answer(pictures[i : i + 1], prompts[i : i + 1], 3)[0] for i in range(count)]
+    assert max(read) == CPU_ROWS
 
 
 def test_a_network_that_overflows_answers_nothing_and_other_questions_go_on(rows):

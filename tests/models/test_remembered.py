@@ -8,7 +8,7 @@ import torch
 from transformers import Mistral3Config, Mistral3ForConditionalGeneration, MistralConfig, PixtralVisionConfig
 
 from medrival.models import generator
-from medrival.models.remembered import Kept, remember
+from medrival.models.remembered import TOGETHER, Kept, remember
 from medrival.regimes.adapters import insert
 from medrival.regimes.taught import answer_loss
 from tests.models.miniature_generators import FAMILIES, TEXT, VISION, pictures, save
@@ -55,9 +55,32 @@ def test_an_image_is_looked_at_once_for_all_questions_answers_and_lessons_about_
 
 @pytest.mark.parametrize("family", LOOKING)
 def test_what_is_made_of_an_image_does_not_depend_on_what_was_beside_or_before_it(miniature, family):
-    shown = pictures(4)
+    shown = pictures(TOGETHER + 3)
     fresh, used = miniature(family), miniature(family)
-    used.answer([[picture] for picture in shown[::-1]], ["What?"] * 4, 2)
+    used.answer([[picture] for picture in shown[::-1]], ["What?"] * len(shown), 2)
+    asked = [[shown[1]]], ["Where?"], [["yes", "no"]]
+    assert used.loglikelihood(*asked) == fresh.loglikelihood(*asked)
+
+
+@pytest.mark.parametrize("family", LOOKING)
+def test_a_cpu_looks_at_images_together_where_it_makes_of_each_what_it_makes_of_one_alone(miniature, family):
+    model, shown = miniature(family), pictures(TOGETHER + 3)
+    seen, alone = looks(model), miniature(family)
+    asked = [[picture] for picture in shown], ["Where?"] * len(shown), [["yes", "no"]] * len(shown)
+    likely = model.loglikelihood(*asked)
+    for picture in shown:
+        alone.answer([[picture]], ["What?"], 1)
+    assert likely == alone.loglikelihood(*asked)
+    assert TOGETHER in seen
+
+
+def test_a_cpu_whose_sums_change_with_the_number_of_images_looks_at_one_after_the_other(miniature):
+    shown, (fresh, used) = pictures(TOGETHER), (miniature(), miniature())
+    for model in (fresh, used):
+        tower(model).embeddings.register_forward_hook(lambda _, __, output: output * (1 + 1e-6 * len(output)))
+    seen = looks(used)
+    used.answer([[picture] for picture in shown], ["What?"] * TOGETHER, 2)
+    assert seen == [2, 1, TOGETHER, *[1] * TOGETHER]  # whether it makes a row of each, and the same rows, is tried first
     asked = [[shown[1]]], ["Where?"], [["yes", "no"]]
     assert used.loglikelihood(*asked) == fresh.loglikelihood(*asked)
 
