@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from medrival.plan import Plan
@@ -16,7 +16,7 @@ LEGIBLE = 12
 
 
 class Course:
-    """The state of a run while it is under way.
+    """The state of a run while it is under way; a thread that draws may ask while another notes what happens.
 
     Cases are counted; where only pairs or audits were selected, these are.
 
@@ -36,6 +36,7 @@ class Course:
         self._failed: set[str] = set()
         self._running: dict[str, float] = {}
         self._paid: list[tuple[int, float]] = []
+        self._abreast = 0
         self._loop = ""
 
     def collected(self, names: Iterable[str]) -> None:
@@ -48,6 +49,7 @@ class Course:
         """Note that it runs from now on."""
         if name in self._collected:
             self._running[name] = self._clock()
+            self._abreast = max(self._abreast, len(self._running))
 
     def failed(self, name: str) -> None:
         """Note that it failed."""
@@ -71,10 +73,11 @@ class Course:
     def left(self) -> float | None:
         """Seconds until the last case is done; None where nothing is known of them.
 
-        What remains is as much slower or faster than expected as what is done was; those that run at a time go on doing so.
+        What remains is as much slower or faster than expected as what is done was, leaving out the first case of each process,
+        which imports libraries, too; those that run at a time go on doing so.
         """
-        if self._paid:
-            expected, taken = (sum(column) for column in zip(*self._paid, strict=True))
+        if usual := self._paid[self._abreast :]:
+            expected, taken = (sum(column) for column in zip(*usual, strict=True))
             pace = taken / expected
         elif self._work.source != BY_ESTIMATE:
             pace = 0.001  # the work is in milliseconds of an earlier run
@@ -82,7 +85,7 @@ class Course:
             return None
         now = self._clock()
         waiting = {name: pace * self._weight(name) for name in self._counted - self._ended}
-        spent = {name: min(now - begun, waiting[name]) for name, begun in self._running.items() if name in waiting}
+        spent = {name: min(now - begun, waiting[name]) for name, begun in dict(self._running).items() if name in waiting}
         return (sum(waiting.values()) - sum(spent.values())) / max(1, len(spent))
 
     def line(self) -> str:
@@ -113,7 +116,7 @@ class Course:
         return "  ".join(figures)[:width]
 
     @property
-    def _counted(self) -> Collection[str] | set[str]:
+    def _counted(self) -> set[str]:
         return self._collected & set(self._plan.cases) or self._collected
 
     @property
@@ -122,7 +125,7 @@ class Course:
 
     @property
     def _done(self) -> tuple[int, int]:
-        counted = set(self._counted)
+        counted = self._counted
         return len(counted & self._ended), len(counted)
 
     def _weight(self, name: str) -> int:
@@ -130,7 +133,7 @@ class Course:
 
     def _named(self, room: int) -> str:
         """What is running, as many names as are legible in the room; a single one with its loop."""
-        names = [visible(name) for name in self._running]
+        names = [visible(name) for name in tuple(self._running)]
         if len(names) == 1:
             about = f": {self._loop.removeprefix(names[0] + ': ')}" if self._loop else ""
             about = about if room - len(about) >= LEGIBLE else ""

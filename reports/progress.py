@@ -129,6 +129,7 @@ def shown(config: pytest.Config, course: Course) -> Display | None:
         return None
     plain = os.environ.get("CI") or os.environ.get("TERM") == "dumb" or sys.platform == "win32"
     if plain or config.getoption("capture") not in ("fd", "sys") or not os.isatty(2):
-        return Lines(reporter, config.pluginmanager.get_plugin("capturemanager"), course.line)
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        return Lines(reporter, config.get_terminal_writer(), capture, course.line)
     terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", newline="")
     return StatusLine(terminal, config.get_terminal_writer(), course.status)

@@ -113,15 +113,22 @@ class Lines:
 
     Args:
         reporter: pytest's, of the terminal.
+        writer: pytest's.
         capture: pytest's, of what tests print.
         text: what to say; "" for nothing.
         clock: in seconds.
     """
 
     def __init__(
-        self, reporter: Any, capture: Any, text: Callable[[], str], clock: Callable[[], float] = time.monotonic
+        self,
+        reporter: Any,
+        writer: Any,
+        capture: Any,
+        text: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reporter = reporter
+        self._writer = writer
         self._capture = capture
         self._text = text
         self._clock = clock
@@ -139,6 +146,8 @@ class Lines:
         self._last = now
         with self._capture.global_and_fixture_disabled():
             self._reporter.ensure_newline()
+            if self._writer.width_of_current_line:  # of dots of xdist, which the reporter does not know of
+                self._writer.line()
             self._reporter.write_line(text)
             self._reporter.flush()
 
