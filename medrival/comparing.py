@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal
 
 from medrival.errors import BrokenData, MedrivalError, UnknownName, first_line
+from medrival.gates.baseline import same
 from medrival.gates.margins import identical, unlike
 from medrival.reports.figures import count
 from medrival.reports.record import CaseRecord, Run
@@ -20,9 +20,6 @@ Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 Ids = tuple[str, str]
 """Of a case in A and the one that it is compared with in B."""
 Matched = tuple[CaseRecord, CaseRecord]
-
-NOISE = 1e-9
-"""How far a metric that is computed again may be off on another machine."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +230,7 @@ def _check(case: CaseRecord, metric: str, side: str) -> None:
         found = _value(case, metric)
     except (BrokenData, UnknownName, AttributeError, KeyError, TypeError, ValueError) as error:
         raise MedrivalError(f"{case.id} of {side} cannot be measured again ({type(error).__name__}: {error})") from error
-    if found is reported is None or (None not in (found, reported) and math.isclose(found, reported, rel_tol=0, abs_tol=NOISE)):
+    if same(found, reported):
         return
     raise MedrivalError(
         f"by its predictions {metric} of {case.id} in {side} is {found}, by its report {reported}: a file is damaged, or the "
@@ -254,8 +251,9 @@ def _without(leaked: frozenset[str], case: CaseRecord) -> CaseRecord:
 def _leaked(*runs: Run) -> dict[str, frozenset[str]]:
     """By audited task, the test samples that either run found to be leaked."""
     found: dict[str, frozenset[str]] = {}
-    for record in (record for run in runs for record in run.audits if record.audit):
-        found[record.task] = found.get(record.task, frozenset()) | frozenset(record.audit.leakage.leaked)
+    for record in (record for run in runs for record in run.audits):
+        if record.audit:
+            found[record.task] = found.get(record.task, frozenset()) | frozenset(record.audit.leakage.leaked)
     return found
 
 

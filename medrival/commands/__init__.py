@@ -29,7 +29,7 @@ What there is to choose from, and what to do around a run. The run itself is
 pytest's: pytest benchmarks --help, under "medrival".
 """
 EPILOG = """\
-%(prog)s VERB --help shows examples of each.
+VERB --help shows examples of each.
 """
 
 

@@ -101,11 +101,11 @@ class Baseline:
             metric, classes = metric or primary(kind, said), tuple(row.get("classes", ()))
             stored = {name: one["value"] for name, one in row["metrics"].items() if name == metric}
             found = values(kind, metric, said, classes)
-            known = metric in stored and _same(found[metric], stored[metric])
+            known = metric in stored and same(found[metric], stored[metric])
             if not known and (tuning := self.validation(case)):
                 stored[THRESHOLD] = row["notes"].get(THRESHOLD)
                 found = values(kind, metric, said, classes, validation=tuning)
-            wrong = next((name for name in stored if not _same(found.get(name), stored[name])), "")
+            wrong = next((name for name in stored if not same(found.get(name), stored[name])), "")
         except (BrokenData, UnknownName, AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise BrokenBaseline(f"--baseline {self.path}: {case} cannot be measured again ({reason}); {WAY_OUT}") from error
@@ -156,7 +156,8 @@ def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()[:16]
 
 
-def _same(found: float | None, stored: float | None) -> bool:
+def same(found: float | None, stored: float | None) -> bool:
+    """Whether a metric that was computed again is what it was."""
     if found is None or stored is None:
         return found is stored
     return math.isclose(found, stored, rel_tol=0.0, abs_tol=NOISE)

@@ -49,8 +49,8 @@ def summary(found: Comparison) -> str:
     counts = Counter(case.verdict for case in found.cases)
     decided = [case for case in found.cases if case.verdict in ("better", "worse")]
     said = (
-        f"B is better in {counts['better']}, worse in {counts['worse']}, equivalent in {counts['equivalent']} of "
-        f"{count(len(found.cases), 'case')}, and {counts['inconclusive']} inconclusive (margin {found.margin:g})."
+        f"Of {count(len(found.cases), 'case')} B is better in {counts['better']}, worse in {counts['worse']}, equivalent in "
+        f"{counts['equivalent']}; {counts['inconclusive']} inconclusive (margin {found.margin:g})."
     )
     held = sum(case.p_adjusted is not None and case.p_adjusted < 0.05 for case in decided)
     return f"{said} After Holm's correction {held} of {len(decided)} better or worse left." if decided else said

@@ -76,7 +76,7 @@ def test_the_difference_is_the_engines_and_p_is_holms_across_the_cases(folder, t
     assert max(map(len, lines)) <= 80
     said = " ".join(" ".join(lines).split())
     assert said.endswith(
-        "B is better in 1, worse in 1, equivalent in 0 of 3 cases, and 1 inconclusive (margin 0.05). "
+        "Of 3 cases B is better in 1, worse in 1, equivalent in 0; 1 inconclusive (margin 0.05). "
         "After Holm's correction 2 of 2 better or worse left."
     )
 
