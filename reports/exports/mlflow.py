@@ -107,7 +107,7 @@ def _opened(client: MlflowClient, experiment: str, began: int, entry: Entry, par
     above = {"mlflow.parentRunId": parent} if parent else {}
     made: str = client.create_run(experiment, began, above, clipped(plain(entry.name), 250)).info.run_id
     numbers = {key: value for key, value in entry.metrics.items() if value is not None and isfinite(value)}
-    logged = {
+    logged: dict[str, list[Any]] = {
         "metrics": [Metric(key, float(value), began, 0) for key, value in numbers.items()],
         "params": [Param(key, text) for key, text in _texts(entry.params, LONGEST["params"])],
         "tags": [RunTag(key, text) for key, text in _texts(entry.tags, LONGEST["tags"])],
@@ -145,7 +145,7 @@ def _hashed(part: str) -> str:
 
 
 def _report(run: Run) -> Entry:
-    states = [case.status for case in run.cases]
+    states: list[str] = [case.status for case in run.cases]
     held = [gate.holds for gate in run.gates]
     git = run.environment.get("git", {}).get("commit")
     return Entry(
