@@ -9,9 +9,10 @@ import pytest
 
 from medrival.__main__ import main
 from medrival.contracts import Prediction
+from medrival.integrity import Audit, Duplicates, Images, Leakage
 from medrival.reports.environment import environment
 from medrival.reports.json_report import write_json
-from medrival.reports.record import CaseRecord, Run
+from medrival.reports.record import AuditRecord, CaseRecord, Run
 from medrival.statistics import holm
 from medrival.tasks.metrics import compare, measure
 
@@ -140,6 +141,22 @@ def test_what_is_of_other_samples_limits_or_data_is_refused(folder, capsys, othe
     a = folder("a", case("one", predictions(1, 1)))
     assert main(["compare", str(a), str(folder("b", other))]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_leaked_samples_are_left_out_where_asked_and_what_was_not_audited_is_told(folder, tmp_path, capsys):
+    ours, theirs, leaked = predictions(0.5, 1), predictions(1.0, 2), ("s000", "s001", "s005")
+    leakage = Leakage(120, len(leaked), 0, 0, 0, leaked)
+    nothing = Images({}, (), 0), Duplicates({}, {}, {}, 0, 0, 1, (), ())
+    audit = AuditRecord("chest", "measured", audit=Audit("chest", "f", None, {}, {}, *nothing, leakage, {}, {}, None, None, ()))
+    a, b = folder("a", case("one", ours)), folder("b", case("one", theirs), audits=(audit,))
+    (row,) = compared(tmp_path, a, b, "--drop-leaked")["cases"]
+    rest = [[tuple(p for p in side if p.id not in leaked)] for side in (theirs, ours)]
+    assert row["n"] == 117
+    assert row["difference"]["value"] == pytest.approx(compare("diagnosis", "auroc", *rest, CLASSES).value)
+    assert compared(tmp_path, a, b)["cases"][0]["n"] == 120
+    capsys.readouterr()
+    assert compared(tmp_path, a, a, "--drop-leaked")["unaudited"] == ["chest"]
+    assert "--drop-leaked: audited in neither run: chest" in capsys.readouterr().out
 
 
 def test_a_damaged_file_decides_nothing(folder, capsys):
