@@ -15,7 +15,7 @@ from datetime import datetime
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from medrival.errors import MedrivalError, first_line
 from medrival.reports.escaping import clipped
@@ -33,11 +33,12 @@ FOLDERS = ("predictions", "samples")
 LOCAL = ("samples", "local")
 """What a licence keeps on this machine."""
 NOTES = ("fingerprint", "limit", "device", "dtype", "budget")
-AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}
-"""MLflow takes no more in one request."""
-LONGEST = {"params": 6000, "tags": 8000}
+METRICS, TEXTS = 1000, 100
+"""In one request MLflow takes no more metrics, and no more parameters or tags."""
+LONGEST_PARAM, LONGEST_TAG = 6000, 8000
 """Characters of a value; MLflow takes no more."""
 ENDED = {"measured": "FINISHED", "failed": "FAILED", "skipped": "KILLED"}
+T = TypeVar("T")
 PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,60}")
 
 
@@ -107,15 +108,17 @@ def _opened(client: MlflowClient, experiment: str, began: int, entry: Entry, par
     above = {"mlflow.parentRunId": parent} if parent else {}
     made: str = client.create_run(experiment, began, above, clipped(plain(entry.name), 250)).info.run_id
     numbers = {key: value for key, value in entry.metrics.items() if value is not None and isfinite(value)}
-    logged: dict[str, list[Any]] = {
-        "metrics": [Metric(key, float(value), began, 0) for key, value in numbers.items()],
-        "params": [Param(key, text) for key, text in _texts(entry.params, LONGEST["params"])],
-        "tags": [RunTag(key, text) for key, text in _texts(entry.tags, LONGEST["tags"])],
-    }
-    for kind, values in logged.items():
-        for at in range(0, len(values), AT_ONCE[kind]):
-            client.log_batch(made, **{kind: values[at : at + AT_ONCE[kind]]})
+    for metrics in _in_turn([Metric(key, float(value), began, 0) for key, value in numbers.items()], METRICS):
+        client.log_batch(made, metrics=metrics)
+    for params in _in_turn([Param(key, text) for key, text in _texts(entry.params, LONGEST_PARAM)], TEXTS):
+        client.log_batch(made, params=params)
+    for tags in _in_turn([RunTag(key, text) for key, text in _texts(entry.tags, LONGEST_TAG)], TEXTS):
+        client.log_batch(made, tags=tags)
     return made
+
+
+def _in_turn(values: list[T], most: int) -> Iterator[list[T]]:
+    return (values[at : at + most] for at in range(0, len(values), most))
 
 
 def _texts(values: Mapping[str, Any], longest: int) -> Iterator[tuple[str, str]]:
