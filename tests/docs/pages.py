@@ -68,7 +68,7 @@ def _commands(page: Path) -> Iterator[Command]:
     name = page.relative_to(ROOT).as_posix()
     for block in _blocks(page):
         if block.language == "":
-            for number, line in enumerate(block.text.splitlines(), block.line + 1):
+            for number, line in _typed(block):
                 if re.search(r"\b(pytest|python -m medrival)\b", line):
                     yield Command(name, number, _words(line))
     for number, line in enumerate(text_of(page).splitlines(), 1):
@@ -77,12 +77,25 @@ def _commands(page: Path) -> Iterator[Command]:
                 yield Command(name, number, _words(found))
 
 
+def _typed(block: Block) -> Iterator[tuple[int, str]]:
+    """The lines that a reader types, with their numbers: of a block that shows output, too, those behind a prompt."""
+    lines, shows_output = block.text.splitlines(), block.text.startswith("$ ")
+    number = 0
+    while number < len(lines):
+        start, line = number, lines[number]
+        while line.endswith("\\"):
+            number += 1
+            line = line[:-1] + lines[number]
+        number += 1
+        if not shows_output:
+            yield block.line + 1 + start, line
+        elif line.startswith("$ "):
+            yield block.line + 1 + start, line[2:]
+
+
 def _words(line: str) -> tuple[str, ...]:
-    """Of a shell command: what it sets in the environment and its comment are no part of it."""
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError:  # a line of output
-        return ()
+    """Of a shell command: what it sets in the environment, where its output goes and its comment are no part of it."""
+    words = shlex.split(re.split(r" (?:>>?|\|) ", line)[0], comments=True)
     while words and ASSIGNMENT.fullmatch(words[0]):
         words.pop(0)
     return tuple(words)
