@@ -1,7 +1,7 @@
 """A report as MLflow runs: one for the report, and nested in it one a case and one a pair.
 
 Runs are compared by the keys that they share, so that a metric has the same key in each: `auroc`, with its interval under
-`low/auroc` and `high/auroc`. What has no value has no key; the tag `medrival.undefined` says why.
+`low/auroc` and `high/auroc`. What has no value has no key; the tag `medrival.missing` says why.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _case(case: CaseRecord) -> Entry:
         metrics |= {_key("subgroup", attribute, group): found["value"] for group, found in held["groups"].items()}
         metrics[_key("gap", attribute)] = held["gap"]["value"]
     metrics |= {_key("cost", name): value for name, value in case.cost.items()}
-    undefined = [f"{name}: {found['reason']}" for name, found in case.metrics.items() if found.get("reason")]
+    missing = [f"{name}: {found['reason']}" for name, found in case.metrics.items() if found.get("reason")]
     told = {name: getattr(case, name) for name in ("model", "kind", "task", "task_kind", "domain", "regime", "seed", "primary")}
     return Entry(
         name=case.id,
@@ -186,7 +186,7 @@ def _case(case: CaseRecord) -> Entry:
         status=ENDED[case.status],
         metrics=metrics,
         params=told | {name: case.notes.get(name) for name in NOTES},
-        tags={"medrival.record": "case", **_fate(case), "medrival.undefined": "\n".join(undefined)},
+        tags={"medrival.record": "case", **_fate(case), "medrival.missing": "\n".join(missing)},
     )
 
 

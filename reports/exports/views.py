@@ -17,7 +17,7 @@ from medrival.statistics import Verdict
 Record = Mapping[str, Any]
 
 SPAN = ("value", "low", "high")
-ESTIMATE = (*SPAN, "n", "undefined", "method", "caution")
+ESTIMATE = (*SPAN, "n", "missing", "method", "caution")
 WHICH = ("case", "model", "kind", "task", "task_kind", "domain", "regime", "seed")
 FATE = ("status", "reason")
 COST = (
@@ -106,7 +106,7 @@ def _which(case: Record) -> dict[str, Any]:
 
 
 def _estimate(found: Record) -> dict[str, Any]:
-    return {**found, "undefined": found.get("reason")}
+    return {**found, "missing": found.get("reason")}
 
 
 def _answers(told: Record, _: Sequence[str]) -> Iterator[Row]:

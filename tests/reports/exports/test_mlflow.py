@@ -77,7 +77,7 @@ def test_what_has_no_value_has_no_key_and_says_why(few: Run, uri: str) -> None:
     _, nested, _ = logged(few, uri)
     told, lost = nested[few.cases[1].id], nested[few.cases[2].id]
     assert "ece" not in told.data.metrics
-    assert told.data.tags["medrival.undefined"] == "ece: one class"
+    assert told.data.tags["medrival.missing"] == "ece: one class"
     assert (lost.info.status, lost.data.metrics) == ("KILLED", {})
     assert (lost.data.tags["medrival.status"], lost.data.tags["medrival.reason"]) == ("skipped", "no data")
 

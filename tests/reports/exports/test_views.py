@@ -118,7 +118,7 @@ def test_classes_and_groups_have_a_row_each(whole: Run) -> None:
     assert (skipped["status"], skipped["reason"]) == ("skipped", WHY)
     assert (opacity["metric"], opacity["class"], opacity["value"], opacity["caution"]) == ("auroc", "opacity", 0.7, "few")
     _, female, male, gap = rows(view(whole, "subgroups"))
-    assert (female["group"], female["value"], male["value"], male["undefined"]) == ("female", 0.7, None, "one class")
+    assert (female["group"], female["value"], male["value"], male["missing"]) == ("female", 0.7, None, "one class")
     assert (gap["is_gap"], gap["group"], gap["value"]) == (True, None, 0.7)
 
 
