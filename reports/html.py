@@ -24,7 +24,8 @@ from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, pl
 from medrival.reports.samples import Images, Shelf, shelve, stamp
 
 PAGE = Path(__file__).with_name("page")
-SCRIPTS = ("sort.js", "tips.js", *(f"samples/{name}.js" for name in ("parts", "filter", "cards", "browser")))
+SCRIPTS = (("sort.js",), ("tips.js",), tuple(f"samples/{name}.js" for name in ("parts", "filter", "cards", "browser")))
+"""The page's scripts, each of some files that share their names."""
 FAILED_SAMPLES = 100  # listed; the per-sample files have them all
 
 
@@ -72,7 +73,7 @@ def _page(run: Run, shelf: Shelf, local: Sequence[str]) -> str:
         parts=shelf.parts,
         local=local,
         environment=run.environment,
-        scripts=[Script.read(name) for name in SCRIPTS],
+        scripts=[Script.of(*names) for names in SCRIPTS],
     )
 
 
@@ -84,9 +85,10 @@ class Script:
     source: str
 
     @classmethod
-    def read(cls, name: str) -> Script:
-        """Of the page's folder."""
-        text = (PAGE / name).read_text(encoding="utf-8")
+    def of(cls, *names: str) -> Script:
+        """Of files in the page's folder, in a block of their own: scripts of one page would see each other's names."""
+        text = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in names)
+        text = f"{{\n{text}}}\n"
         return cls(text, f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'")
 
 

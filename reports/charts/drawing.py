@@ -80,6 +80,9 @@ def figure(title: str, says: str, chart: altair.TopLevelMixin) -> Figure:
     return Figure(title, says, Markup(_named(_svg(chart), title)))  # noqa: S704 - the renderer has escaped what it was given
 
 
+_NOTHING = re.compile(r' role="graphics-symbol" aria-roledescription="[a-z]+ mark container"/>')  # a group of no marks
+
+
 def _svg(chart: altair.TopLevelMixin) -> str:
     # checking a chart against the schema takes as long as drawing it; the renderer refuses what is no chart, too
     drawn: str = _renderer().vegalite_to_svg(chart.to_dict(validate=False), config=THEME, allowed_base_urls=[])
@@ -94,7 +97,8 @@ def _renderer() -> Any:
 
 
 def _named(svg: str, title: str) -> str:
-    """With a name for the picture, and a width below which it is scrolled rather than shrunk further."""
+    """With a name for the picture, a width below which it scrolls rather than shrinks further, and no role without a name."""
+    svg = _NOTHING.sub("/>", svg)
     width = re.match(r'<svg [^>]*?width="([\d.]+)"', svg)
     least = round(float(width[1]) * SHRINKS) if width else 0
     opening = f'<svg role="graphics-document" aria-label="{escape(title, quote=True)}" style="min-width:{least}px" '

@@ -36,7 +36,7 @@ def shelve(
     tasks = asked(run)
     local = [task.name for task in tasks if task.name not in shareable]
     entries = [entry(task, run.pairs, notes.get(task.name, {}), local=task.name in local) for task in tasks]
-    shelf.put("index", {"stamp": shelf.stamp, "each": EACH, "tasks": entries})
+    shelf.hold("index", {"stamp": shelf.stamp, "each": EACH, "tasks": entries})
     chosen = [_words(shelf, task) for task in tasks]
     for start in range(0, MOST, EACH):
         for task, samples in zip(tasks, chosen, strict=True):

@@ -49,6 +49,10 @@ class Shelf:
     _written: set[Path] = field(default_factory=set)
     _size: int = 0
 
+    def hold(self, name: str, content: Any) -> None:
+        """Keep a part in the page, whatever its size."""
+        self._hold(name, embedded(content))
+
     def put(self, name: str, content: Any, *, local: bool = False) -> None:
         """Keep a part, in the page if it fits and may be passed on.
 
@@ -57,8 +61,7 @@ class Shelf:
         """
         text = embedded(content)
         if not local and self._size + len(text) <= INLINE:
-            self._size += len(text)
-            self.parts.append(Part(name, Markup(text)))  # noqa: S704 - `embedded` leaves nothing that ends a script
+            self._hold(name, text)
             return
         path = self.folder / (LOCAL if local else FOLDER) / f"part-{name}.js"
         self._written.add(write(path, f"medrival.take({embedded(self.stamp)},{embedded(name)},{text});\n"))
@@ -69,6 +72,10 @@ class Shelf:
             for path in folder.glob("part-*.js"):
                 if path not in self._written and _OURS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
+
+    def _hold(self, name: str, text: str) -> None:
+        self._size += len(text)
+        self.parts.append(Part(name, Markup(text)))  # noqa: S704 - `embedded` leaves nothing that ends a script
 
 
 def embedded(content: Any) -> str:

@@ -117,6 +117,7 @@ if (browser && INDEX?.tasks.length) {
       button.onclick = () => turn(page + Number(button.dataset.step), pages);
     }
     const notes = task.notes.flatMap(([name, note], i) => [i ? "; " : "", foreign(`${name}: ${note}`)]);
+    browser.querySelector(".notes").hidden = !notes.length;
     browser.querySelector(".notes").replaceChildren(make("small", {}, ...notes));
     cards.dataset.page = page;
     cards.dataset.pages = pages;
