@@ -1,10 +1,12 @@
-"""How far a training is, kept after each epoch, so that a run that was killed goes on from there."""
+"""How far a training is, kept after epochs, so that a run that was killed goes on from there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pickle
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,9 @@ from medrival.errors import MedrivalWarning, first_line
 from medrival.files import write_atomically
 
 Values = dict[str, torch.Tensor]
+
+SHARE = 0.05
+"""Of a training's time that may go into keeping how far it is: an epoch on stored features is quicker than a file."""
 
 
 @dataclass
@@ -48,7 +53,7 @@ class State:
     chance: Values = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoint:
     """The file of a training, which only the same training reads again.
 
@@ -58,6 +63,8 @@ class Checkpoint:
 
     path: Path
     fits: str
+    _written: float = -math.inf
+    _took: float = 0.0
 
     def read(self) -> State:
         """How far it was, or the very beginning. A damaged file, or another training's, is passed over with a warning."""
@@ -74,12 +81,20 @@ class Checkpoint:
         return State()
 
     def write(self, state: State) -> None:
-        """Whole or not at all. A full or read-only disk costs the possibility to go on, not the training."""
+        """Whole or not at all, and not at all where the last time is too short ago (see `SHARE`).
+
+        A full or read-only disk costs the possibility to go on, not the training.
+        """
+        started = time.monotonic()
+        if started - self._written < self._took / SHARE:
+            return
         try:
             write_atomically(self.path, lambda stream: torch.save({"fits": self.fits, "state": vars(state)}, stream))
         except (OSError, RuntimeError) as error:  # torch says of a full disk that its writer failed
             why = f"{self.path} cannot be written ({first_line(error)}); a run that is killed begins this training anew"
             warnings.warn(why, MedrivalWarning, stacklevel=2)
+        self._written = time.monotonic()
+        self._took = self._written - started
 
 
 def identity(parameters: Mapping[str, torch.Tensor], **given: Any) -> str:

@@ -42,8 +42,8 @@ def train(
     """AdamW with linear warm-up and cosine or linear decay; the epoch with the best validation score is what remains.
 
     Of several learning rates each is tried from the same start, with the same batches; the one whose epoch has the best
-    validation score remains. One that diverges is out, unless all do. How far the training is, is kept after each epoch: a
-    run that was killed goes on after the last whole one, to the same digits.
+    validation score remains. One that diverges is out, unless all do. How far the training is, is kept after an epoch (see
+    `Checkpoint`): a run that was killed goes on after it, to the same digits.
 
     Args:
         parameters: what is trained, by name, in float32.

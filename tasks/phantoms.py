@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Phantom:
     scene: Illness
     cache: Path
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 of the scene and of all that draws it."""
         return hashlib.sha256(f"{code_digest()} {self.scene!r}".encode()).hexdigest()

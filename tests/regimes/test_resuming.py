@@ -1,5 +1,6 @@
 """A training that was killed goes on after its last whole epoch, to the same digits."""
 
+import math
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from medrival.errors import MedrivalWarning
+from medrival.regimes import resuming
 from medrival.regimes.adapters import insert
 from medrival.regimes.training import train
 
@@ -25,6 +27,11 @@ BUDGET = {
 }
 X = torch.from_numpy(np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32))
 Y = X @ torch.tensor([1.0, -2.0, 0.5])
+
+
+@pytest.fixture(autouse=True)
+def kept_after_each_epoch(monkeypatch):
+    monkeypatch.setattr(resuming, "SHARE", math.inf)
 
 
 class Bench:
@@ -117,6 +124,14 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path):
     assert epochs == 8
 
 
+def test_epochs_quicker_than_a_file_are_not_each_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "SHARE", 1e-9)
+    with pytest.raises(Killed):
+        fitted(tmp_path, killed_after=3)
+    _, trained, _ = fitted(tmp_path)
+    assert trained.notes["resumed_after_epochs"] == 1
+
+
 def test_a_checkpoint_cannot_run_code(tmp_path):
     class Trap:
         def __reduce__(self):
@@ -135,10 +150,10 @@ from safetensors.torch import save_file
 from medrival import catalog
 from medrival.case import Case
 from medrival.evaluate import Bench, Lab, Settings
-from medrival.regimes import lora
+from medrival.regimes import lora, resuming
 from medrival.store import Store
 place, killed_at = Path(sys.argv[1]), int(sys.argv[2])
-labels = []
+labels, resuming.SHARE = [], float("inf")
 
 class Here(Bench):
     checkpoints = place / "training"  # the store's own place is another once a file of the code has changed
