@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrival.catalog import imported
-from medrival.contracts import Sample
-from medrival.errors import MedrivalError
+from medrival.contracts import Sample, Task
+from medrival.errors import BrokenData, MedrivalError
 
 if TYPE_CHECKING:
     from PIL import Image as PIL
@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 
 class Pictures:
-    """Opens the image of a test sample; each task is loaded once, when the first of its images is asked for."""
+    """Opens the image of a test sample; each task is loaded once, when the first of its images is asked for.
 
-    def __init__(self, cards: Mapping[str, TaskCard], assets: Path | None, scratch: Path) -> None:
+    Args:
+        cards: the tasks by name.
+        assets: folder with data sets.
+        scratch: folder of the store for what loaders unpack.
+        fingerprints: of the data that a run was made on, by task; no image of other data is shown for it.
+    """
+
+    def __init__(
+        self, cards: Mapping[str, TaskCard], assets: Path | None, scratch: Path, fingerprints: Mapping[str, str] | None = None
+    ) -> None:
         self._cards = cards
+        self._fingerprints = fingerprints or {}
         self._assets = assets
         self._scratch = scratch
         self._known: dict[str, Mapping[str, Sample] | MedrivalError] = {}
@@ -45,6 +55,9 @@ class Pictures:
         if card is None:
             return {}
         try:
-            return {sample.id: sample for sample in imported(card.loader)(card, self._assets, self._scratch).test}
+            loaded: Task = imported(card.loader)(card, self._assets, self._scratch)
         except MedrivalError as error:
             return error
+        if loaded.fingerprint != self._fingerprints.get(task, loaded.fingerprint):
+            return BrokenData(f"the data of {task} on this machine is not that of the run: its fingerprint is another")
+        return {sample.id: sample for sample in loaded.test}
