@@ -118,7 +118,7 @@ if (browser && INDEX?.tasks.length) {
     }
     const notes = task.notes.flatMap(([name, note], i) => [i ? "; " : "", foreign(`${name}: ${note}`)]);
     browser.querySelector(".notes").hidden = !notes.length;
-    browser.querySelector(".notes").replaceChildren(make("small", {}, ...notes));
+    browser.querySelector(".notes p").replaceChildren(make("small", {}, ...notes));
     cards.dataset.page = page;
     cards.dataset.pages = pages;
   }
