@@ -14,6 +14,7 @@ import medrival.reports
 from medrival.contracts import Prediction
 from medrival.errors import MedrivalError, ReportNotWritten
 from medrival.reports.json_report import write_json
+from medrival.reports.reading import read_run
 from medrival.reports.record import CaseRecord, PairRecord, Run, plain
 
 SCHEMA = json.loads((Path(medrival.reports.__path__[0]) / "report.schema.json").read_text())
@@ -58,6 +59,14 @@ def test_failed_and_skipped_cases_and_pairs_are_listed_with_their_reason(run: Ru
     listed = report["pairs"][0]
     assert (listed["status"], listed["reason"]) == ("failed", "its general case failed")
     assert (listed["difference"], listed["low"], listed["p_value"], listed["verdict"]) == (None, None, None, None)
+
+
+def test_what_was_not_planned_is_in_the_report_and_read_back(run: Run) -> None:
+    run = replace(run, not_planned=("ham10000 is not for lora: it has no training split",))
+    report = written(run)
+    assert list(complaints(report)) == []
+    assert report["run"]["not_planned"] == [*run.not_planned]
+    assert read_run(run.report_dir).not_planned == run.not_planned
 
 
 def test_a_run_without_cases_follows_the_schema(run: Run) -> None:
