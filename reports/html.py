@@ -88,7 +88,7 @@ class Script:
     def of(cls, *names: str) -> Script:
         """Of files in the page's folder, in a block of their own: scripts of one page would see each other's names."""
         text = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in names)
-        text = f"{{\n{text}}}\n"
+        text = f'"use strict";\n{{\n{text}}}\n'
         return cls(text, f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'")
 
 

@@ -64,7 +64,6 @@ def entry(task: Asked, pairs: Sequence[PairRecord], notes: Mapping[str, Any], *,
             {
                 "id": case.id,
                 "part": f"case-{number}",
-                "file": case.predictions_file,
                 **{key: getattr(case, key) for key in ("model", "kind", "regime", "seed")},
             }
             for number, case in task.cases.items()

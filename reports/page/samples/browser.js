@@ -191,19 +191,15 @@ if (browser && INDEX?.tasks.length) {
     event.preventDefault();
   });
 
-  const restore = () => {
+  const restore = (event) => {
     const said = readHash(location.hash);
-    if (!said && location.hash.length > 1) return; // the address of another section
+    if (event && !said && location.hash.length > 1) return; // the address of another section
     state = said ?? {};
     show({ focus: Boolean(state.sample) }).then(() => {
       if (said && !state.sample) browser.scrollIntoView({ block: "start" });
     });
   };
   addEventListener("popstate", restore);
-
   browser.hidden = false;
-  state = readHash(location.hash) ?? {};
-  show({ focus: Boolean(state.sample) }).then(() => {
-    if (readHash(location.hash) && !state.sample) browser.scrollIntoView({ block: "start" });
-  });
+  restore();
 }
