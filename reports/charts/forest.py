@@ -8,7 +8,8 @@ from typing import Any
 import altair as alt
 
 from medrival.reports.charts.drawing import HUES, SHAPES, WIDTH, Figure, figure
-from medrival.reports.figures import number, signed
+from medrival.reports.charts.words import metric_name, name
+from medrival.reports.figures import count, number, signed
 from medrival.reports.questions import QUESTIONS
 from medrival.reports.record import PairRecord
 
@@ -19,16 +20,18 @@ def forests(pairs: Sequence[PairRecord]) -> list[Figure]:
     """A plot a research question, so that in-domain and out of domain stand apart; rows grouped by family and rivals."""
     plots = []
     for question, (_, title) in QUESTIONS.items():
-        shown = [p for p in pairs if p.question == question and p.status == "measured" and p.difference is not None]
+        asked = [pair for pair in pairs if pair.question == question]
+        shown = [pair for pair in asked if pair.status == "measured" and pair.difference is not None]
         if shown:
-            plots.append(_forest(f"{question}. {title}" if question else title, shown))
+            plots.append(_forest(f"{question}. {title}" if question else title, shown, len(asked) - len(shown)))
     return plots
 
 
-def _forest(title: str, pairs: Sequence[PairRecord]) -> Figure:
+def _forest(title: str, pairs: Sequence[PairRecord], absent: int) -> Figure:
     rivals = list(dict.fromkeys(map(_rivals, sorted(pairs, key=lambda pair: pair.family))))
     rows = [_row(pair) for names in rivals for pair in pairs if _rivals(pair) == names]
-    y = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(grid=False, ticks=False, domain=False))
+    axis = alt.Axis(grid=False, ticks=False, domain=False)
+    y = alt.Y("label:N", sort=None, title=None, axis=axis, scale=alt.Scale(padding=0))
     reach = max(abs(row[end]) for row in rows for end in ("low", "high", "difference", "margin"))
     x = alt.X(
         "difference:Q",
@@ -37,12 +40,13 @@ def _forest(title: str, pairs: Sequence[PairRecord]) -> Figure:
     )
     verdict = alt.Color("verdict:N", title=None, scale=alt.Scale(domain=list(HUES), range=list(HUES.values())))
     shape = alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())))
-    base = alt.Chart(alt.Data(values=rows), width=WIDTH, height=alt.Step(ROW)).encode(y=y)
+    plot = alt.Chart(alt.Data(values=rows), width=WIDTH, height=alt.Step(ROW))
+    base = plot.encode(y=y)
     chart = alt.layer(
         base.mark_bar(color="var(--line)", opacity=0.55, height=alt.RelativeBandSize(1), aria=False).encode(
             x=alt.X("from:Q"), x2="margin:Q"
         ),
-        base.mark_rule(color="var(--soft)", strokeDash=[3, 3], aria=False).encode(x=alt.XDatum(0, type="quantitative")),
+        plot.mark_rule(color="var(--soft)", strokeDash=[3, 3], aria=False).encode(x=alt.XDatum(0, type="quantitative")),
         base.mark_rule(strokeWidth=2.5, aria=False).encode(x=alt.X("low:Q"), x2="high:Q", color=verdict),
         base.mark_point(filled=True, size=75, opacity=1).encode(x=x, color=verdict, shape=shape, description="says:N"),
     )
@@ -51,16 +55,20 @@ def _forest(title: str, pairs: Sequence[PairRecord]) -> Figure:
     margins = sorted({pair.margin for pair in pairs})
     band = f"±{number(margins[0])}" if len(margins) == 1 else "each pair's margin"
     says = f"Points: difference with its 95% interval. Grey band: {band}, within which a difference counts as none."
+    if absent:
+        says += f" {count(absent, 'pair')} without a difference {'is' if absent == 1 else 'are'} not drawn."
     return figure(title, says, chart)
 
 
 def _rivals(pair: PairRecord) -> str:
-    return f"{pair.general} ~ {pair.medical}"
+    return f"{name(pair.general)} ~ {name(pair.medical)}"
 
 
 def _row(pair: PairRecord) -> dict[str, Any]:
+    task, general, medical = map(name, (pair.task, pair.general, pair.medical))
+    regimes = tuple(map(name, pair.regimes))
     return {
-        "label": f"{pair.task} · {' ~ '.join(dict.fromkeys(pair.regimes))}",
+        "label": f"{task} · {' ~ '.join(dict.fromkeys(regimes))}",
         "rivals": _rivals(pair),
         "difference": pair.difference,
         "low": pair.difference if pair.low is None else pair.low,
@@ -68,6 +76,6 @@ def _row(pair: PairRecord) -> dict[str, Any]:
         "from": -pair.margin,
         "margin": pair.margin,
         "verdict": pair.verdict,
-        "says": f"{pair.task}, {pair.general} ({pair.regimes[0]}) minus {pair.medical} ({pair.regimes[1]}): "
-        f"{pair.metric} {signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}], {pair.verdict}, n = {pair.n:,}",
+        "says": f"{task}, {general} ({regimes[0]}) minus {medical} ({regimes[1]}): "
+        f"{metric_name(pair.metric)} {signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}], {pair.verdict}, n = {pair.n:,}",
     }
