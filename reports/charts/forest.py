@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from typing import Any
 
 import altair as alt
 
 from medrival.reports.charts.drawing import HUES, SHAPES, WIDTH, Figure, figure
 from medrival.reports.charts.words import metric_name, name
+from medrival.reports.charts.scales import RANK
+from medrival.reports.charts.words import name, names
 from medrival.reports.figures import count, number, signed
 from medrival.reports.questions import QUESTIONS
 from medrival.reports.record import PairRecord
@@ -35,7 +38,8 @@ def _forest(title: str, pairs: Sequence[PairRecord], absent: int) -> Figure:
     reach = max(abs(row[end]) for row in rows for end in ("low", "high", "difference", "margin"))
     x = alt.X(
         "difference:Q",
-        title="← medical better    general minus medical    general better →",
+        title="← medical better · general minus medical · general better →",
+        axis=alt.Axis(tickCount=7),
         scale=alt.Scale(domain=[-reach * 1.05, reach * 1.05], nice=True),
     )
     verdict = alt.Color("verdict:N", title=None, scale=alt.Scale(domain=list(HUES), range=list(HUES.values())))
@@ -51,7 +55,7 @@ def _forest(title: str, pairs: Sequence[PairRecord], absent: int) -> Figure:
         base.mark_point(filled=True, size=75, opacity=1).encode(x=x, color=verdict, shape=shape, description="says:N"),
     )
     header = alt.Header(labelAngle=0, labelAnchor="start", labelOrient="top", labelFontWeight="bold")
-    chart = chart.facet(row=alt.Row("rivals:N", sort=rivals, title=None, header=header)).resolve_scale(y="independent")
+    chart = chart.facet(row=alt.Row("rivals:N", sort=RANK, title=None, header=header)).resolve_scale(y="independent")
     margins = sorted({pair.margin for pair in pairs})
     band = f"±{number(margins[0])}" if len(margins) == 1 else "each pair's margin"
     says = f"Points: difference with its 95% interval. Grey band: {band}, within which a difference counts as none."
@@ -62,6 +66,10 @@ def _forest(title: str, pairs: Sequence[PairRecord], absent: int) -> Figure:
 
 def _rivals(pair: PairRecord) -> str:
     return f"{name(pair.general)} ~ {name(pair.medical)}"
+
+
+def _label(pair: PairRecord) -> str:
+    return f"{pair.task} · {' ~ '.join(dict.fromkeys(pair.regimes))}"
 
 
 def _row(pair: PairRecord) -> dict[str, Any]:
@@ -77,5 +85,6 @@ def _row(pair: PairRecord) -> dict[str, Any]:
         "margin": pair.margin,
         "verdict": pair.verdict,
         "says": f"{task}, {general} ({regimes[0]}) minus {medical} ({regimes[1]}): "
-        f"{metric_name(pair.metric)} {signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}], {pair.verdict}, n = {pair.n:,}",
+        f"{metric_name(pair.metric)} {signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}], {pair.verdict}, "
+        f"n = {pair.n:,}",
     }
