@@ -22,7 +22,7 @@ from medrival.tasks.answers import YES_NO, normalise, read
 from medrival.tasks.metrics.diagnosed import diagnosed
 
 CLASSES = 12  # of one matrix
-CELLS, FIGURES = 480, 3  # of one figure with anything in them, and of one task
+CELLS, FIGURES = 420, 3  # of one figure with anything in them, and of one task
 COLUMNS = 5
 STEPS = len(HEAT) - 1
 
@@ -128,14 +128,16 @@ def _folded(counts: Counts, shown: Sequence[str]) -> Counter[tuple[str, str | El
 def _chart(matrices: Sequence[Matrix], shown: Sequence[str]) -> alt.FacetChart:
     folded = [_folded(matrix.counts, shown) for matrix in matrices]
     extra = [one for one in Else if any(said is one for counts in folded for _, said in counts)]
-    called = {**names(shown, 18), **{one: one.value for one in extra}}
+    columns: list[str | Else] = [*shown, *extra]
+    short = names(shown, 18)
+    called = {one: one.value if isinstance(one, Else) else short[one] for one in columns}
     titles = names((f"{matrix.model} · {matrix.regime}" for matrix in matrices), 34)
     rows: list[dict[str, object]] = []
     for matrix, counts in zip(matrices, folded, strict=True):
         title = titles[f"{matrix.model} · {matrix.regime}"]
         for truth in shown:
             whole = sum(n for (true, _), n in counts.items() if true == truth)
-            for said in (*shown, *extra):
+            for said in columns:
                 n = counts[truth, said]
                 told = f"{title}: of {whole:,} {called[truth]}, {n:,} {called[said]} ({n / whole:.0%})" if n else ""
                 step = LABELS[ceil(n / whole * STEPS - 1e-9)] if n else LABELS[0]
@@ -166,8 +168,8 @@ def _chart(matrices: Sequence[Matrix], shown: Sequence[str]) -> alt.FacetChart:
         part(base, "some").mark_text(fontSize=11, aria=False).encode(text="text:N", color=letters),
         data=alt.Data(values=rows),
     )
-    facet, columns = panels("panel", min(COLUMNS, max(1, 14 // len(called))))
-    return layers.facet(facet=facet, columns=columns, spacing=28).resolve_axis(x="independent")
+    facet, beside = panels("panel", min(COLUMNS, max(1, 14 // len(called))))
+    return layers.facet(facet=facet, columns=beside, spacing=28).resolve_axis(x="independent")
 
 
 LABELS = ("none", *(f"\N{LESS-THAN OR EQUAL TO} {100 * i / STEPS:g}%" for i in range(1, STEPS + 1)))

@@ -102,7 +102,7 @@ def _pareto(metric: str, ways: Sequence[Way], tasks: Sequence[str], left_out: Se
 
 def _plot(
     cost: str, metric: str, ways: Sequence[Way], called: Mapping[str, str], ends: Sequence[float], index: int
-) -> alt.LayerChart | None:
+) -> alt.LayerChart | alt.FacetChart | None:
     """A scale of powers of ten, with a place of its own for zero."""
     some = [way for way in ways if cost in way.costs]
     if not some:

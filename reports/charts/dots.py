@@ -32,7 +32,7 @@ class Dot:
     note: str = ""
 
 
-def dots(values: Sequence[Dot], axis: str, noted: str = "") -> alt.LayerChart:
+def dots(values: Sequence[Dot], axis: str, noted: str = "") -> alt.TopLevelMixin:
     """A plot of the values.
 
     Args:
@@ -64,7 +64,7 @@ def dots(values: Sequence[Dot], axis: str, noted: str = "") -> alt.LayerChart:
         axis=alt.Axis(grid=True, tickBand="extent", ticks=False, domain=False),
     )
     offset = alt.YOffset("series:N", sort=RANK, scale=alt.Scale(domain=series))
-    base = alt.Chart(alt.Data(values=rows), width=WIDTH, height=alt.Step(STEP, **{"for": "offset"})).encode(y=y)  # type: ignore[arg-type]
+    base = alt.Chart(alt.Data(values=rows), width=WIDTH, height=alt.Step(STEP, **{"for": "offset"})).encode(y=y)
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=axis, scale=alt.Scale(domain=ends, nice=False, zero=False), axis=alt.Axis(tickCount=7))

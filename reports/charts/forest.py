@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from typing import Any
 
 import altair as alt
 
 from medrival.reports.charts.drawing import HUES, SHAPES, WIDTH, Figure, figure
-from medrival.reports.charts.words import metric_name, name
 from medrival.reports.charts.scales import RANK
-from medrival.reports.charts.words import name, names
+from medrival.reports.charts.words import metric_name, name, names
 from medrival.reports.figures import count, number, signed
 from medrival.reports.questions import QUESTIONS
 from medrival.reports.record import PairRecord
@@ -31,10 +29,12 @@ def forests(pairs: Sequence[PairRecord]) -> list[Figure]:
 
 
 def _forest(title: str, pairs: Sequence[PairRecord], absent: int) -> Figure:
-    rivals = list(dict.fromkeys(map(_rivals, sorted(pairs, key=lambda pair: pair.family))))
-    rows = [_row(pair) for names in rivals for pair in pairs if _rivals(pair) == names]
+    order = sorted(pairs, key=lambda pair: pair.family)
+    rivals, labels = names(map(_rivals, order), 110), names(map(_label, order), 90)
+    grouped = [pair for both in rivals for pair in order if _rivals(pair) == both]
+    rows = [_row(pair, rivals[_rivals(pair)], labels[_label(pair)]) | {"rank": rank} for rank, pair in enumerate(grouped)]
     axis = alt.Axis(grid=False, ticks=False, domain=False)
-    y = alt.Y("label:N", sort=None, title=None, axis=axis, scale=alt.Scale(padding=0))
+    y = alt.Y("label:N", sort=RANK, title=None, axis=axis, scale=alt.Scale(padding=0))
     reach = max(abs(row[end]) for row in rows for end in ("low", "high", "difference", "margin"))
     x = alt.X(
         "difference:Q",
@@ -65,19 +65,19 @@ def _forest(title: str, pairs: Sequence[PairRecord], absent: int) -> Figure:
 
 
 def _rivals(pair: PairRecord) -> str:
-    return f"{name(pair.general)} ~ {name(pair.medical)}"
+    return f"{pair.general} ~ {pair.medical}"
 
 
 def _label(pair: PairRecord) -> str:
     return f"{pair.task} · {' ~ '.join(dict.fromkeys(pair.regimes))}"
 
 
-def _row(pair: PairRecord) -> dict[str, Any]:
+def _row(pair: PairRecord, rivals: str, label: str) -> dict[str, Any]:
     task, general, medical = map(name, (pair.task, pair.general, pair.medical))
     regimes = tuple(map(name, pair.regimes))
     return {
-        "label": f"{task} · {' ~ '.join(dict.fromkeys(regimes))}",
-        "rivals": _rivals(pair),
+        "label": label,
+        "rivals": rivals,
         "difference": pair.difference,
         "low": pair.difference if pair.low is None else pair.low,
         "high": pair.difference if pair.high is None else pair.high,

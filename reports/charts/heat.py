@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import ceil, floor
+from typing import Any
 
 import altair as alt
 
@@ -25,7 +26,7 @@ def heat_maps(cases: Sequence[CaseRecord]) -> list[Figure]:
     known = measures(cases)
     decided = {one.task: one.metric for one in known}
     regimes = list(dict.fromkeys(case.regime for case in cases))
-    plots = []
+    plots: list[Figure] = []
     for metric in dict.fromkeys(one.metric for one in known):
         alike = [one for one in known if one.metric == metric]
         bins = Bins.over([one.value for one in alike])
@@ -127,4 +128,4 @@ def _map(cells: list[dict[str, object]], bins: Bins, metric: str) -> alt.LayerCh
     return alt.layer(boxes, *([holes] if EMPTY in used else []), words).resolve_scale(fill="independent", color="independent")
 
 
-_BARE: Mapping[str, bool] = {"grid": False, "ticks": False, "domain": False}
+_BARE: Mapping[str, Any] = {"grid": False, "ticks": False, "domain": False}

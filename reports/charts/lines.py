@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 
@@ -63,7 +64,7 @@ def chart(lines: Sequence[Line], frame: Frame) -> alt.FacetChart:
     """The curves, with the dashed line that they are to be held against."""
     models, regimes = names((line.model for line in lines), 40), names((line.regime for line in lines), 34)
     short = names((line.model for line in lines), round((SIDE - 24) / LETTER) - 24)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     low, high = frame.across
     for regime, panel in regimes.items():
         own = [line for line in lines if line.regime == regime]

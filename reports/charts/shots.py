@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 
@@ -66,7 +67,7 @@ def _curves(title: str, method: str, metric: str, points: Sequence[tuple[int, Me
     ends = [one.value if end is None else end for _, one in points for end in (one.low, one.high)]
     low, high = around(ends, 0.03)
     models, tasks = names((one.model for _, one in points), LETTERS), names((one.task for _, one in points), 40)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for task, called in tasks.items():
         own = [(shots, one) for shots, one in points if one.task == task]
         last = {one.model: (shots, one) for shots, one in own}

@@ -50,14 +50,14 @@ def _skills(pairs: Sequence[tuple[Measure, Measure]], first: int, every: int) ->
         return alt.Y(f"{field}:Q", title="accuracy, reasoning", scale=scale, axis=axis)
 
     base = alt.Chart(width=SIDE, height=SIDE)
-    points = part(base, "point")
-    bars = points.encode(color=kind_colour()).mark_rule(opacity=0.45, aria=False)
+    measured = part(base, "point")
+    bars = measured.encode(color=kind_colour()).mark_rule(opacity=0.45, aria=False)
     diagonal = part(base, "equal").mark_line(color="var(--soft)", strokeDash=[3, 3], strokeWidth=1.2, aria=False)
     layers = alt.layer(
         diagonal.encode(x=x("x"), y=y("y")),
         bars.encode(x=x("x_low"), x2="x_high:Q", y=y("y")),
         bars.encode(x=x("x"), y=y("y_low"), y2="y_high:Q"),
-        *marks(points, x, y),
+        *marks(measured, x, y),
         data=alt.Data(values=rows),
     )
     facet, columns = panels("task", COLUMNS)

@@ -43,7 +43,7 @@ def slopes(cases: Sequence[CaseRecord]) -> list[Figure]:
 def _slopes(title: str, metric: str, regime: str, ways: Sequence[tuple[Measure, Measure]]) -> Figure:
     most = max(sum(after.task == task for _, after in ways) for task in {after.task for _, after in ways})
     height = max(LEAST, LINE * most)
-    low, high = around([one.value for way in ways for one in way])
+    low, high = around([one.value for way in ways for one in way], 0.1)
     models, tasks = names((after.model for _, after in ways), LETTERS), names((after.task for _, after in ways), 40)
     stages = names((START, regime), 24)
     rows: list[dict[str, object]] = []
@@ -76,5 +76,6 @@ def _slopes(title: str, metric: str, regime: str, ways: Sequence[tuple[Measure, 
     )
     facet, columns = panels("task", COLUMNS)
     room = round(LETTER * max(map(len, models.values()))) + 24
+    chart = layers.facet(facet=facet, columns=columns, spacing={"column": room, "row": 24}).resolve_axis(x="independent")
     says = "One line a model. Rising: adapted, it is better than as it is. The scale is the same for all tasks."
-    return figure(title, says, layers.facet(facet=facet, columns=columns, spacing={"column": room, "row": 24}))
+    return figure(title, says, chart)
