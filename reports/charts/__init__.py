@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
 
 from medrival.reports.charts.drawing import Figure
-from medrival.reports.record import CaseRecord
+from medrival.reports.figures import clip, visible
+from medrival.reports.record import CaseRecord, PairRecord, plain
 
 OVERVIEW: Mapping[str, tuple[str, ...]] = {
     "Overview": ("medrival.reports.charts.heat:heat_maps",),
@@ -26,12 +30,24 @@ DETAIL: tuple[str, ...] = (
 """The charts of one task at a time."""
 
 
-__all__ = ["DETAIL", "OVERVIEW", "Figure", "drawn"]
+FORESTS: tuple[str, ...] = ("medrival.reports.charts.forest:forests",)
+"""The charts of pairs."""
+
+__all__ = ["DETAIL", "FORESTS", "OVERVIEW", "Figure", "drawn"]
 
 
-def drawn(places: Sequence[str], cases: Sequence[CaseRecord]) -> list[Figure]:
-    """All figures of these charts."""
+def drawn(places: Sequence[str], records: Sequence[CaseRecord] | Sequence[PairRecord]) -> list[Figure]:
+    """All figures of these charts; in the place of one that cannot be drawn, why: no chart is worth the report."""
+    return [figure for place in places for figure in _drawn(place, records)]
+
+
+def _drawn(place: str, records: Sequence[Any]) -> list[Figure]:
     from medrival.catalog import imported
 
-    chosen: list[Callable[[Sequence[CaseRecord]], list[Figure]]] = [imported(place) for place in places]
-    return [figure for draw in chosen for figure in draw(cases)]
+    try:
+        draw: Callable[[Sequence[Any]], list[Figure]] = imported(place)
+        return draw(records)
+    except Exception as error:  # noqa: BLE001 - a fault of a chart's own or of a library's, of whatever kind
+        title = f"Not drawn: {place.partition(':')[2].replace('_', ' ')}"
+        why = clip(visible(plain(f"{type(error).__name__}: {error}")), 500)
+        return [Figure(title, f"{why}. The figures are in the tables of this page and in report.json.", Markup())]

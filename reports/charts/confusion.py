@@ -11,7 +11,7 @@ from math import ceil
 import altair as alt
 
 from medrival.contracts import Prediction
-from medrival.reports.charts.drawing import HEAT, ON_HEAT, Figure, figure
+from medrival.reports.charts.drawing import HEAT, ON_HEAT, Figure, figure, inline
 from medrival.reports.charts.findings import of_findings
 from medrival.reports.charts.measured import firsts, seeds_said
 from medrival.reports.charts.scales import RANK, panels, part
@@ -166,7 +166,7 @@ def _chart(matrices: Sequence[Matrix], shown: Sequence[str]) -> alt.FacetChart:
         part(base, "none").mark_rect(stroke="var(--card)", strokeWidth=1, aria=False).encode(fill=fill),
         part(base, "some").mark_rect(stroke="var(--card)", strokeWidth=1).encode(fill=fill, description="says:N"),
         part(base, "some").mark_text(fontSize=11, aria=False).encode(text="text:N", color=letters),
-        data=alt.Data(values=rows),
+        data=inline(rows),
     )
     facet, beside = panels("panel", min(COLUMNS, max(1, 14 // len(called))))
     return layers.facet(facet=facet, columns=beside, spacing=28).resolve_axis(x="independent")

@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from medrival.reports.charts.drawing import Figure, figure
+from medrival.reports.charts.drawing import Figure, figure, inline
 from medrival.reports.charts.measured import Measure, by_seed, finite, measures
 from medrival.reports.charts.scales import around
 from medrival.reports.charts.scatter import marks, named
@@ -144,10 +144,10 @@ def _plot(
         scale = alt.Scale(domain=list(ends), nice=False, zero=False)
         return alt.Y(f"{field}:Q", title=metric_name(metric), scale=scale, axis=alt.Axis(tickCount=6))
 
-    line = alt.Chart(alt.Data(values=steps)).mark_line(
+    line = alt.Chart(inline(steps)).mark_line(
         interpolate="step-after", color="var(--soft)", strokeWidth=1.5, strokeDash=[4, 3], aria=False
     )
-    base = alt.Chart(alt.Data(values=named(rows, across, (ends[0], ends[1]), SIZE)))
+    base = alt.Chart(inline(named(rows, across, (ends[0], ends[1]), SIZE)))
     layers = alt.layer(line.encode(x=x("x"), y=y("y")), *marks(base, x, y)).add_params(none)
     return layers.properties(width=SIZE[0], height=SIZE[1])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from medrival.reports.charts.drawing import inline
 from medrival.reports.charts.scales import RANK, around, part, series_colour, series_shape
 
 WIDTH = 460  # pixels
@@ -64,7 +65,7 @@ def dots(values: Sequence[Dot], axis: str, noted: str = "") -> alt.TopLevelMixin
         axis=alt.Axis(grid=True, tickBand="extent", ticks=False, domain=False),
     )
     offset = alt.YOffset("series:N", sort=RANK, scale=alt.Scale(domain=series))
-    base = alt.Chart(alt.Data(values=rows), width=WIDTH, height=alt.Step(STEP, **{"for": "offset"})).encode(y=y)
+    base = alt.Chart(inline(rows), width=WIDTH, height=alt.Step(STEP, **{"for": "offset"})).encode(y=y)
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=axis, scale=alt.Scale(domain=ends, nice=False, zero=False), axis=alt.Axis(tickCount=7))
@@ -80,8 +81,6 @@ def dots(values: Sequence[Dot], axis: str, noted: str = "") -> alt.TopLevelMixin
         words = (
             part(base, "noted").mark_text(align="left", fontSize=12, aria=False).encode(x=alt.value(WIDTH + 12), text="note:N")
         )
-        heading = alt.Chart(alt.Data(values=[{"noted": noted}])).mark_text(
-            align="left", fontSize=12, color="var(--soft)", aria=False
-        )
+        heading = alt.Chart(inline([{"noted": noted}])).mark_text(align="left", fontSize=12, color="var(--soft)", aria=False)
         layers += [words, heading.encode(x=alt.value(WIDTH + 12), y=alt.value(-8), text="noted:N")]
     return alt.layer(*layers)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -64,12 +66,24 @@ class Figure:
     Attributes:
         title: what it shows, in a few words.
         says: how to read it, in a sentence or two.
-        svg: its picture. What a mark stands for is in its `aria-label`.
+        svg: its picture, "" where it could not be drawn. What a mark stands for is in its `aria-label`.
     """
 
     title: str
     says: str
     svg: Markup
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a chart shows, as Altair hands it on: as a list it would be copied and checked at every step."""
+
+    rows: Sequence[Mapping[str, Any]]
+
+
+def inline(values: Sequence[Mapping[str, Any]]) -> Any:
+    """The data of a chart: one mapping a mark, of JSON's own types."""
+    return {"values": Rows(values)}
 
 
 def figure(title: str, says: str, chart: altair.TopLevelMixin) -> Figure:
@@ -85,7 +99,8 @@ _NOTHING = re.compile(r' role="graphics-symbol" aria-roledescription="[a-z]+ mar
 
 def _svg(chart: altair.TopLevelMixin) -> str:
     # checking a chart against the schema takes as long as drawing it; the renderer refuses what is no chart, too
-    drawn: str = _renderer().vegalite_to_svg(chart.to_dict(validate=False), config=THEME, allowed_base_urls=[])
+    spec = json.dumps(chart.to_dict(validate=False), default=lambda data: data.rows)
+    drawn: str = _renderer().vegalite_to_svg(spec, config=THEME, allowed_base_urls=[])
     return drawn
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from medrival.reports.charts.drawing import HUES, SHAPES, WIDTH, Figure, figure
+from medrival.reports.charts.drawing import HUES, SHAPES, WIDTH, Figure, figure, inline
 from medrival.reports.charts.scales import RANK
 from medrival.reports.charts.words import metric_name, name, names
 from medrival.reports.figures import count, number, signed
@@ -44,7 +44,7 @@ def _forest(title: str, pairs: Sequence[PairRecord], absent: int) -> Figure:
     )
     verdict = alt.Color("verdict:N", title=None, scale=alt.Scale(domain=list(HUES), range=list(HUES.values())))
     shape = alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())))
-    plot = alt.Chart(alt.Data(values=rows), width=WIDTH, height=alt.Step(ROW))
+    plot = alt.Chart(inline(rows), width=WIDTH, height=alt.Step(ROW))
     base = plot.encode(y=y)
     chart = alt.layer(
         base.mark_bar(color="var(--line)", opacity=0.55, height=alt.RelativeBandSize(1), aria=False).encode(

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from medrival.reports.charts.drawing import HEAT, ON_HEAT, Figure, figure
+from medrival.reports.charts.drawing import HEAT, ON_HEAT, Figure, figure, inline
 from medrival.reports.charts.measured import Measure, measures
 from medrival.reports.charts.scales import RANK
 from medrival.reports.charts.words import metric_name, name, names
@@ -111,7 +111,7 @@ def _map(cells: list[dict[str, object]], bins: Bins, metric: str) -> alt.LayerCh
     letters = [*(ON_HEAT[i] for i in shown.values()), "var(--soft)"][: len(domain)]
     legend = alt.Legend(title=metric_name(metric), symbolType="square", symbolSize=180, symbolStrokeColor="var(--line)")
     rows = [cell | {"rank": rank} for rank, cell in enumerate(cells)]
-    base = alt.Chart(alt.Data(values=rows), width=alt.Step(CELL[0]), height=alt.Step(CELL[1])).encode(
+    base = alt.Chart(inline(rows), width=alt.Step(CELL[0]), height=alt.Step(CELL[1])).encode(
         x=alt.X("task:N", sort=RANK, title=None, axis=alt.Axis(orient="top", labelAngle=-32, labelAlign="left", **_BARE)),
         y=alt.Y("model:N", sort=RANK, title=None, axis=alt.Axis(**_BARE)),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 
 from medrival.reports.charts.curves import Curve
-from medrival.reports.charts.drawing import SERIES
+from medrival.reports.charts.drawing import SERIES, inline
 from medrival.reports.charts.placing import LETTER, LINE
 from medrival.reports.charts.scales import LINES, panels, part, series_colour, series_dash
 from medrival.reports.charts.words import names
@@ -94,7 +94,7 @@ def chart(lines: Sequence[Line], frame: Frame) -> alt.FacetChart:
         points_at = part(base, "dot").mark_point(filled=True, opacity=1, aria=False)
         layers.append(points_at.encode(x=x, y=y, color=colour, size=size))
     facet, columns = panels("regime", COLUMNS)
-    whole = alt.layer(*layers, data=alt.Data(values=ranked)).facet(facet=facet, columns=columns, spacing=24)
+    whole = alt.layer(*layers, data=inline(ranked)).facet(facet=facet, columns=columns, spacing=24)
     return whole.resolve_axis(x="independent")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from medrival.reports.charts.drawing import Figure, figure
+from medrival.reports.charts.drawing import Figure, figure, inline
 from medrival.reports.charts.measured import Measure, in_order, measures
 from medrival.reports.charts.placing import LETTER, LINE, spread
 from medrival.reports.charts.scales import around, kind_colour, kind_dash, kind_shape, panels, part
@@ -121,7 +121,7 @@ def _curves(title: str, method: str, metric: str, points: Sequence[tuple[int, Me
         part(base, "words")
         .mark_text(align="left", dx=10, fontSize=11, aria=False, stroke="var(--card)", strokeWidth=3)
         .encode(y=y("value"), text="words:N"),
-        data=alt.Data(values=rows),
+        data=inline(rows),
     )
     facet, columns = panels("task", COLUMNS)
     room = round(LETTER * max(map(len, models.values()))) + 28

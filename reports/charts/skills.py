@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from medrival.reports.charts.drawing import Figure, figure
+from medrival.reports.charts.drawing import Figure, figure, inline
 from medrival.reports.charts.measured import Measure, measures
 from medrival.reports.charts.scales import around, kind_colour, panels, part
 from medrival.reports.charts.scatter import marks, named
@@ -58,7 +58,7 @@ def _skills(pairs: Sequence[tuple[Measure, Measure]], first: int, every: int) ->
         bars.encode(x=x("x_low"), x2="x_high:Q", y=y("y")),
         bars.encode(x=x("x"), y=y("y_low"), y2="y_high:Q"),
         *marks(measured, x, y),
-        data=alt.Data(values=rows),
+        data=inline(rows),
     )
     facet, columns = panels("task", COLUMNS)
     says = "Below the dashed line: better at what is seen than at what takes reasoning. Thin lines: 95% intervals."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from medrival.reports.charts.drawing import Figure, figure
+from medrival.reports.charts.drawing import Figure, figure, inline
 from medrival.reports.charts.measured import Measure, in_order, measures
 from medrival.reports.charts.placing import LETTER, LINE, spread
 from medrival.reports.charts.scales import RANK, around, kind_colour, kind_dash, kind_shape, panels, part
@@ -72,7 +72,7 @@ def _slopes(title: str, metric: str, regime: str, ways: Sequence[tuple[Measure, 
         part(base, "words")
         .mark_text(align="left", dx=10, fontSize=11, aria=False, stroke="var(--card)", strokeWidth=3)
         .encode(text="words:N"),
-        data=alt.Data(values=rows),
+        data=inline(rows),
     )
     facet, columns = panels("task", COLUMNS)
     room = round(LETTER * max(map(len, models.values()))) + 24
