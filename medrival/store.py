@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -150,17 +151,27 @@ class Store:
         for _, size, path in used:
             if freed >= excess:
                 break
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
             freed += size
         return freed
 
     def _usage(self) -> Iterator[tuple[float, int, Path]]:
-        """When each file was used last, its size and path; a file that another process just deleted is passed over."""
-        for part in ("outcomes", "features", "tasks", "training", "adapters"):
+        """When each file was used last, its size and path; a file that another process just deleted is passed over.
+
+        Adapters are no adapters without one of their files: a folder of them counts as one.
+        """
+        for part in ("outcomes", "features", "tasks", "training"):
             for path in (self.folder / part).rglob("*"):
                 with suppress(FileNotFoundError):
                     if path.is_file():
                         yield path.stat().st_atime, path.stat().st_size, path
+        for folder in (self.folder / "adapters").glob("*"):
+            with suppress(FileNotFoundError):
+                told = [path.stat() for path in folder.rglob("*") if path.is_file()]
+                yield max((one.st_atime for one in told), default=0.0), sum(one.st_size for one in told), folder
 
     def _outcome_path(self, key: str) -> Path:
         return self.folder / "outcomes" / key[:2] / f"{key}.json"

@@ -28,6 +28,18 @@ def test_what_was_kept_is_handed_over(tmp_path, case):
     assert (tmp_path / "report" / "adapters" / case.id / "weights").read_text() == "learnt"
 
 
+def test_what_was_not_written_to_its_end_is_no_adapter(tmp_path):
+    handover = Handover(tmp_path / "report" / "adapters", Store(tmp_path / "store"))
+
+    def killed(folder):
+        (folder / "weights").write_text("lea")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        handover.keep(KEY, killed)
+    assert handover.lacking(OUTCOME)
+
+
 def test_a_report_folder_that_cannot_be_written_is_one_message_and_the_adapters_stay_in_the_store(tmp_path, case):
     (tmp_path / "report").write_text("a file where the folder should be")
     handover = Handover(tmp_path / "report" / "adapters", Store(tmp_path / "store"))

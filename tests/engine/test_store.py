@@ -206,6 +206,17 @@ def test_pruning_deletes_what_was_used_longest_ago(store):
     assert store.prune(2 * size) == 0
 
 
+def test_pruning_leaves_adapters_whole_or_not_at_all(store):
+    for age, key in enumerate(("aa", "bb")):
+        store.adapters(key).mkdir(parents=True)
+        for place, name in enumerate(("adapter_config.json", "adapter_model.safetensors")):
+            (store.adapters(key) / name).write_bytes(b"x" * 10)
+            os.utime(store.adapters(key) / name, (1000 + 10 * age + place, 1000))
+    assert store.prune(30) == 20
+    assert not store.adapters("aa").exists()
+    assert len(list(store.adapters("bb").iterdir())) == 2
+
+
 def test_a_key_depends_on_content_and_not_on_order():
     assert key_of({"a": 1, "b": [2]}) == key_of(json.loads('{"b": [2], "a": 1}'))
     assert key_of({"a": 1}) != key_of({"a": 2})
