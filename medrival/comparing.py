@@ -101,7 +101,7 @@ def compare_runs(
         more = f"; and {count(len(unlike_cases) - 1, 'more case')} likewise" if len(unlike_cases) > 1 else ""
         raise MedrivalError(f"{unlike_cases[0]}{more}; run one of them anew, or choose others with --cases")
     leaked = _leaked(a, b) if drop_leaked else {}
-    found = [_compared(group, metric, margin, leaked.get(group[0][0].task, frozenset())) for group in groups]
+    found = [_compared(group, metric, margin, frozenset[str]().union(*_audited(leaked, group[0]))) for group in groups]
     adjusted = holm([one.difference.p_value for one in found])
     return Comparison(
         tuple(replace(one, p_adjusted=p) for one, p in zip(found, adjusted, strict=True)),
@@ -109,7 +109,7 @@ def compare_runs(
         tuple(one for one, other in wanted if one in ours and other not in theirs),
         tuple(other for one, other in wanted if one not in ours and other in theirs),
         {name: reason for ids, reason in why.items() for name in [called(ids)] if reason},
-        tuple(dict.fromkeys(one.task for one in found if drop_leaked and one.task not in leaked)),
+        tuple(dict.fromkeys(group[0][0].task for group in groups if drop_leaked and not _audited(leaked, group[0]))),
     )
 
 
@@ -255,6 +255,11 @@ def _leaked(*runs: Run) -> dict[str, frozenset[str]]:
         if record.audit:
             found[record.task] = found.get(record.task, frozenset()) | frozenset(record.audit.leakage.leaked)
     return found
+
+
+def _audited(leaked: Mapping[str, frozenset[str]], pair: Matched) -> list[frozenset[str]]:
+    """What is known to be leaked of a case's samples; the task that has them may be called otherwise in the other run."""
+    return [leaked[name] for name in dict.fromkeys(case.task for case in pair) if name in leaked]
 
 
 def _asked(note: str, words: str, one: CaseRecord, other: CaseRecord) -> str:

@@ -143,6 +143,45 @@ def test_what_is_of_other_samples_limits_or_data_is_refused(folder, capsys, othe
     assert said in capsys.readouterr().err
 
 
+def test_each_figure_stands_on_the_side_that_it_is_of(folder, tmp_path):
+    lost = [replace(one, error="unreadable") for one in predictions(0.8, 1)[:3]]
+    a = folder("a", case("one", (*lost, *predictions(0.8, 1)[3:]), asked_by="its chat template"))
+    b = folder("b", case("one", predictions(2.5, 2), asked_by="text alone"))
+    (row,) = compared(tmp_path, a, b)["cases"]
+    assert (row["failed_a"], row["failed_b"]) == (3, 0)
+    assert row["value_b"] - row["value_a"] == pytest.approx(row["difference"]["value"])
+    assert row["value_b"] > row["value_a"]
+    assert "A was asked by its chat template, B was asked by text alone" in row["difference"]["caution"]
+
+
+def test_the_margin_decides_what_is_equivalent(folder, tmp_path):
+    runs = folder("a", case("one", predictions(0.8, 1))), folder("b", case("one", predictions(0.8, 2)))
+    verdicts = [compared(tmp_path, *runs, "--margin", margin)["cases"][0]["verdict"] for margin in ("0", "1")]
+    assert verdicts == ["inconclusive", "equivalent"]
+
+
+def test_a_threshold_is_each_runs_own(folder, tmp_path):
+    """Sensitivity, at thresholds that B's validation split puts elsewhere than A's."""
+    said, tuned = predictions(1.0, 1), [predictions(1.0, 3), predictions(3.0, 4)]
+    tuned[1] = tuple(replace(one, scores=(one.scores[0] ** 0.2, 1 - one.scores[0] ** 0.2)) for one in tuned[1])
+    cases = []
+    for validation in tuned:
+        found = measure("diagnosis", said, CLASSES, validation=validation)
+        metrics = {metric: asdict(one) for metric, one in found.metrics.items()}
+        cases.append(replace(case("one", said), validation=validation, metrics=metrics))
+    (row,) = compared(tmp_path, folder("a", cases[0]), folder("b", cases[1]), "--metric", "sensitivity")["cases"]
+    values = [one.metrics["sensitivity"]["value"] for one in cases]
+    assert abs(values[1] - values[0]) > 0.05
+    assert row["difference"]["value"] == pytest.approx(values[1] - values[0])
+    assert (row["value_a"], row["value_b"]) == pytest.approx(values)
+
+
+def test_regimes_of_one_model_are_comparisons_of_their_own(folder, tmp_path):
+    other = replace(case("one", predictions(1.0, 3)), id="one-chest-probe", regime="probe")
+    runs = [folder(name, case("one", predictions(1.0, seed)), other) for name, seed in (("a", 1), ("b", 2))]
+    assert [row["a"] for row in compared(tmp_path, *runs)["cases"]] == [["one-chest-lora"], ["one-chest-probe"]]
+
+
 def test_leaked_samples_are_left_out_where_asked_and_what_was_not_audited_is_told(folder, tmp_path, capsys):
     ours, theirs, leaked = predictions(0.5, 1), predictions(1.0, 2), ("s000", "s001", "s005")
     leakage = Leakage(120, len(leaked), 0, 0, 0, leaked)
@@ -152,6 +191,9 @@ def test_leaked_samples_are_left_out_where_asked_and_what_was_not_audited_is_tol
     (row,) = compared(tmp_path, a, b, "--drop-leaked")["cases"]
     rest = [[tuple(p for p in side if p.id not in leaked)] for side in (theirs, ours)]
     assert row["n"] == 117
+    assert compared(tmp_path, b, a, "--drop-leaked")["cases"][0]["n"] == 117
+    renamed = folder("renamed", replace(case("one", theirs), task="thorax"))
+    assert compared(tmp_path, renamed, b, "--drop-leaked")["cases"][0]["n"] == 117
     assert row["difference"]["value"] == pytest.approx(compare("diagnosis", "auroc", *rest, CLASSES).value)
     assert compared(tmp_path, a, b)["cases"][0]["n"] == 120
     capsys.readouterr()
