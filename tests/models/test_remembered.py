@@ -74,10 +74,22 @@ def test_a_cpu_looks_at_images_together_where_it_makes_of_each_what_it_makes_of_
     assert TOGETHER in seen
 
 
-def test_a_cpu_whose_sums_change_with_the_number_of_images_looks_at_one_after_the_other(miniature):
+@pytest.mark.parametrize(("count", "together"), [(TOGETHER + 3, [TOGETHER, 1, 1, 1]), (TOGETHER - 1, [TOGETHER])])
+def test_a_cpu_looks_at_so_many_together_and_at_a_few_one_after_the_other(miniature, count, together):
+    model = miniature()
+    seen = looks(model)
+    model.answer([[picture] for picture in pictures(count)], ["What?"] * count, 1)
+    (same,) = tower(model).adds_nothing.values()  # of this machine's sums
+    assert seen == [2, 1, TOGETHER, *(together if same else [1] * count)]
+
+
+@pytest.mark.parametrize("changing", [lambda rows: torch.full((rows,), float(rows)), torch.arange])
+def test_a_cpu_whose_sums_change_with_number_or_place_of_images_looks_at_one_after_the_other(miniature, changing):
     shown, (fresh, used) = pictures(TOGETHER), (miniature(), miniature())
     for model in (fresh, used):
-        tower(model).embeddings.register_forward_hook(lambda _, __, output: output * (1 + 1e-6 * len(output)))
+        tower(model).embeddings.register_forward_hook(
+            lambda _, __, output: output * (1 + 1e-6 * changing(len(output)))[:, None, None]
+        )
     seen = looks(used)
     used.answer([[picture] for picture in shown], ["What?"] * TOGETHER, 2)
     assert seen == [2, 1, TOGETHER, *[1] * TOGETHER]  # whether it makes a row of each, and the same rows, is tried first

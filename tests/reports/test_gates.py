@@ -149,8 +149,9 @@ def test_p_is_corrected_across_the_pairs_that_were_measured(run: Run) -> None:
 def test_a_verdict_names_margin_interval_and_corrected_p(run: Run) -> None:
     pair = replace(run.pairs[0], difference=-0.21, low=-0.26, high=-0.15, p_value=0.01, p_adjusted=0.04, verdict="medical wins")
     run = replace(run, pairs=(pair,))
-    (line,) = [line for line in summary(run, verbose=True) if line.startswith(f"  {pair.id}")]
-    assert line.endswith("medical wins: auroc -0.210 [-0.260, -0.150], margin 0.05, corrected p 0.040, n=240")
+    lines = list(summary(run, verbose=True))
+    place = lines.index(f"  {pair.id}  medical wins")
+    assert lines[place + 1] == "    auroc -0.210 [-0.260, -0.150], margin 0.05, corrected p 0.040, n=240"
     page = write_html(run, lambda *_: None).read_text()
     assert "<span>0.040</span><small>raw 0.010</small>" in page
     assert json.loads(write_json(run).read_text())["pairs"][0]["p_adjusted"] == 0.04
