@@ -16,7 +16,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from medrival.reports import charts, figures
-from medrival.reports.charts.forest import forests
 from medrival.reports.files import write
 from medrival.reports.integrity import details, warnings
 from medrival.reports.questions import answers
@@ -65,7 +64,7 @@ def _page(run: Run, shelf: Shelf, local: Sequence[str]) -> str:
         audits=[(record.audit, list(details(record.audit))) for record in run.audits if record.audit],
         unmeasured=_unmeasured(run),
         pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.task, p.general)),
-        forests=forests(run.pairs),
+        forests=charts.drawn(charts.FORESTS, run.pairs),
         overview={heading: charts.drawn(places, run.cases) for heading, places in charts.OVERVIEW.items()},
         detail=_detail(run.cases),
         failed=failed[:FAILED_SAMPLES],

@@ -98,6 +98,16 @@ def test_hostile_text_is_shown_and_does_nothing(run: Run) -> None:
     assert "{{ 7 * 7 }}" in seen.text
 
 
+def test_a_chart_that_cannot_be_drawn_is_a_note_in_a_whole_report(run: Run) -> None:
+    case = next(case for case in run.cases if case.classes)
+    odd = replace(case, predictions=tuple(replace(p, truth=HOSTILE) for p in case.predictions))
+    seen = page(replace(run, cases=(odd, *run.cases[1:])))
+    assert "Not drawn: confusions" in seen.text
+    assert "BrokenData" in seen.text
+    assert "How this was made" in seen.text
+    assert seen.scripts == page(run).scripts
+
+
 def test_hostile_reasons_of_images_are_inert_too(run: Run) -> None:
     def images(_task: str, sample: str) -> None:
         raise UnreadableImage(f"{sample}: {HOSTILE}")

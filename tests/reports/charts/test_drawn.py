@@ -26,8 +26,15 @@ def said(figures):
     return [unescape(text) for figure in figures for text in re.findall(r'aria-label="([^"]*)"', figure.svg)]
 
 
+def whole(places, cases):
+    """All of them, none of which became a note that it could not be drawn."""
+    figures = charts.drawn(places, cases)
+    assert [figure.says for figure in figures if not figure.svg] == []
+    return figures
+
+
 def drawn(place, cases):
-    return charts.drawn([f"medrival.reports.charts.{place}"], cases)
+    return whole([f"medrival.reports.charts.{place}"], cases)
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +130,14 @@ def test_seeds_that_are_not_shown_are_told(study):
 
 @pytest.mark.parametrize("place", [*PLACES, *charts.DETAIL])
 def test_no_case_is_no_chart(place, study):
-    assert charts.drawn([place], []) == []
-    assert charts.drawn([place], [case for case in study if case.status == "failed"]) == []
+    assert whole([place], []) == []
+    assert whole([place], [case for case in study if case.status == "failed"]) == []
 
 
 @pytest.mark.parametrize("place", [*PLACES, *charts.DETAIL])
 @pytest.mark.parametrize("task", ["chest", "questions"])
 def test_a_single_case_does_no_harm(place, task, study):
-    charts.drawn([place], [next(case for case in study if case.task == task)])
+    whole([place], [next(case for case in study if case.task == task)])
 
 
 @pytest.mark.parametrize("place", [*PLACES, *charts.DETAIL])
@@ -146,22 +153,33 @@ def test_undefined_metrics_do_no_harm(place, small):
         )
         for case in small
     ]
-    figures = charts.drawn([place], hollow)
+    figures = whole([place], hollow)
     assert figures == [] or "confusion" in place
+
+
+def test_a_chart_that_cannot_be_drawn_says_why_and_leaves_the_others(study):
+    chest = [case for case in study if case.task == "chest" and case.status == "measured"][:2]
+    broken = replace(chest[0], predictions=tuple(replace(p, truth=EVIL) for p in chest[0].predictions))
+    figures = charts.drawn(["no.such:chart", *charts.DETAIL], [broken, chest[1]])
+    lost = [figure for figure in figures if not figure.svg]
+    assert [figure.title for figure in lost][:2] == ["Not drawn: chart", "Not drawn: roc curves"]
+    assert "BrokenData: " in lost[1].says
+    assert "\x00" not in lost[1].says
+    assert charts.drawn([PLACES[0]], [broken, chest[1]])[0].svg
 
 
 def test_one_class_and_only_failures_do_no_harm(study):
     lost = tuple(replace(p, scores=(), error="x") for p in study[0].predictions)
     alone = tuple(replace(p, truth="a", scores=(1.0,)) for p in study[0].predictions if not p.error)
     for case in (replace(study[0], predictions=lost), replace(study[0], predictions=alone, classes=("a",))):
-        figures = charts.drawn(charts.DETAIL, [case])
+        figures = whole(charts.DETAIL, [case])
         assert any(figure.title == "Confusion matrices" for figure in figures)
 
 
 @pytest.mark.parametrize("place", [*PLACES, *charts.DETAIL])
 def test_hostile_text_is_inert(place, small):
     evil = [_hostile(case) for case in small]
-    for figure in charts.drawn([place], evil):
+    for figure in whole([place], evil):
         tags = _Tags()
         tags.feed(figure.svg)
         assert tags.found <= {"svg", "g", "path", "text", "rect", "line", "defs", "clippath", "tspan"}
