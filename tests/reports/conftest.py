@@ -1,5 +1,6 @@
 """A made-up study of the pocket suite's size: 40 cases, 18 pairs, 240 samples a case."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -123,11 +124,17 @@ def pairs(cases: tuple[CaseRecord, ...]) -> tuple[PairRecord, ...]:
     return corrected(found)
 
 
-@pytest.fixture
-def run(tmp_path: Path, cases: tuple[CaseRecord, ...], pairs: tuple[PairRecord, ...]) -> Run:
+@pytest.fixture(scope="session")
+def pocket(tmp_path_factory: pytest.TempPathFactory, cases: tuple[CaseRecord, ...], pairs: tuple[PairRecord, ...]) -> Run:
+    """The study, for a report that is written once."""
     argv = ("benchmarks", "--suite", "pocket", "-n", "2")
-    folder = tmp_path / "latest"
+    folder = tmp_path_factory.mktemp("study")
     return Run("2026-11-21T20:05:00+00:00", 252.4, "pocket", argv, 0, cases, pairs, folder, environment=environment())
+
+
+@pytest.fixture
+def run(tmp_path: Path, pocket: Run) -> Run:
+    return replace(pocket, report_dir=tmp_path / "latest")
 
 
 @pytest.fixture(scope="session")

@@ -110,8 +110,8 @@ def test_a_run_of_audits_alone_does_not_speak_of_pairs(run):
 def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, asked, tmp_path):
     dropped = asked[0].predictions[0].id
     hostile = audited(leaked=(dropped,), findings=(Concern("warning", "<script>alert(1)</script>"),))
-    cases = beside(run.cases, [hostile], drop_leaked=True)
-    text = write_html(replace(run, cases=cases, audits=(hostile,), report_dir=tmp_path), lambda *_: None).read_text()
+    cases = beside(asked, [hostile], drop_leaked=True)
+    text = write_html(replace(run, cases=cases, pairs=(), audits=(hostile,), report_dir=tmp_path), lambda *_: None).read_text()
     assert "<script>alert" not in text
     assert "<script>alert(1)</script>" in unescape(text)
     assert "without the image: constant 0.512, question 0.634" in text
@@ -120,12 +120,15 @@ def test_the_page_has_findings_escaped_and_figures_beside_the_result(run, asked,
     assert "closed: always &#39;yes&#39;" in text
 
 
-def test_the_page_says_beside_figures_that_they_are_of_a_limited_task_and_beside_scores_that_nothing_was_audited(run, tmp_path):
+def test_the_page_says_beside_figures_that_they_are_of_a_limited_task_and_beside_scores_that_nothing_was_audited(
+    run, asked, tmp_path
+):
     for limit, figures, cells in ((240, 1, 3), (1000, 0, 0)):
         record = replace(audited(), audit=replace(audited().audit, limit=limit))
-        cases = [replace(case, notes={**case.notes, "limit": limit}) for case in run.cases]
+        cases = [replace(case, notes={**case.notes, "limit": limit}) for case in (*asked, *run.cases[:2])]
         cases = beside(cases, [record], drop_leaked=False)
-        told = write_html(replace(run, cases=cases, audits=(record,), report_dir=tmp_path), lambda *_: None).read_text()
+        limited = replace(run, cases=cases, pairs=(), audits=(record,), report_dir=tmp_path)
+        told = write_html(limited, lambda *_: None).read_text()
         known = [case for case in cases if case.task == TASK and case.status == "measured"]
         assert told.count("of the limited task<") == figures * len(known) + cells
         assert told.count("data not audited<") == sum(case.status == "measured" for case in cases) - len(known)
@@ -142,7 +145,8 @@ def test_the_page_tells_balance_repeats_lookalikes_and_names_of_a_data_set(run, 
         repeats={"train": {"same image": 0, "other image": 0}, "test-train": {"same image": 2, "other image": 30}},
         balance={"train": {"yes or no": {"yes": 1_200, "no": 7}}, "validation": {}, "test": {}},
     )
-    page = write_html(replace(run, audits=(replace(record, audit=known),), report_dir=tmp_path), lambda *_: None).read_text()
+    run = replace(run, cases=(), pairs=(), audits=(replace(record, audit=known),), report_dir=tmp_path)
+    page = write_html(run, lambda *_: None).read_text()
     for told in (
         "train, yes or no: yes 1,200, no 7<",
         "questions repeated, test-train: 2 on same image, 30 on other image<",
@@ -155,7 +159,8 @@ def test_the_page_tells_balance_repeats_lookalikes_and_names_of_a_data_set(run, 
     assert "questions repeated, train:" not in page
 
 
-def test_where_nothing_is_leaked_the_page_does_not_say_a_result_twice(run, tmp_path):
-    cases = beside(run.cases, [audited()], drop_leaked=True)
-    page = write_html(replace(run, cases=cases, audits=(audited(),), report_dir=tmp_path), lambda *_: None).read_text()
+def test_where_nothing_is_leaked_the_page_does_not_say_a_result_twice(run, asked, tmp_path):
+    cases = beside(asked, [audited()], drop_leaked=True)
+    run = replace(run, cases=cases, pairs=(), audits=(audited(),), report_dir=tmp_path)
+    page = write_html(run, lambda *_: None).read_text()
     assert "without leaked samples" not in page

@@ -199,7 +199,7 @@ def test_the_reports_show_published_and_measured_side_by_side(case, run, tmp_pat
     schema = json.loads((Path(medrival.reports.__path__[0]) / "report.schema.json").read_text())
     jsonschema.validate(report["published"], {**schema, **schema["properties"]["published"], "required": []})
     assert [(one["published"], one["agrees"]) for one in report["published"]] == [(0.4643, True), (0.4643, None)]
-    page = write_html(shown, lambda _, __: None).read_text()
+    page = write_html(replace(shown, cases=(), pairs=()), lambda _, __: None).read_text()
     assert "Published figures" in page
     assert "0.464 [0.429, 0.504]" in page
     assert "0.470 [0.430, 0.510]" in page
