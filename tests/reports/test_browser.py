@@ -215,6 +215,23 @@ def test_model_and_regime_choose_the_answers_that_are_shown(studied: Path, watch
     expect(answers.first).to_contain_text("pocket-medclip lora")
 
 
+def test_one_seed_speaks_at_first_on_another_task_and_without_filters(written: Write, watched: Watched, run: Run) -> None:
+    tasks = ("phantom-chest-vqa", "phantom-fundus-vqa")
+    cases = [next(case for case in run.cases if case.task == task) for task in tasks]
+    page = watched.open(written(*(replace(case, id=f"{case.id}-{n}", seed=n) for case in cases for n in (0, 1))))
+    answers = page.locator(".samples article").first.locator(".said li")
+    expect(answers).to_have_count(1)
+    choose(page, "seed", "all")
+    expect(answers).to_have_count(2)
+    choose(page, "task", tasks[1])
+    expect(page.locator("[name=seed]")).to_have_value("0")
+    expect(answers).to_have_count(1)
+    choose(page, "seed", "all")
+    expect(answers).to_have_count(2)
+    page.locator("[type=reset]").click()
+    expect(answers).to_have_count(1)
+
+
 def test_text_finds_ids_questions_truths_and_answers(studied: Path, watched: Watched, run: Run) -> None:
     page = watched.open(studied, "#task=phantom-chest-vqa")
     page.locator("[name=text]").fill("Q007")

@@ -36,7 +36,7 @@ if (browser && INDEX?.tasks.length) {
     pick("model", "all models", different(cases.map((one) => one.model)));
     pick("regime", "all regimes", different(cases.map((one) => one.regime)));
     const seeds = different(cases.map((one) => String(one.seed)));
-    choose("seed", [["", [...seeds.map((seed) => [seed, `seed ${seed}`]), ["all", "all seeds"]]]], state.seed ?? seeds[0]);
+    choose("seed", [["", [...seeds.map((seed) => [seed, `seed ${seed}`]), ["all", "all seeds"]]]], state.seed || seeds[0]);
     hide("seed", seeds.length < 2);
     const kinds = ["general", "medical"];
     const both = kinds.every((kind) => cases.some((one) => one.kind === kind));

@@ -57,7 +57,7 @@ function pairOf(state, task) {
 // Places of the cases whose answers are shown, the two that are held against each other first
 function answering(state, task) {
   const seeds = [...new Set(task.cases.map((one) => one.seed))];
-  const seed = state.seed ?? String(seeds[0]);
+  const seed = state.seed || String(seeds[0]); // "" where another task was chosen
   const alike = (one) => task.cases.filter(({ model, regime }) => model === one.model && regime === one.regime);
   const speaks = (one) => String(one.seed) === seed || !alike(one).some((other) => String(other.seed) === seed); // or has no such seed
   const fits = (one) =>
