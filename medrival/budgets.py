@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args, get_type_hints
@@ -15,6 +16,8 @@ from medrival.sense import hint
 
 ITSELF: Mapping[str, type] = {"seeded": bool}
 """What the engine reads of any budget."""
+MAY_BE_NONE = ("patience",)
+"""Whole numbers of which 0 says that it is not done."""
 
 
 def regimes(files: Iterable[Mapping[str, RegimeCard]]) -> list[RegimeCard]:
@@ -104,3 +107,11 @@ def _refuse_wrong(where: str, of: str, said: Mapping[str, Any], keys: Any) -> No
     for key, value in said.items():
         if key in {**hints, **ITSELF}:
             checked(f"{where}: {key}", {**hints, **ITSELF}[key], value)
+            _refuse_out_of_range(f"{where}: {key}", value, 1 if hints.get(key) is int and key not in MAY_BE_NONE else 0)
+
+
+def _refuse_out_of_range(where: str, value: Any, least: int) -> None:
+    """Of numbers those below `least`, and what is not finite."""
+    for number in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(number, (int, float)) and not (math.isfinite(number) and number >= least):
+            raise BrokenCatalog(f"{where} is {value!r}; it must be finite and at least {least}")

@@ -52,7 +52,8 @@ class Handover:
         if not self.folder:
             return
         if kept.is_dir():
-            self._copy(kept, self.folder / case.id)
+            with self.store.lock(outcome.key):  # another run may be keeping its own in this place
+                self._copy(kept, self.folder / case.id)
         elif case.regime.adapts and outcome.notes.get("adapter") != "peft" and case.runner not in self.told:
             self.told.add(case.runner)
             why = f"{case.regime.name} trains no adapters that peft could load on this model"

@@ -12,6 +12,7 @@ import pytest
 
 from medrival.catalog import ModelCard
 from medrival.plan import Selection
+from medrival.sense import names
 from medrival.shards import Shard
 
 
@@ -164,11 +165,6 @@ def selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Selecti
         config.getoption("--budget"),
         joining=tuple(name for card in candidates for name in (card.name, card.partner) if name),
     )
-
-
-def names(given: str) -> tuple[str, ...]:
-    """Those of a list with commas."""
-    return tuple(name.strip() for name in given.split(",") if name.strip())
 
 
 class _Once(argparse.Action):

@@ -27,6 +27,7 @@ from medrival.reports.course import Course
 from medrival.reports.progress import Progress
 from medrival.reports.recorder import Recorder
 from medrival.root import misled
+from medrival.sense import names
 from medrival.session import CANDIDATES, GATES, LOCK, PLAN, PROGRESS, ROWS, STARTED, STORE
 from medrival.shards import Sharding, Work
 from medrival.store import Store
@@ -128,7 +129,7 @@ def _candidates(config: pytest.Config, rows: Catalog) -> list[ModelCard]:
     rival, saw, thinking = (config.getoption(name) for name in about)
     if (rival, saw, thinking) != (None, None, None) and not paths:
         raise pytest.UsageError(f"{', '.join(about)} are about candidates: name one with --candidate PATH")
-    claims = Claims(config.getoption("--candidate-kind"), rival or "", None if saw is None else options.names(saw), thinking)
+    claims = Claims(config.getoption("--candidate-kind"), rival or "", None if saw is None else names(saw), thinking)
     return entered(rows, paths, claims, config.getoption("--assets"))
 
 

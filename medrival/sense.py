@@ -16,6 +16,11 @@ OF_SERVED = ("url", "key_variable", "price_in", "price_out")
 """What only a model behind an endpoint has."""
 
 
+def names(given: str) -> tuple[str, ...]:
+    """Those of a list with commas."""
+    return tuple(name.strip() for name in given.split(",") if name.strip())
+
+
 def complaint(card: Any) -> str:
     """Key, value and what it must be, as a sentence; "" for a row that makes sense."""
     return next(iter(COMPLAINTS.get(type(card), lambda _: ())(card)), "")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from medrival.batches import Decoded, Pictures, in_batches
+from medrival.batches import Pictures, in_batches
 from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Sample, Task, Workbench
+from medrival.decoded import Decoded
 from medrival.errors import AdaptationFailed
 from medrival.regimes.adapters import Adapters
 from medrival.regimes.balanced import balanced_loss

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from medrival.batches import Decoded
 from medrival.contracts import Adapted, Generator, Sample, Task, Workbench
+from medrival.decoded import Decoded
 from medrival.errors import AdaptationFailed
 from medrival.regimes.adapters import Adapters, insert
 from medrival.regimes.recomputed import Recomputing

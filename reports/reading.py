@@ -17,6 +17,8 @@ from medrival.reports.published import Published
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run
 
 T = TypeVar("T")
+NUMBERS = ("limit", "max_new_tokens")
+"""Notes by which cases are compared."""
 ENVIRONMENT = ("git", "packages", "hardware")
 
 
@@ -63,6 +65,9 @@ def _case(row: Mapping[str, Any], folder: Path) -> CaseRecord:
     said = {key: _predictions(folder, row[key]) for key in ("predictions", "validation")}
     if (n := len(said["predictions"])) != row["n"]:
         raise BrokenReport(f"{folder}: {row['id']} has {n:,} predictions, not {row['n']:,}; keep the report folder whole")
+    for name in NUMBERS:
+        if not isinstance(row["notes"].get(name, 0), int):
+            raise ValueError(f"{row['id']}: its note {name} is no number")
     return _made(CaseRecord, {**row, **said})
 
 

@@ -46,11 +46,6 @@ def takes_catalog(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def names(given: str) -> tuple[str, ...]:
-    """Those that stand in a list with commas."""
-    return tuple(name.strip() for name in given.split(",") if name.strip())
-
-
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write what was printed as data, too.
 

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from medrival.commands.common import Verbs, names, verb, write
+from medrival.commands.common import Verbs, verb, write
+from medrival.sense import names
 
 VIEWS = ("results", "answers", "pairs", "cases", "metrics", "per-class", "subgroups", "gates", "published", "data")
 AXES = ("model", "task", "regime")

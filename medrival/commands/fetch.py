@@ -6,7 +6,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from medrival.commands.common import Verbs, names, takes_catalog, verb
+from medrival.commands.common import Verbs, takes_catalog, verb
+from medrival.sense import names
 
 EXAMPLES = """
 %(prog)s --suite clip --assets DIR --dry-run

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import platformdirs
 
-from medrival.commands.common import Verbs, names, takes_catalog, verb, write_json
+from medrival.commands.common import Verbs, takes_catalog, verb, write_json
 from medrival.errors import MedrivalError
 from medrival.predictions import Columns
+from medrival.sense import names
 
 EXAMPLES = """
 %(prog)s said.jsonl --task vqa-rad --assets DIR

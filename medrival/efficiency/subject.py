@@ -8,9 +8,9 @@ from functools import cached_property
 
 from PIL import Image as PIL
 
-from medrival.batches import Decoded
 from medrival.case import Case
 from medrival.contracts import Sample, Task
+from medrival.decoded import Decoded
 from medrival.evaluate import Lab, Model
 
 MEASURED = ("outcomes", "features", "training", "adapters")

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from medrival import batches
-from medrival.batches import CPU_ROWS, Decoded, at_once, blocks, in_batches, readers, streamed
+from medrival.batches import CPU_ROWS, at_once, blocks, in_batches, readers, streamed
 from medrival.contracts import Failed, Sample
+from medrival.decoded import Decoded
 from medrival.errors import BrokenData, OutOfMemory, UnreadableImage
 
 

@@ -108,6 +108,11 @@ def changed(**numbers: str | None) -> str:
         (changed(learning_rate=None), "has neither for a dual-encoder; it must have one of learning_rate and learning_rates"),
         (changed(learning_rates="[1e-3]"), "has 'learning_rate' and 'learning_rates' for a dual-encoder; it must have one"),
         (changed(rank='"4"'), "rank is '4'; it must be a whole number"),
+        (changed(batch_size="0"), "batch_size is 0; it must be finite and at least 1"),
+        (changed(accumulate="0"), "accumulate is 0; it must be finite and at least 1"),
+        (changed(patience="-1"), "patience is -1; it must be finite and at least 0"),
+        (changed(weight_decay="nan"), "weight_decay is nan; it must be finite and at least 0"),
+        (changed(learning_rate=None, learning_rates="[1e-3, inf]"), r"learning_rates is \[0.001, inf\]; it must be finite"),
         (changed(keep='"first"'), "keep is 'first'; it must be one of best, last"),
         (changed(seeded="1"), "seeded is 1; it must be true or false"),
         (

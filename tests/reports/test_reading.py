@@ -45,6 +45,15 @@ def test_a_file_of_predictions_outside_the_folder_is_not_opened(run: Run) -> Non
         read_run(run.report_dir)
 
 
+def test_a_limit_that_is_no_number_is_damage(run: Run) -> None:
+    path = write_json(run)
+    report = json.loads(path.read_text())
+    report["cases"][0]["notes"]["limit"] = "many"
+    path.write_text(json.dumps(report))
+    with pytest.raises(BrokenReport, match="its note limit is no number"):
+        read_run(run.report_dir)
+
+
 @pytest.mark.parametrize("damage", ["[]", "{}", '{"schema": "1"}', '{"schema": "1", "run": 3, "cases": []}', "nonsense"])
 def test_damage_is_named(run: Run, damage: str) -> None:
     write_json(run).write_text(damage)
