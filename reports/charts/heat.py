@@ -98,7 +98,7 @@ def _cell(model: str, task: str, one: Measure | None, reason: str | None, bins: 
         told = name(reason or "not part of this run", 200)
         sign = "\N{MULTIPLICATION SIGN}" if reason else "\N{EN DASH}"
         return {"model": model, "task": task, "bin": EMPTY, "text": sign, "says": f"{model}, {task}: {told}"}
-    said = f"{model}, {task}: {one.says}"
+    said = f"{model}, {task}: {one.says}" + (f"; another seed {name(reason, 200)}" if reason else "")
     return {"model": model, "task": task, "bin": bins.label(bins.index(one.value)), "text": number(one.value), "says": said}
 
 

@@ -46,13 +46,13 @@ def learning_curves(cases: Sequence[CaseRecord]) -> list[Figure]:
         shot = [(found[1], one) for one in known if (found := shots_of(one.regime)) and found[0] == method]
         for metric in dict.fromkeys(one.metric for _, one in shot):
             alike = [(shots, one) for shots, one in shot if one.metric == metric]
-            if len({shots for shots, _ in alike}) < 2:
-                continue
             started = {(one.model, one.task) for _, one in alike}
             starts = [
                 (0, one) for one in known if one.regime == START and (one.model, one.task) in started and one.metric == metric
             ]
             points = sorted([*starts, *alike], key=lambda point: point[0])
+            if len({shots for shots, _ in points}) < 2:
+                continue
             tasks = in_order((one.task for _, one in points), cases)
             for i in range(0, len(tasks), TASKS):
                 numbered = f" ({i // TASKS + 1} of {-(-len(tasks) // TASKS)})" if len(tasks) > TASKS else ""

@@ -56,6 +56,20 @@ def test_cells_of_a_heat_map_say_the_records_numbers_or_why_there_are_none(study
         assert expected in texts
 
 
+def test_a_seed_that_is_lost_is_told_beside_the_others(study):
+    case = study[0]
+    lost = replace(case, seed=1, status="failed", reason="CUDA out of memory", metrics={}, predictions=())
+    (text,) = [text for text in said(drawn("heat:heat_maps", [case, lost])) if text.startswith(f"{case.model} · ")]
+    assert text.endswith(f"n = {case.metrics[case.primary]['n']:,}; another seed failed: CUDA out of memory")
+
+
+def test_few_shots_of_one_number_are_a_curve_from_zero_shot(study):
+    cases = [case for case in study if case.regime in ("zero-shot", "in-context-2") and case.task == "questions"]
+    (figure,) = drawn("shots:learning_curves", cases)
+    assert all(any(estimate(case.metrics[case.primary]) in text for text in said([figure])) for case in cases)
+    assert drawn("shots:learning_curves", [case for case in cases if case.regime != "zero-shot"]) == []
+
+
 def test_slopes_learning_curves_and_details_say_the_records_numbers(study):
     chest = [case for case in study if case.task == "chest" and case.status == "measured"]
     texts = " ".join(said(drawn("slope:slopes", study)) + said(drawn("shots:learning_curves", study)))
