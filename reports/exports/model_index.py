@@ -86,10 +86,6 @@ def _how(case: CaseRecord) -> str:
     return f"{case.regime}{seed}{limit}"
 
 
-def _bounds(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: estimate.get(name) for name in ("low", "high", "n")}
-
-
 def _span(estimate: Mapping[str, Any]) -> str:
     n = f", n={estimate['n']:,}" if estimate.get("n") is not None else ""
     return f"95% interval [{number(estimate['low'])}, {number(estimate['high'])}]{n}"
