@@ -129,7 +129,7 @@ def _chart(matrices: Sequence[Matrix], shown: Sequence[str]) -> alt.FacetChart:
     folded = [_folded(matrix.counts, shown) for matrix in matrices]
     extra = [one for one in Else if any(said is one for counts in folded for _, said in counts)]
     columns: list[str | Else] = [*shown, *extra]
-    short = names(shown, 18)
+    short = names(shown, 20)
     called = {one: one.value if isinstance(one, Else) else short[one] for one in columns}
     titles = names((f"{matrix.model} · {matrix.regime}" for matrix in matrices), 34)
     rows: list[dict[str, object]] = []

@@ -45,6 +45,8 @@ def _gaps(attribute: str, metric: str, found: list[tuple[CaseRecord, Mapping[str
             values.append(Dot(row, groups[group], *ends, said, note))
             note = ""
     says = ["The value in each group with its 95% interval; at the end, the largest gap between two groups. Widest gaps first."]
+    if any(one["low"] is None for _, divided in shown for one in divided["groups"].values() if estimated(one)):
+        says.append("A point without a line is of too few samples for an interval, and in no gap.")
     if undefined:
         says.append(f"Without a value: {listed(dict.fromkeys(undefined), 3)}.")
     if rest := len(found) - len(shown):

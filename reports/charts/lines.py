@@ -63,7 +63,7 @@ def parted(lines: Sequence[Line]) -> Iterator[list[Line]]:
 def chart(lines: Sequence[Line], frame: Frame) -> alt.FacetChart:
     """The curves, with the dashed line that they are to be held against."""
     models, regimes = names((line.model for line in lines), 40), names((line.regime for line in lines), 34)
-    short = names((line.model for line in lines), round((SIDE - 24) / LETTER) - 24)
+    short = names((line.model for line in lines), round((SIDE - 24) / LETTER) - 22)
     rows: list[dict[str, Any]] = []
     low, high = frame.across
     for regime, panel in regimes.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import chain, count
 
-from medrival.reports.figures import clip, visible
+from medrival.reports.figures import visible
 from medrival.reports.record import plain
 
 LENGTH = 60  # characters of a name on an axis
@@ -13,7 +13,8 @@ LENGTH = 60  # characters of a name on an axis
 
 def name(text: str, length: int = LENGTH) -> str:
     """The text on one line, without what no font shows, cut where it is longer."""
-    return clip(" ".join(visible(plain(text)).split()), length) or "(no name)"
+    line = " ".join(visible(plain(text)).split())
+    return (line if len(line) <= length else f"{line[: length - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}") or "(no name)"
 
 
 def names(texts: Iterable[str], length: int = LENGTH) -> Mapping[str, str]:
