@@ -277,3 +277,10 @@ def test_a_run_that_is_not_whole_writes_no_baseline(run: Run, tmp_path: Path, sp
     with pytest.raises(BrokenBaseline, match=words):
         write_baseline(path, spoil(run), planned(run))
     assert not path.parent.exists()
+
+
+def test_the_head_of_the_page_counts_the_gates_as_the_terminal_does(run: Run) -> None:
+    gates = (judged("fair"), judged("fair", "failed", case="d"), judged("cheap"), judged("sure", "inconclusive", holds=True))
+    page = write_html(replace(run, gates=gates), lambda _task, _sample: None).read_text()
+    assert gate_lines(gates, 80)[0] == "Gates: 2 of 3 hold"
+    assert "gates: 2 of 3 hold ·" in page
