@@ -25,6 +25,7 @@ from medrival.reports.samples import Images, Shelf, shelve, stamp
 PAGE = Path(__file__).with_name("page")
 SCRIPTS = (("sort.js",), ("tips.js",), tuple(f"samples/{name}.js" for name in ("parts", "filter", "cards", "browser")))
 """The page's scripts, each of some files that share their names."""
+FOLDED = 100  # rows beyond which a table is closed at first, so that the page opens at once
 FAILED_SAMPLES = 100  # listed; the per-sample files have them all
 
 
@@ -69,6 +70,7 @@ def _page(run: Run, shelf: Shelf, local: Sequence[str]) -> str:
         detail=_detail(run.cases),
         failed=failed[:FAILED_SAMPLES],
         hidden=len(failed[FAILED_SAMPLES:]),
+        folded=FOLDED,
         parts=shelf.parts,
         local=local,
         environment=run.environment,

@@ -1,18 +1,19 @@
 const tip = document.createElement("div");
 tip.className = "tip";
 tip.hidden = true;
-tip.setAttribute("aria-hidden", "true"); // it repeats the label of the mark
+tip.setAttribute("role", "status");
 document.body.append(tip);
 
 const MARKS = "[role=graphics-symbol][aria-label]:not([aria-roledescription=axis], [aria-roledescription=legend])";
 let chosen = null; // the mark whose words are shown
 
-function show(mark) {
+function show(mark, spoken = false) {
   chosen?.classList.remove("chosen");
   chosen = mark;
   tip.hidden = !mark;
   if (!mark) return;
   mark.classList.add("chosen");
+  tip.setAttribute("aria-hidden", String(!spoken)); // where a pointer is, the mark's own label is read
   tip.textContent = mark.getAttribute("aria-label");
   const { left, top, width } = mark.getBoundingClientRect();
   const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
@@ -34,5 +35,5 @@ document.addEventListener("keydown", (event) => { // in a chart: the words of on
   const at = marks.indexOf(chosen);
   const next = marks[at < 0 ? (step > 0 ? 0 : marks.length - 1) : (at + step + marks.length) % marks.length];
   next.scrollIntoView({ block: "nearest", inline: "nearest" });
-  show(next);
+  show(next, true);
 });
