@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import altair
 
 SHRINKS = 0.85  # of its width, on a narrow screen; letters would be too small below
-WIDTH = 560  # pixels of a chart's plotting area; wider ones scroll on a phone
 HUES = {
     "general wins": "var(--general)",
     "medical wins": "var(--medical)",

@@ -339,7 +339,7 @@ def test_every_control_is_reached_by_tab_and_has_a_name(studied: Path, watched: 
 
 def test_tables_sort_by_their_headings(real: Path, watched: Watched) -> None:
     page = watched.open(real)
-    table = page.locator("#cases ~ .scroll").first
+    table = page.locator("#cases ~ details .scroll").first
     for direction in ("ascending", "descending"):
         table.get_by_role("button", name="Task").click()
         expect(table.locator("th", has_text="Task")).to_have_attribute("aria-sort", direction)
