@@ -18,6 +18,8 @@ ITSELF: Mapping[str, type] = {"seeded": bool}
 """What the engine reads of any budget."""
 MAY_BE_NONE = ("patience",)
 """Whole numbers of which 0 says that it is not done."""
+SHARES = ("dropout", "ratio", "warmup")
+POSITIVE = ("l2_strengths", "learning_rate", "learning_rates", "max_grad_norm")
 
 
 def regimes(files: Iterable[Mapping[str, RegimeCard]]) -> list[RegimeCard]:
@@ -107,11 +109,18 @@ def _refuse_wrong(where: str, of: str, said: Mapping[str, Any], keys: Any) -> No
     for key, value in said.items():
         if key in {**hints, **ITSELF}:
             checked(f"{where}: {key}", {**hints, **ITSELF}[key], value)
-            _refuse_out_of_range(f"{where}: {key}", value, 1 if hints.get(key) is int and key not in MAY_BE_NONE else 0)
+            whole = hints.get(key) is int and key not in MAY_BE_NONE
+            _refuse_out_of_range(f"{where}: {key}", key, value, least=1 if whole else 0)
 
 
-def _refuse_out_of_range(where: str, value: Any, least: int) -> None:
-    """Of numbers those below `least`, and what is not finite."""
+def _refuse_out_of_range(where: str, key: str, value: Any, least: int) -> None:
+    """Of numbers those below `least`, those that are not finite, shares above 1, and 0 where nothing would happen."""
     for number in value if isinstance(value, (list, tuple)) else [value]:
-        if isinstance(number, (int, float)) and not (math.isfinite(number) and number >= least):
+        if not isinstance(number, (int, float)):
+            continue
+        if not (math.isfinite(number) and number >= least):
             raise BrokenCatalog(f"{where} is {value!r}; it must be finite and at least {least}")
+        if key in SHARES and number > 1:
+            raise BrokenCatalog(f"{where} is {value!r}; it is a share and must be at most 1")
+        if key in POSITIVE and number == 0:
+            raise BrokenCatalog(f"{where} is {value!r}; it must be above 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -138,6 +139,11 @@ def check(config: pytest.Config) -> None:
             store.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise pytest.UsageError(f"--store {store}: no folder can be made there: {error.strerror}") from None
+    folder = config.getoption("--report-dir").absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not config.option.collectonly and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        why = "cannot be written" if there.is_dir() else "is no folder"
+        raise pytest.UsageError(f"--report-dir {config.getoption('--report-dir')}: {there} {why}; name another folder")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device {device}: it must be auto, cpu, cuda, cuda:N or mps")
 

@@ -113,6 +113,8 @@ def changed(**numbers: str | None) -> str:
         (changed(patience="-1"), "patience is -1; it must be finite and at least 0"),
         (changed(weight_decay="nan"), "weight_decay is nan; it must be finite and at least 0"),
         (changed(learning_rate=None, learning_rates="[1e-3, inf]"), r"learning_rates is \[0.001, inf\]; it must be finite"),
+        (changed(warmup="3.0"), "warmup is 3.0; it is a share and must be at most 1"),
+        (changed(max_grad_norm="0"), "max_grad_norm is 0; it must be above 0"),
         (changed(keep='"first"'), "keep is 'first'; it must be one of best, last"),
         (changed(seeded="1"), "seeded is 1; it must be true or false"),
         (

@@ -192,14 +192,22 @@ def test_a_broken_model_fails_its_cases_with_one_message_and_the_others_go_on(st
 
 
 def test_a_report_folder_that_cannot_be_written_fails_the_run_and_keeps_the_outcomes(study, tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "predictions").write_text("where a folder should be")
     arguments = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--regimes", "zero-shot", "--limit", "12")
-    done = study(*arguments, "--report-dir", str(tmp_path / "file" / "report"))
+    done = study(*arguments, "--report-dir", str(tmp_path / "report"))
     assert done.status == 1
     assert "ERROR" in done.output
     assert "2 passed" in done.output
     assert len(list((tmp_path / "store").glob("outcomes/*/*.json"))) == 1
     assert study(*arguments).status == 0
+
+
+def test_a_report_folder_that_cannot_be_made_is_refused_before_anything_runs(study, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = study("--models", "pocket-clip", "--report-dir", str(tmp_path / "file" / "report"))
+    assert done.status == 4
+    assert f"{tmp_path / 'file'} is no folder; name another folder" in done.output
 
 
 def test_a_store_that_cannot_be_written_costs_a_warning_and_no_result(study, tmp_path):

@@ -211,3 +211,12 @@ def test_pairs_keep_margin_and_seed(run: Run) -> None:
     pair: PairRecord = replace(run.pairs[0], margin=0.02, seeds=(1, 3))
     listed = written(replace(run, pairs=(pair,)))["pairs"][0]
     assert (listed["margin"], listed["seeds"], listed["regimes"]) == (0.02, [1, 3], ["zero-shot", "zero-shot"])
+
+
+def test_what_an_earlier_run_said_does_not_stay_beside_a_report_that_does_not_name_it(run: Run) -> None:
+    write_json(run)
+    kept, own = run.cases[:3], run.report_dir / "predictions" / "of-mine.jsonl"
+    own.write_text("")
+    write_json(replace(run, cases=kept, pairs=()))
+    there = {file.name for file in own.parent.iterdir()}
+    assert there == {Path(str(case.predictions_file)).name for case in kept} | {own.name}
