@@ -192,10 +192,10 @@ def test_a_broken_model_fails_its_cases_with_one_message_and_the_others_go_on(st
 
 
 def test_a_report_folder_that_cannot_be_written_fails_the_run_and_keeps_the_outcomes(study, tmp_path):
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "predictions").write_text("where a folder should be")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "predictions").write_text("where a folder should be")
     arguments = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--regimes", "zero-shot", "--limit", "12")
-    done = study(*arguments, "--report-dir", str(tmp_path / "report"))
+    done = study(*arguments, "--report-dir", str(tmp_path / "full"))
     assert done.status == 1
     assert "ERROR" in done.output
     assert "2 passed" in done.output
