@@ -37,7 +37,8 @@ def test_every_relative_link_and_anchor_leads_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_page_that_is_named_is_there(page):
     named = re.findall(r"`((?:docs|examples|tests|regimes|models|tasks|reports)/[\w./-]+\.\w+)`", page.read_text())
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    written = "reports/latest/"  # by a run
+    assert [name for name in named if not name.startswith(written) and not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
