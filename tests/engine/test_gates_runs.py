@@ -156,7 +156,7 @@ def test_terminal_page_and_job_summary_tell_the_gates(done, folder):
     assert "Gates: 5 of 8 hold" in done.output
     page = (folder / "report" / "report.html").read_text()
     job = (folder / "job.md").read_text()
-    assert "<h2>Gates</h2>" in page
+    assert ">Gates</h2>" in page
     assert "### Gates" in job
     for gate in done.report["gates"]:
         assert gate["name"] in page
