@@ -18,6 +18,10 @@ from medrival.store import Store
 from medrival.weights import locate
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+HERE = str(Path(__file__).parent)
+
+if HERE not in sys.path:  # where a run in this process finds the plugin `uncharted`
+    sys.path.append(HERE)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +87,14 @@ class Study:
 def command(folder: Path, *arguments: str) -> list[str]:
     """A study as a user of the installed package starts it, with a store and a report of its own."""
     places = ["--store", str(folder / "store"), "--report-dir", str(folder / "report")]
-    return [sys.executable, "-m", "pytest", "-p", "medrival.plugin", "--pyargs", "medrival.benchmarks", *places, *arguments]
+    plugins = ["-p", "medrival.plugin", "-p", "uncharted"]
+    return [sys.executable, "-m", "pytest", *plugins, "--pyargs", "medrival.benchmarks", *places, *arguments]
+
+
+def surroundings(**environment: str) -> dict[str, str]:
+    """Environment variables of a run: this process's and the given ones, where the plugin `uncharted` is found, too."""
+    known = {**os.environ, **environment}
+    return {**known, "PYTHONPATH": os.pathsep.join(filter(None, [known.get("PYTHONPATH"), HERE]))}
 
 
 @pytest.fixture
@@ -95,7 +106,7 @@ def study(tmp_path) -> Callable[..., Study]:
         done = subprocess.run(
             command(folder, *arguments),
             cwd=folder / "empty",
-            env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+            env=surroundings(**{"HF_HUB_OFFLINE": "1", **environment}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.conftest import Study, command
+from tests.conftest import Study, command, surroundings
 
 ROOT = Path(__file__).parents[2]
 GENERAL, MEDICAL = "pocket-clip-phantom-chest-zero-shot", "pocket-medclip-phantom-chest-zero-shot"
@@ -75,7 +74,7 @@ def run(folder: Path, *arguments: object, **environment: str) -> Study:
     done = subprocess.run(
         command(folder, *map(str, arguments)),
         cwd=folder / "empty",
-        env={**os.environ, **environment},
+        env=surroundings(**environment),
         capture_output=True,
         text=True,
         check=False,
@@ -195,7 +194,9 @@ def test_stored_outcomes_are_decided_anew_without_a_model(done, folder):
         "    def pytest_unconfigure(self): print(*(name in sys.modules for name in ('torch', 'transformers')))\n"
         f"sys.exit(pytest.main({arguments!r}, plugins=[Spy()]))"
     )
-    again = subprocess.run([sys.executable, "-c", code], cwd=folder / "empty", capture_output=True, text=True, check=False)
+    again = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder / "empty", env=surroundings(), capture_output=True, text=True, check=False
+    )
     assert again.returncode == 0, again.stdout
     assert "2 of them were in the store from an earlier run" in again.stdout
     assert again.stdout.splitlines()[-1] == "False False"

@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.conftest import SHARED, Study, command
+from tests.conftest import SHARED, Study, command, surroundings
 
 SMALL = ("--limit", "24", "--tasks", "phantom-chest,phantom-fundus", "--models", "pocket-*clip")
 ROOT = Path(__file__).parents[2]
@@ -104,7 +104,9 @@ def serial(tmp_path_factory) -> Study:
     """A small study on one process."""
     folder = tmp_path_factory.mktemp("serial")
     (folder / "empty").mkdir()
-    done = subprocess.run(command(folder, *SMALL), cwd=folder / "empty", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(folder, *SMALL), cwd=folder / "empty", env=surroundings(), capture_output=True, text=True, check=False
+    )
     return Study(done.returncode, done.stdout + done.stderr, folder)
 
 
@@ -139,7 +141,11 @@ def test_two_workers_give_the_same_numbers_as_one_process(serial, study):
 def test_a_killed_run_goes_on_where_it_was_and_ends_in_the_same_report(serial, study, tmp_path):
     (tmp_path / "empty").mkdir()
     process = subprocess.Popen(
-        command(tmp_path, *SMALL), cwd=tmp_path / "empty", stdout=subprocess.DEVNULL, start_new_session=True
+        command(tmp_path, *SMALL),
+        cwd=tmp_path / "empty",
+        env=surroundings(),
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     while len(stored := list((tmp_path / "store").glob("outcomes/*/*.json"))) < 2:
         assert process.poll() is None, "it ended before it could be killed"
@@ -267,7 +273,7 @@ def in_terminal(folder: Path, *arguments: str, **environment: str) -> str:
     (folder / "empty").mkdir(exist_ok=True)
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    variables = {name: value for name, value in os.environ.items() if name != "CI"} | environment
+    variables = {name: value for name, value in surroundings().items() if name != "CI"} | environment
     process = subprocess.Popen(
         command(folder, *arguments), cwd=folder / "empty", stdin=follower, stdout=follower, stderr=follower, env=variables
     )
