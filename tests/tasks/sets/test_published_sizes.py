@@ -30,5 +30,5 @@ def test_a_row_of_the_catalog_is_about_ten_lines_what_it_shares_stands_in_its_fa
     text = (Path(__file__).parents[3] / "tasks" / "catalog.toml").read_text(encoding="utf-8")
     rows = [row.splitlines() for row in text.split("\n[")[1:] if not row.startswith("families.")]
     keys = {row[0]: sum(re.match(r"\w+ += ", line) is not None for line in row[1:]) for row in rows}
-    assert {name: count for name, count in keys.items() if count > 12} == {}
+    assert {name: count for name, count in keys.items() if count > 13} == {}
     assert sum(keys.values()) / len(keys) < 8
