@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from medrival.efficiency.lane import asked
+from medrival.efficiency.lane import asked, is_lane
 from medrival.plan import ours
 
 SETTINGS = {
@@ -37,7 +37,7 @@ class Quiet:
         """Filter warnings of our cases alone: tests of a project that runs beside them keep theirs."""
         if config.getoption("pythonwarnings"):
             return
-        for item in filter(ours, items):
+        for item in (item for item in items if ours(item) or is_lane(item.path)):
             for line in TO_PROGRAMMERS:
                 item.add_marker(pytest.mark.filterwarnings(line), append=False)
 

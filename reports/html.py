@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from medrival.reports import charts, figures
 from medrival.reports.files import write
+from medrival.reports.gates import by_gate, counted
 from medrival.reports.integrity import details, warnings
 from medrival.reports.questions import answers
 from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run, plain
@@ -52,7 +53,7 @@ def _page(run: Run, shelf: Shelf, local: Sequence[str]) -> str:
     jinja.loader = FileSystemLoader(PAGE)
     jinja.filters |= {name: getattr(figures, name) for name in ("number", "p_value", "estimate", "duration", "large")}
     jinja.filters |= {"date": _date, "signed": _signed, "clip": figures.clip, "mean": fmean}
-    jinja.globals["count"] = figures.count
+    jinja.globals |= {"count": figures.count, "counted": counted}
     failed = [(case, sample) for case in run.cases for sample in case.failed]
     return jinja.get_template("page.html").render(
         run=run,
@@ -64,6 +65,7 @@ def _page(run: Run, shelf: Shelf, local: Sequence[str]) -> str:
         warnings=_warnings(run.cases, run.audits),
         audits=[(record.audit, list(details(record.audit))) for record in run.audits if record.audit],
         unmeasured=_unmeasured(run),
+        judged=by_gate(run.gates),
         pairs=sorted((p for p in run.pairs if p.status == "measured"), key=lambda p: (p.task, p.general)),
         forests=charts.drawn(charts.FORESTS, run.pairs),
         overview={heading: charts.drawn(places, run.cases) for heading, places in charts.OVERVIEW.items()},

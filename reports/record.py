@@ -188,6 +188,12 @@ class Run:
     not_planned: tuple[str, ...] = ()
     baseline: Against | None = None
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of each task's data, as its audit or one of its cases found it."""
+        found = {case.task: case.notes["fingerprint"] for case in self.cases if "fingerprint" in case.notes}
+        return found | {record.task: record.audit.fingerprint for record in self.audits if record.audit}
+
 
 def corrected(pairs: Sequence[PairRecord]) -> tuple[PairRecord, ...]:
     """The pairs with p-values after Holm's correction, across those that were measured."""

@@ -84,7 +84,7 @@ class Recorder:
         self._collected.update(identity(item.nodeid) for item in session.items if ours(item))
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:  # noqa: ARG002
+    def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:  # noqa: ARG002 - pytest names them
         """Note what is going to run in workers."""
         self._collected.update(identity(nodeid) for nodeid in ids if nodeid.partition("::")[2].startswith("test_"))
 
@@ -140,7 +140,7 @@ class Recorder:
         try:
             write_json(run)
             cards = self._plan.tasks
-            images = Pictures(cards, self._config.getoption("--assets"), self._store.scratch)
+            images = Pictures(cards, self._config.getoption("--assets"), self._store.scratch, run.fingerprints)
             write_html(run, images, {name for name, card in cards.items() if card.redistribute})
         except MedrivalError as error:
             self._lines[-1] = f"ERROR: {error}"  # there is no report to point to
@@ -165,9 +165,7 @@ class Recorder:
     def _new_lock(self, run: Run) -> bool:
         """Write the lock file where one was asked for; False where that cannot be."""
         models = {case.model: case.notes["weights"] for case in run.cases if "weights" in case.notes}
-        tasks = {case.task: case.notes["fingerprint"] for case in run.cases if "fingerprint" in case.notes}
-        tasks |= {record.task: record.audit.fingerprint for record in run.audits if record.audit}
-        return self._updated("lock", lambda path: lock.updated(path, models, tasks))
+        return self._updated("lock", lambda path: lock.updated(path, models, run.fingerprints))
 
     def _updated(self, what: str, write: Callable[[Path], object]) -> bool:
         """Write the file that an option names where --update-... asks for it; False where that cannot be."""
@@ -253,6 +251,8 @@ class Recorder:
             not_planned=self._plan.refused,
         )
         baseline = self._config.getoption("--baseline")
+        if self._sharding:  # it needs the baseline's durations; a merge compares the whole
+            return run
         known = baseline is not None and baseline.exists()  # --update-baseline may be about to write the first
         return replace(run, baseline=against(baseline, run, self._plan.suite.margin)) if known else run
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import indent
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medrival.errors import MedrivalError
 from medrival.files import write_atomically
+
+if TYPE_CHECKING:
+    from medrival.catalog import Catalog
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -44,6 +47,26 @@ def takes_catalog(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--catalog", type=Path, action="append", default=[], metavar="FILE", help="TOML file with more rows (repeatable)"
     )
+
+
+def listed(
+    known: Catalog,
+    axis: str,
+    name: str | None,
+    overview: Callable[[Sequence[Any]], list[str]],
+    whole: Callable[[Any], list[str]],
+) -> int:
+    """Print the table of an axis or of the suites; where a name or glob is given, all of the rows that it means.
+
+    Raises:
+        UnknownName: the name means none.
+    """
+    if name is None:
+        lines = overview([*known.axes[axis].values()])
+    else:
+        lines = [line for card in known.select(axis, [name]) for line in whole(card)]
+    print("\n".join(lines))
+    return 0
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

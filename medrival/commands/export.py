@@ -9,7 +9,7 @@ from pathlib import Path
 from medrival.commands.common import Verbs, verb, write
 from medrival.sense import names
 
-VIEWS = ("results", "answers", "pairs", "cases", "metrics", "per-class", "subgroups", "gates", "published", "data")
+VIEWS = ("results", "answers", "pairs", "cases", "metrics", "per-class", "subgroups", "gates", "baseline", "published", "data")
 AXES = ("model", "task", "regime")
 FORMATS = ("markdown", "csv", "latex", "json")
 EXAMPLES = """

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from medrival.commands.common import Verbs, takes_catalog, verb
+from medrival.commands.common import Verbs, listed, takes_catalog, verb
+
+if TYPE_CHECKING:
+    from medrival.cards import ModelCard
 
 EXAMPLES = """
 %(prog)s
@@ -29,11 +34,11 @@ def run(options: argparse.Namespace) -> int:
     from medrival.tables import models as table
 
     known = catalog.load(options.catalog)
-    models = known.models.values()
-    if options.name is None:
-        lines = table.overview([known_here(model, options.assets) for model in models])
-    else:
-        chosen = [known_here(model, options.assets) for model in known.select("models", [options.name])]
-        lines = [line for model in chosen for line in (*table.whole(model, models), *known.unfamiliar(model))]
-    print("\n".join(lines))
-    return 0
+
+    def overview(models: Sequence[ModelCard]) -> list[str]:
+        return table.overview([known_here(model, options.assets) for model in models])
+
+    def whole(model: ModelCard) -> list[str]:
+        return [*table.whole(known_here(model, options.assets), known.models.values()), *known.unfamiliar(model)]
+
+    return listed(known, "models", options.name, overview, whole)

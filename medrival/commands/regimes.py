@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from medrival.commands.common import Verbs, takes_catalog, verb
+from medrival.commands.common import Verbs, listed, takes_catalog, verb
 
 EXAMPLES = """
 %(prog)s
@@ -28,9 +28,4 @@ def run(options: argparse.Namespace) -> int:
     from medrival.tables import regimes
 
     known = catalog.load(options.catalog)
-    if options.name is None:
-        lines = regimes.overview([*known.regimes.values()])
-    else:
-        lines = [line for card in known.select("regimes", [options.name]) for line in regimes.whole(card)]
-    print("\n".join(lines))
-    return 0
+    return listed(known, "regimes", options.name, regimes.overview, regimes.whole)

@@ -41,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     known = catalog.load(options.catalog)
     told = read_run(options.run_folder)
     scratch = Store(platformdirs.user_cache_path("medrival")).scratch
-    fingerprints = {case.task: case.notes["fingerprint"] for case in told.cases if "fingerprint" in case.notes}
-    images = Pictures(known.tasks, options.assets, scratch, fingerprints)
+    images = Pictures(known.tasks, options.assets, scratch, told.fingerprints)
     shareable = {name for name, card in known.tasks.items() if card.redistribute}
     print(f"report: {write_html(replace(told, report_dir=options.report_dir or options.run_folder), images, shareable)}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from medrival.commands.common import Verbs, takes_catalog, verb
+from medrival.commands.common import Verbs, listed, takes_catalog, verb
 
 EXAMPLES = """
 %(prog)s
@@ -25,9 +25,4 @@ def run(options: argparse.Namespace) -> int:
     from medrival.tables import suites
 
     known = catalog.load(options.catalog)
-    if options.name is None:
-        lines = suites.overview(known.suites.values())
-    else:
-        lines = [line for card in known.select("suites", [options.name]) for line in suites.whole(card, known)]
-    print("\n".join(lines))
-    return 0
+    return listed(known, "suites", options.name, suites.overview, lambda card: suites.whole(card, known))

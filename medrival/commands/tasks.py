@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from medrival.commands.common import Verbs, takes_catalog, verb
+from medrival.commands.common import Verbs, listed, takes_catalog, verb
 
 EXAMPLES = """
 %(prog)s
@@ -26,9 +26,4 @@ def run(options: argparse.Namespace) -> int:
     from medrival.tables import tasks
 
     known = catalog.load(options.catalog)
-    if options.name is None:
-        lines = tasks.overview(known.tasks.values())
-    else:
-        lines = [line for card in known.select("tasks", [options.name]) for line in tasks.whole(card)]
-    print("\n".join(lines))
-    return 0
+    return listed(known, "tasks", options.name, tasks.overview, tasks.whole)

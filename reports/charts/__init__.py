@@ -47,7 +47,9 @@ def _drawn(place: str, records: Sequence[Any]) -> list[Figure]:
     try:
         draw: Callable[[Sequence[Any]], list[Figure]] = imported(place)
         return draw(records)
-    except Exception as error:  # a fault of a chart or of a library, of whatever kind
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
         title = f"Not drawn: {place.partition(':')[2].replace('_', ' ')}"
         why = clip(visible(plain(f"{type(error).__name__}: {error}")), 500)
         return [Figure(title, f"{why}. The figures are in the tables of this page and in report.json.", Markup())]

@@ -95,8 +95,10 @@ def _figures(title: str, matrices: Sequence[Matrix], classes: Sequence[str], see
             return
         says = ["Rows: the true class. Columns: the most probable one, or what was said. Hues: the share of the row."]
         if len(shown) < len(classes):
+            hidden, samples = beyond(matrices[0].counts, shown)
             says.append(
-                f"Of {len(classes):,} classes the {len(shown)} that are confused most; samples of others are not shown."
+                f"Of {len(classes):,} classes the {len(shown)} that are confused most; "
+                f"{hidden:,} of {count(samples, 'sample')}, of the others, are not shown."
             )
         if left and i == min(len(parts), FIGURES):
             says.append(f"Not drawn: those of {count(left, 'more case')}; the files under predictions/ have what was said.")
@@ -115,6 +117,11 @@ def most_confused(matrices: Sequence[Matrix], classes: Sequence[str]) -> list[st
                     errors[said] += n
     chosen = set(sorted(classes, key=lambda one: -errors[one])[:CLASSES])
     return [one for one in classes if one in chosen]
+
+
+def beyond(counts: Counts, shown: Sequence[str]) -> tuple[int, int]:
+    """How many samples are of classes that are not shown, and how many there are."""
+    return sum(n for (truth, _), n in counts.items() if truth not in shown), sum(counts.values())
 
 
 def _folded(counts: Counts, shown: Sequence[str]) -> Counter[tuple[str, str | Else]]:

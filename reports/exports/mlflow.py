@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -87,26 +88,34 @@ def _logged(run: Run, client: MlflowClient) -> str:
     known = client.get_experiment_by_name(name)
     experiment = known.experiment_id if known else client.create_experiment(name)
     began, whole = _milliseconds(run.started), _report(run)
-    parent = _opened(client, experiment, began, whole)
-    try:
+    with _open(client, experiment, began, whole) as parent:
         for entry in (*map(_case, run.cases), *map(_pair, run.pairs)):
-            child = _opened(client, experiment, began, entry, parent)
-            client.set_terminated(child, entry.status, _ended(began, entry))
+            with _open(client, experiment, began, entry, parent) as child:
+                _log(client, child, began, entry)
+        _log(client, parent, began, whole)
         for path, folder in _files(run.report_dir):
             client.log_artifact(parent, str(path), folder)
-    except BaseException:
-        client.set_terminated(parent, "FAILED", _ended(began, whole))
-        raise
-    client.set_terminated(parent, whole.status, _ended(began, whole))
     return parent
 
 
-def _opened(client: MlflowClient, experiment: str, began: int, entry: Entry, parent: str = "") -> str:
-    """A new run with all that the entry holds; returns its id."""
-    from mlflow.entities import Metric, Param, RunTag
-
+@contextmanager
+def _open(client: MlflowClient, experiment: str, began: int, entry: Entry, parent: str = "") -> Iterator[str]:
+    """The id of a new run, which ends with the block: as failed where that raises."""
     above = {"mlflow.parentRunId": parent} if parent else {}
     made: str = client.create_run(experiment, began, above, clipped(plain(entry.name), 250)).info.run_id
+    try:
+        yield made
+    except BaseException:
+        with suppress(Exception):  # a server that is gone; the first error says more
+            client.set_terminated(made, "FAILED", _ended(began, entry))
+        raise
+    client.set_terminated(made, entry.status, _ended(began, entry))
+
+
+def _log(client: MlflowClient, made: str, began: int, entry: Entry) -> None:
+    """Give a run all that the entry holds."""
+    from mlflow.entities import Metric, Param, RunTag
+
     numbers = {key: value for key, value in entry.metrics.items() if value is not None and isfinite(value)}
     for metrics in _in_turn([Metric(key, float(value), began, 0) for key, value in numbers.items()], METRICS):
         client.log_batch(made, metrics=metrics)
@@ -114,7 +123,6 @@ def _opened(client: MlflowClient, experiment: str, began: int, entry: Entry, par
         client.log_batch(made, params=params)
     for tags in _in_turn([RunTag(key, text) for key, text in _texts(entry.tags, LONGEST_TAG)], TEXTS):
         client.log_batch(made, tags=tags)
-    return made
 
 
 def _in_turn(values: list[T], most: int) -> Iterator[list[T]]:
@@ -130,7 +138,10 @@ def _texts(values: Mapping[str, Any], longest: int) -> Iterator[tuple[str, str]]
 
 
 def _milliseconds(started: str) -> int:
-    return round(1000 * datetime.fromisoformat(started).timestamp())
+    try:
+        return round(1000 * datetime.fromisoformat(started).timestamp())
+    except ValueError as error:
+        raise MedrivalError(f"report.json: the run's `started` is {started!r}, which is no time in ISO 8601") from error
 
 
 def _ended(began: int, entry: Entry) -> int:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, get_args
 
 from medrival.errors import UnknownName
+from medrival.reports.exports import changes
 from medrival.reports.exports.results import INDEX, results
 from medrival.reports.exports.table import Row, View
 from medrival.reports.published import Published
@@ -265,6 +266,11 @@ VIEWS: Mapping[str, Kind] = {
         "One row a gate and what it is about; on the run as a whole where nothing is named.",
         ("name", "case", "pair", "task", "status", "holds", "measured", "required", "explanation"),
         _rows_of("gates"),
+    ),
+    "baseline": Kind(
+        f"This run minus its --baseline. {INTERVALS} p_adjusted: after Holm's correction across the cases.",
+        changes.COLUMNS,
+        changes.changes,
     ),
     "published": Kind(
         f"Published figures beside what was measured; differences are measured minus published. {INTERVALS}",

@@ -67,6 +67,13 @@ def test_under_xdist_it_is_a_usage_error_that_says_why(study):
     assert "the lane is serial" in done.output
 
 
+@pytest.mark.parametrize("option", [("--gate", "gate.toml"), ("--baseline", "report.json"), ("--shard", "1/2")])
+def test_what_judges_or_splits_cases_is_refused_where_none_is_measured(study, option):
+    done = study(*SMALL, *option)
+    assert done.status == 4
+    assert f"the lane measures speed and no case: {option[0]} does not go with it" in done.output
+
+
 def test_the_bare_loop_and_ours_make_the_same_features(subject):
     race = features.extraction(subject("pocket-clip", "phantom-chest", "linear-probe"))
     ours, bare = race.ours(), race.bare()

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from tests.conftest import SHARED, Study, command, surroundings
+from tests.reports.screen import in_terminal
 
 SMALL = ("--limit", "24", "--tasks", "phantom-chest,phantom-fundus", "--models", "pocket-*clip")
 ROOT = Path(__file__).parents[2]
@@ -263,49 +264,14 @@ def stopper(folder: Path) -> Path:
     return folder
 
 
-def in_terminal(folder: Path, *arguments: str, **environment: str) -> str:
-    """What a person at a terminal sees."""
-    import fcntl
-    import pty
-    import struct
-    import termios
-
-    (folder / "empty").mkdir(exist_ok=True)
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    variables = {name: value for name, value in surroundings().items() if name != "CI"} | environment
-    process = subprocess.Popen(
-        command(folder, *arguments), cwd=folder / "empty", stdin=follower, stdout=follower, stderr=follower, env=variables
-    )
-    os.close(follower)
-    seen = b""
-    while True:
-        try:
-            chunk = os.read(leader, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not chunk:
-            break
-        seen += chunk
-    process.wait()
-    os.close(leader)
-    return seen.decode(errors="replace")
-
-
-LONG = ("--models", "pocket-llava", "--tasks", "phantom-chest-vqa", "--regimes", "lora", "--limit", "150")
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_person_sees_the_progress_of_a_long_case(tmp_path):
-    seen = in_terminal(tmp_path, *LONG)
+    (tmp_path / "empty").mkdir()
+    training = ("--models", "pocket-llava", "--tasks", "phantom-chest-vqa", "--regimes", "lora", "--limit", "48")
+    found = {"PYTHONPATH": surroundings()["PYTHONPATH"]}
+    _, seen = in_terminal(command(tmp_path, *training), tmp_path / "empty", 100, 24, found)
     assert "pocket-llava-phantom-chest-vqa-lora: epoch 1/4" in seen
     assert "2 passed" in seen
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-@pytest.mark.parametrize(("arguments", "environment"), [(("-q",), {}), ((), {"CI": "true"})])
-def test_no_line_of_progress_moves_under_q_and_in_ci(tmp_path, arguments, environment):
-    assert "\x1b7" not in in_terminal(tmp_path, *LONG, *arguments, **environment)
 
 
 def test_tests_that_only_look_like_cases_write_no_report(tmp_path):

@@ -132,7 +132,7 @@ def test_of_many_classes_the_most_confused_are_shown_and_the_rest_is_told(study)
     some = [Prediction(f"{i}", f"{i}", classes[i % 20], tuple(float(j == (i * 7) % 20) for j in range(20))) for i in range(200)]
     case = replace(study[0], classes=classes, predictions=tuple(some))
     (figure,) = drawn("confusion:confusions", [case])
-    assert "Of 20 classes the 12 that are confused most" in figure.says
+    assert "Of 20 classes the 12 that are confused most; 80 of 200 samples, of the others, are not shown." in figure.says
     assert "(other classes)" in figure.svg
 
 

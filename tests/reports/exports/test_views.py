@@ -10,9 +10,11 @@ from typing import Any, get_args
 import pytest
 
 from medrival.commands import export
+from medrival.comparing import Compared, Comparison
 from medrival.errors import UnknownName
 from medrival.gates import Judgement
 from medrival.integrity import audit_from
+from medrival.reports.against import Against
 from medrival.reports.exports.formats import FORMATS, as_csv
 from medrival.reports.exports.table import Cell, View
 from medrival.reports.exports.views import VIEWS, view
@@ -20,7 +22,7 @@ from medrival.reports.json_report import write_json
 from medrival.reports.published import Published
 from medrival.reports.questions import questions
 from medrival.reports.record import AuditRecord, CaseRecord, Run
-from medrival.statistics import Verdict
+from medrival.statistics import Difference, Verdict
 from medrival.tasks.metrics import METRICS
 
 SPAN = {"value": 0.7, "low": 0.6, "high": 0.8, "n": 90, "reason": "", "method": "wilson", "caution": "few"}
@@ -49,7 +51,8 @@ def whole(run: Run) -> Run:
     )
     audits = (AuditRecord(second.task, "skipped", WHY),)
     cases = [lost(first), told, *cases]
-    return replace(run, cases=tuple(cases), pairs=(pair, *run.pairs[1:]), gates=(gate,), published=(figure,), audits=audits)
+    said = {"gates": (gate,), "published": (figure,), "audits": audits, "baseline": Against("report.json", "", None, WHY)}
+    return replace(run, cases=tuple(cases), pairs=(pair, *run.pairs[1:]), **said)
 
 
 def test_the_command_offers_every_view_and_format() -> None:
@@ -127,6 +130,19 @@ def test_gates_and_published_figures_are_the_records(whole: Run) -> None:
     assert (gate["name"], gate["case"], gate["holds"], gate["required"]) == ("keeps up", whole.cases[0].id, False, 0.7)
     (figure,) = rows(view(whole, "published"))
     assert figure == vars(whole.published[0])
+
+
+def test_a_run_beside_its_baseline_has_a_row_a_case_compared_or_not(whole: Run) -> None:
+    difference = Difference(-0.1, -0.15, -0.05, 0.001, 90)
+    one = Compared((("a", "b"),), "chest", "auroc", 90, (0.8, 0.7), (0, 2), difference, "worse", p_adjusted=0.002)
+    found = Comparison((one,), 0.05, only_a=("gone",), left_out={"odd": WHY})
+    compared, gone, odd = rows(view(replace(whole, baseline=Against("report.json", "", found)), "baseline"))
+    assert (compared["case"], compared["baseline_value"], compared["value"], compared["failed"]) == ("b", 0.8, 0.7, 2)
+    assert (compared["difference"], compared["high"], compared["verdict"]) == (-0.1, -0.05, "worse")
+    assert (gone["case"], gone["status"], gone["reason"]) == ("gone", "not compared", "only in the baseline")
+    assert (odd["case"], odd["reason"]) == ("odd", WHY)
+    (nothing,) = rows(view(replace(whole, baseline=Against("report.json", "", None, WHY)), "baseline"))
+    assert (nothing["case"], nothing["reason"]) == (None, WHY)
 
 
 def test_data_has_a_row_a_task_audited_or_not(whole: Run) -> None:
