@@ -30,6 +30,7 @@ from medrival.root import misled
 from medrival.sense import names
 from medrival.session import CANDIDATES, GATES, LOCK, PLAN, PROGRESS, ROWS, STARTED, STORE
 from medrival.shards import Sharding, Work
+from medrival.stopping import Stopping
 from medrival.store import Store
 from medrival.tables.models import overview
 from medrival.workers import ByModel, limit_threads, refuse_absent
@@ -78,6 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROGRESS] = progress = Progress(Course(plan, work), store, config.stash[STARTED])
     config.pluginmanager.register(progress, "medrival-progress")
     config.pluginmanager.register(Quiet(), "medrival-quiet")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Stopping(), "medrival-stopping")
     if not asked(config):  # which measures no case, and so leaves the report of the last run alone
         config.pluginmanager.register(Recorder(config, plan, store, gates, sharding), "medrival-recorder")
     if sharding:

@@ -253,6 +253,26 @@ def test_a_run_that_was_stopped_does_not_read_like_a_whole_one(study, tmp_path):
     assert "not reached" in stopped.output
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGTERM to handle")
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_run_whose_time_is_up_writes_its_reports(study, tmp_path, workers):
+    (tmp_path / "timeout.py").write_text(
+        "import os, signal, time\n"
+        "def pytest_configure(config):\n"
+        "    if not hasattr(config, 'workerinput'): os.environ['WHOLE'] = str(os.getpid())\n"
+        "def pytest_runtest_teardown(item):\n"
+        "    if 'test_diagnosis' in item.nodeid:\n"
+        "        os.kill(int(os.environ['WHOLE']), signal.SIGTERM)\n"
+        "        time.sleep(1)\n"
+    )
+    done = study(*SMALL, "-p", "timeout", "-n", workers, PYTHONPATH=str(tmp_path))
+    assert done.status == pytest.ExitCode.INTERRUPTED
+    told = done.report["cases"]
+    assert {case["status"] for case in told} >= {"skipped"}
+    assert {case["reason"] for case in told if case["status"] == "skipped"} == {"not reached: the run was stopped before"}
+    assert "report: " in done.output
+
+
 def stopper(folder: Path) -> Path:
     """A plugin that stops the run after its third test, as Ctrl-C would."""
     (folder / "stopper.py").write_text(
