@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from medrival.reports import charts, figures
+from medrival.reports.charts.words import metric_name
 from medrival.reports.files import write
 from medrival.reports.gates import by_gate, counted
 from medrival.reports.integrity import details, warnings
@@ -52,7 +53,7 @@ def _page(run: Run, shelf: Shelf, local: Sequence[str]) -> str:
     jinja = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     jinja.loader = FileSystemLoader(PAGE)
     jinja.filters |= {name: getattr(figures, name) for name in ("number", "p_value", "estimate", "duration", "large")}
-    jinja.filters |= {"date": _date, "signed": _signed, "clip": figures.clip, "mean": fmean}
+    jinja.filters |= {"date": _date, "signed": _signed, "clip": figures.clip, "mean": fmean, "metric_name": metric_name}
     jinja.globals |= {"count": figures.count, "counted": counted}
     failed = [(case, sample) for case in run.cases for sample in case.failed]
     return jinja.get_template("page.html").render(

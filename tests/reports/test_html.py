@@ -170,9 +170,9 @@ def test_every_case_and_pair_is_there_with_its_numbers(run: Run, known: Page) ->
 
 def test_one_difference_is_told_once_and_several_with_their_range(run: Run) -> None:
     pair = replace(run.pairs[0], difference=-0.27)
-    assert "General minus medical: \N{MINUS SIGN}0.270 (auroc)." in page(replace(run, cases=(), pairs=(pair,))).text
+    assert "General minus medical: \N{MINUS SIGN}0.270 (AUROC)." in page(replace(run, cases=(), pairs=(pair,))).text
     several = page(replace(run, cases=(), pairs=(pair, replace(pair, difference=-0.17)))).text
-    assert "medical: \N{MINUS SIGN}0.220 on average, \N{MINUS SIGN}0.270 to \N{MINUS SIGN}0.170 (auroc)." in several
+    assert "medical: \N{MINUS SIGN}0.220 on average, \N{MINUS SIGN}0.270 to \N{MINUS SIGN}0.170 (AUROC)." in several
 
 
 def test_the_legend_says_whose_domain_a_pair_has(known: Page) -> None:

@@ -1,145 +1,22 @@
-"""report.html in a real browser: it opens, filters, links, sorts, holds still under hostile text, asks the network nothing."""
+"""The sample browser in a real browser: filters, deep links, keyboard, images that stay."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from filelock import FileLock
-from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, expect
 
 from medrival.contracts import Prediction
-from medrival.reports.environment import environment
-from medrival.reports.html import write_html
 from medrival.reports.reading import read_run
-from medrival.reports.record import CaseRecord, PairRecord, Run
+from medrival.reports.record import CaseRecord, Run
 from medrival.reports.samples import shelf
 from medrival.reports.samples.marks import marks
+from tests.reports.browser.watching import Watched, Write, choose, needs_browser, rivals, settled, shown
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-RIVALS = ("--models", "pocket-clip,pocket-medclip,pocket-llava,pocket-medllava", "--regimes", "zero-shot", "--limit", "24")
-HOSTILE = (
-    "\"'><script>owned=1</script><img src=x onerror=owned=2>{{ 7 * 7 }}</style></title><iframe src=//x></iframe>\u202e&#60;b"
-)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"no browser is installed: none of {', '.join(NAMES)} is on the path")
-
-
-@dataclass
-class Watched:
-    """A page with what happened in it that should not."""
-
-    page: Page
-    faults: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def open(self, folder: Path, address: str = "") -> Page:
-        self.page.goto(f"{(folder / 'report.html').as_uri()}{address}")
-        expect(self.page.locator("#browser output")).not_to_be_empty()
-        return self.page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    seen = Watched(page)
-    page.on("console", lambda message: seen.faults.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: seen.faults.append(str(error)))
-    page.on("dialog", lambda dialog: (seen.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: seen.requests.append(request.url))
-    yield seen
-    page.close()
-
-
-@pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The report of a real run, made once for all workers."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = (folder if worker_id == "master" else folder.parent) / "browsed"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "report.html").exists():
-            run = [sys.executable, "-m", "pytest", "-p", "medrival.plugin", "--pyargs", "medrival.benchmarks", "-q", *RIVALS]
-            places = ["--tasks", "phantom-chest,phantom-chest-vqa", "--store", f"{folder}-store", "--report-dir", str(folder)]
-            done = subprocess.run(
-                [*run, *places], cwd=folder.parent, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True
-            )
-            assert (folder / "report.html").exists(), done.stdout + done.stderr
-    return folder
-
-
-Write = Callable[..., Path]
-
-
-@pytest.fixture
-def written(run: Run, picture: Image.Image) -> Write:
-    """Writes a report of some cases without pairs, and gives its folder."""
-
-    def write(*cases: CaseRecord, shareable: Collection[str] | None = None) -> Path:
-        known = {case.task for case in cases} if shareable is None else shareable
-        return write_html(replace(run, cases=cases, pairs=()), lambda _task, _sample: picture, known).parent
-
-    return write
-
-
-@pytest.fixture
-def asked(run: Run) -> tuple[CaseRecord, ...]:
-    """The cases of one task of questions: two models, two regimes."""
-    return tuple(case for case in run.cases if case.task == "phantom-chest-vqa")
-
-
-@pytest.fixture(scope="module")
-def studied(
-    tmp_path_factory: pytest.TempPathFactory, cases: tuple[CaseRecord, ...], pairs: tuple[PairRecord, ...], picture: Image.Image
-) -> Path:
-    """The folder of the made-up study's report, of two tasks."""
-    tasks = {"phantom-chest", "phantom-chest-vqa"}
-    chosen, held = ([one for one in some if one.task in tasks] for some in (cases, pairs))
-    folder = tmp_path_factory.mktemp("studied")
-    made = Run("2026-11-21T20:05:00+00:00", 1.0, "pocket", (), 0, tuple(chosen), tuple(held), folder, environment=environment())
-    return write_html(made, lambda _task, _sample: picture, tasks).parent
-
-
-def shown(page: Page) -> list[str]:
-    """Ids of the samples on the page."""
-    return page.locator(".samples article h3").all_inner_texts()
-
-
-def settled(page: Page, words: str) -> None:
-    expect(page.locator("#browser output")).to_contain_text(words)
-
-
-def choose(page: Page, name: str, value: str) -> None:
-    page.locator(f"#browser [name={name}]").select_option(value)
-
-
-def rivals(run: Run, task: str) -> tuple[CaseRecord, CaseRecord]:
-    general, medical = (next(c for c in run.cases if c.task == task and c.kind == kind) for kind in ("general", "medical"))
-    return general, medical
-
-
-def test_a_real_report_opens_quietly_and_asks_for_nothing_but_its_own_files(real: Path, watched: Watched) -> None:
-    page = watched.open(real)
-    page.wait_for_load_state("networkidle")
-    assert watched.faults == []
-    assert all(url.startswith((real.as_uri(), "data:", "blob:")) for url in watched.requests)
-    assert page.title().startswith("medrival: ")
+pytestmark = needs_browser
 
 
 def test_each_sample_of_a_real_run_has_its_image_and_every_models_words(real: Path, watched: Watched) -> None:
@@ -324,74 +201,6 @@ def test_samples_are_walked_by_keys(studied: Path, watched: Watched) -> None:
     expect(page.locator("[name=text]")).to_have_value("jknp")
 
 
-def test_every_control_is_reached_by_tab_and_has_a_name(studied: Path, watched: Watched) -> None:
-    page = watched.open(studied)
-    page.locator("[name=task]").focus()
-    reached = []
-    for _ in range(9):
-        reached.append(page.evaluate("document.activeElement.name || document.activeElement.textContent"))
-        page.keyboard.press("Tab")
-    assert reached == ["task", "model", "regime", "text", "sort", "first", "second", "outcome", "Clear all filters"]
-    for label in ("Task", "Model", "Regime", "Order", "First", "Second", "Outcome"):
-        expect(page.get_by_role("combobox", name=label, exact=True)).to_have_count(1)
-    expect(page.get_by_role("searchbox", name="Text")).to_have_count(1)
-
-
-def test_tables_sort_by_their_headings(real: Path, watched: Watched) -> None:
-    page = watched.open(real)
-    table = page.locator("#cases ~ details .scroll").first
-    for direction in ("ascending", "descending"):
-        table.get_by_role("button", name="Task").click()
-        expect(table.locator("th", has_text="Task")).to_have_attribute("aria-sort", direction)
-        tasks = table.locator("td[data-name=Task]").evaluate_all("cells => cells.map(cell => cell.dataset.sort)")
-        assert len(set(tasks)) == 2
-        assert tasks == sorted(tasks, reverse=direction == "descending")
-
-
-def test_hostile_text_is_read_and_never_run(written: Write, watched: Watched, run: Run) -> None:
-    def spoiled(place: int, p: Prediction) -> Prediction:
-        words = {0: HOSTILE, 1: "x" * 100_000, 2: "\u0000\u001b[31m\u2028\ud800 </script>", 3: "\u05d0\u05d1\u202e" * 50}[
-            place % 4
-        ]
-        return replace(
-            p,
-            id=f"{p.id}{words[:300]}",
-            question=words,
-            answer=words,
-            truth=words,
-            form="open",
-            attributes={words[:300]: words},
-            error=words if place % 5 == 4 else "",
-        )
-
-    case = run.cases[-1]
-    predictions = tuple(spoiled(i, p) for i, p in enumerate(case.predictions[:20]))
-    case = replace(
-        case, predictions=predictions, model=HOSTILE, regime=HOSTILE, task=HOSTILE, id=HOSTILE, notes={HOSTILE: HOSTILE}
-    )
-    page = watched.open(written(case, replace(case, id="other", kind="medical")), "#sort=data")
-    settled(page, "20 of 20 samples")
-    assert watched.faults == []
-    assert page.evaluate("typeof owned") == "undefined"
-    assert page.locator("iframe, img:not([src^='data:image/jpeg;base64,'])").count() == 0
-    assert page.locator(".question").first.inner_text() == HOSTILE
-    assert page.locator("main").evaluate("main => main.scrollWidth <= innerWidth")
-    page.locator(".samples article h3 a").first.click()
-    expect(page.locator(".samples article.linked")).to_have_count(1)
-    page.set_viewport_size({"width": 390, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert watched.faults == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(real: Path, browser: Browser, scheme: str) -> None:
-    page = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme=scheme)
-    Watched(page).open(real)
-    found = [fault for fault in Axe().run(page).response["violations"] if fault["impact"] in ("serious", "critical")]
-    page.close()
-    assert [(fault["id"], [node["html"][:300] for node in fault["nodes"][:3]]) for fault in found] == []
-
-
 def test_parts_beside_the_page_are_loaded_from_files(
     written: Write, watched: Watched, asked: tuple[CaseRecord, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,13 +239,6 @@ def test_images_that_must_not_be_passed_on_are_seen_here_and_missed_in_words_els
     page.reload()
     expect(page.locator(".samples article .picture").first).to_contain_text("stay where the report was made")
     expect(page.locator(".samples article .said li").first).to_contain_text("pocket-llava")
-
-
-def test_the_samples_are_printed_without_their_controls(studied: Path, watched: Watched) -> None:
-    page = watched.open(studied)
-    page.emulate_media(media="print")
-    expect(page.locator("#browser form")).to_be_hidden()
-    expect(page.locator(".samples article").first).to_be_visible()
 
 
 def test_more_answers_than_fit_are_counted_and_shown_on_demand(
