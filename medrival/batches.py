@@ -35,7 +35,7 @@ def opened(image: Image) -> PIL.Image:
 class Progress(Protocol):
     """Hands items on and shows how far they are."""
 
-    def __call__(self, items: Iterable[T], label: str) -> Iterable[T]: ...  # noqa: D102
+    def __call__(self, items: Iterable[T], label: str) -> Iterable[T]: ...  # noqa: D102 - the class says it
 
 
 class Rows(Protocol):

@@ -140,7 +140,7 @@ def check(config: pytest.Config) -> None:
         except OSError as error:
             raise pytest.UsageError(f"--store {store}: no folder can be made there: {error.strerror}") from None
     folder = config.getoption("--report-dir").absolute()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    there = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
     if not config.option.collectonly and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         why = "cannot be written" if there.is_dir() else "is no folder"
         raise pytest.UsageError(f"--report-dir {config.getoption('--report-dir')}: {there} {why}; name another folder")

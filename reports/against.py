@@ -42,6 +42,8 @@ def against(path: Path, run: Run, margin: float) -> Against:
         return Against(str(path), started, compare_runs(baseline, run, margin=margin))
     except MedrivalError as error:
         return Against(str(path), started, None, str(error))
+    except Exception as error:  # values that no run writes may fail anywhere; an old file must not cost the new run its report
+        return Against(str(path), started, None, f"it is damaged ({type(error).__name__}: {error}); name another baseline")
 
 
 def against_from(record: Mapping[str, Any]) -> Against:

@@ -66,7 +66,7 @@ def _cpu() -> str:
 def _ask(*command: str) -> str | None:
     """What the command prints; None where it is missing, fails or takes more than 5 seconds."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603 - the command is ours
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return done.stdout.strip()

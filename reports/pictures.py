@@ -58,6 +58,8 @@ class Pictures:
             loaded: Task = imported(card.loader)(card, self._assets, self._scratch)
         except MedrivalError as error:
             return error
+        except Exception as error:  # a third party's loader may fail in any way, and no picture is worth the page
+            return BrokenData(f"the data of {task} cannot be loaded ({type(error).__name__}: {error})")
         if loaded.fingerprint != self._fingerprints.get(task, loaded.fingerprint):
             return BrokenData(f"the data of {task} on this machine is not that of the run: its fingerprint is another")
         return {sample.id: sample for sample in loaded.test}

@@ -49,7 +49,7 @@ def _drawn(place: str, records: Sequence[Any]) -> list[Figure]:
         return draw(records)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:
+    except BaseException as error:  # a panic of the renderer, which is Rust, is no Exception
         title = f"Not drawn: {place.partition(':')[2].replace('_', ' ')}"
         why = clip(visible(plain(f"{type(error).__name__}: {error}")), 500)
         return [Figure(title, f"{why}. The figures are in the tables of this page and in report.json.", Markup())]

@@ -16,7 +16,7 @@ MOST, ROWS = 360, 24  # values and rows of one figure
 
 
 def subgroup_gaps(cases: Sequence[CaseRecord]) -> list[Figure]:
-    """A chart for each attribute and metric, the widest gaps first."""
+    """A chart for each attribute and metric, the surest gaps first: by the lower ends of their intervals."""
     known: dict[tuple[str, str], list[tuple[CaseRecord, Mapping[str, Any]]]] = {}
     for case in firsts(cases):
         for attribute, divided in case.subgroups.items():
@@ -44,13 +44,13 @@ def _gaps(attribute: str, metric: str, found: list[tuple[CaseRecord, Mapping[str
             said = f"{whose}: {metric_name(metric)} {estimate(one)}, n = {one.get('n') or 0:,}"
             values.append(Dot(row, groups[group], *ends, said, note))
             note = ""
-    says = ["The value in each group with its 95% interval; at the end, the largest gap between two groups. Widest gaps first."]
+    says = ["The value in each group with its 95% interval; at the end, the largest gap between two groups. Surest gaps first."]
     if any(one["low"] is None for _, divided in shown for one in divided["groups"].values() if estimated(one)):
         says.append("A point without a line is of too few samples for an interval, and in no gap.")
     if undefined:
         says.append(f"Without a value: {listed(dict.fromkeys(undefined), 3)}.")
     if rest := len(found) - len(shown):
-        says.append(f"{count(rest, 'case')} with narrower gaps are in report.json.")
+        says.append(f"{count(rest, 'case')} with less sure gaps {'is' if rest == 1 else 'are'} in report.json.")
     says.append(seeds_said([case for case, _ in found]).strip())
     title = f"{metric_name(metric)} by {name(attribute, 40)}"
     return figure(title, " ".join(filter(None, says)), dots(values, metric_name(metric), "largest gap"))

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from medrival.reports.charts.drawing import HEAT, ON_HEAT, Figure, figure, inline
-from medrival.reports.charts.measured import Measure, measures
+from medrival.reports.charts.measured import Measure, estimated, measures
 from medrival.reports.charts.scales import RANK
 from medrival.reports.charts.words import metric_name, name, names
 from medrival.reports.figures import number
@@ -18,7 +18,7 @@ from medrival.reports.record import CaseRecord
 
 CELL = (66, 30)  # pixels
 COLUMNS, ROWS = 16, 40  # of one map; further tasks and models get further maps
-EMPTY = "not measured"
+EMPTY = "no value"
 
 
 def heat_maps(cases: Sequence[CaseRecord]) -> list[Figure]:
@@ -73,7 +73,7 @@ def _of_regime(regime: str, metric: str, cases: Sequence[CaseRecord], known: Seq
     tasks, models = list(dict.fromkeys(case.task for case in cases)), list(kinds)
     parts = list(product(_split(models, ROWS), _split(tasks, COLUMNS)))
     values = {(one.model, one.task): one for one in known}
-    reasons = {(case.model, case.task): f"{case.status}: {case.reason}" for case in cases if case.status != "measured"}
+    reasons = {(case.model, case.task): reason for case in cases if (reason := _lacks(case))}
     rows_called = {model: f"{text} · {kinds[model]}" for model, text in names(models, 44).items()}
     columns_called = names(tasks, 32)
     averaged = " Of several seeds, the mean." if any(one.seeds > 1 for one in known) else ""
@@ -84,9 +84,17 @@ def _of_regime(regime: str, metric: str, cases: Sequence[CaseRecord], known: Seq
             for task in columns
         ]
         part = f" ({i} of {len(parts)})" if len(parts) > 1 else ""
-        missing = " Dashed: not measured, for the reason that the cell tells." if any(c["bin"] == EMPTY for c in cells) else ""
+        missing = " Dashed: no value, for the reason that the cell tells." if any(c["bin"] == EMPTY for c in cells) else ""
         says = f"Point at a cell for its 95% interval.{averaged}{missing}"
         yield figure(f"{name(regime, 40)}: {metric_name(metric)}{part}", says, _map(cells, bins, metric))
+
+
+def _lacks(case: CaseRecord) -> str:
+    """Why a case has no value, or ""."""
+    if case.status != "measured":
+        return f"{case.status}: {case.reason}"
+    found = case.metrics.get(case.primary, {})
+    return "" if estimated(found) else f"undefined: {found.get('reason') or 'no reason given'}"
 
 
 def _split(texts: Sequence[str], most: int) -> list[Sequence[str]]:

@@ -37,6 +37,8 @@ def _thumbnail(task: str, sample: str, images: Images) -> dict[str, str]:
         small = image.convert("RGB")
         small.thumbnail((SIDE, SIDE))
         small.save(file, "JPEG", quality=QUALITY)
-    except (MedrivalError, OSError) as error:
+    except MedrivalError as error:
         return {"absent": clip(str(error), 200)}
+    except Exception as error:  # of whatever opens a third party's image: no picture is worth the page
+        return {"absent": clip(f"{type(error).__name__}: {error}", 200)}
     return {"jpeg": b64encode(file.getvalue()).decode()}
