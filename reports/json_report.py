@@ -40,7 +40,7 @@ def _named(path: Path) -> set[str]:
     try:
         rows = json.loads(path.read_bytes())["cases"]
         named = {str(row.get(key)) for row in rows for key in ("predictions", "validation")}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return set()
     return {file for file in named if Baseline.names(file)}
 

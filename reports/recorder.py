@@ -118,10 +118,6 @@ class Recorder:
         idle = not (self._cases or self._pairs or self._audits or self._gates or self._sharding)
         if idle or self._config.option.collectonly or hasattr(self._config, "workerinput"):
             return
-        from medrival.reports.html import write_html
-        from medrival.reports.json_report import write_json
-        from medrival.reports.pictures import Pictures
-
         if self._sharding and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:  # others have cases; a merge knows
             session.exitstatus = exitstatus = pytest.ExitCode.OK
         if self._merged and exitstatus == pytest.ExitCode.OK:
@@ -131,19 +127,15 @@ class Recorder:
         if exitstatus in PASSABLE and not all(judgement.holds for judgement in judgements):
             session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
         run = self._run(int(exitstatus), judgements)
+        lost = self._written(run)
         alone = bool(self._config.getoption("--candidate")) and self._config.getoption("--rival") is None
         self._lines = summary(run, verbose=self._config.get_verbosity() > 0, alone=alone)
         if self._from_before:
             self._lines.insert(1, f"  {len(self._from_before)} of them were in the store from an earlier run")
         if self._config.getoption("--drop-leaked") and (tasks := unaudited(run.cases, run.audits)):
             self._lines.insert(-1, f"  --drop-leaked: not audited in this run: {', '.join(tasks)}; select test_integrity, too")
-        try:
-            write_json(run)
-            cards = self._plan.tasks
-            images = Pictures(cards, self._config.getoption("--assets"), self._store.scratch, run.fingerprints)
-            write_html(run, images, {name for name, card in cards.items() if card.redistribute})
-        except MedrivalError as error:
-            self._lines[-1] = f"ERROR: {error}"  # there is no report to point to
+        if lost:
+            self._lines[-1] = f"ERROR: {lost}"  # there is no page to point to
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         if not all([self._new_baseline(run), self._new_lock(run)]):
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
@@ -155,6 +147,27 @@ class Recorder:
         """End with the answer."""
         for line in self._lines:
             terminalreporter.write_line(line)
+
+    def _written(self, run: Run) -> str:
+        """Write report.json, which no fault of the page may cost, and the page; return why one of them is not there, or ""."""
+        from medrival.reports.html import write_html
+        from medrival.reports.json_report import write_json
+        from medrival.reports.pictures import Pictures
+
+        try:
+            path = write_json(run)
+        except MedrivalError as error:
+            return str(error)
+        cards = self._plan.tasks
+        images = Pictures(cards, self._config.getoption("--assets"), self._store.scratch, run.fingerprints)
+        try:
+            write_html(run, images, {name for name, card in cards.items() if card.redistribute})
+        except MedrivalError as error:
+            return str(error)
+        except Exception as error:  # a fault of ours must not cost the summary, the baseline and the lock, too
+            again = f"python -m medrival report {run.report_dir}"
+            return f"{path} was written, report.html was not ({type(error).__name__}: {error}); {again} tries again"
+        return ""
 
     def _new_baseline(self, run: Run) -> bool:
         """Write the baseline where one was asked for; False where that cannot be."""

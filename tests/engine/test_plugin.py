@@ -210,6 +210,18 @@ def test_a_report_folder_that_cannot_be_written_fails_the_run_and_keeps_the_outc
     assert study(*arguments).status == 0
 
 
+def test_a_fault_in_the_page_costs_neither_report_json_nor_the_summary(study, tmp_path):
+    (tmp_path / "faulty.py").write_text(
+        "from medrival.reports import html\ndef _page(*_): raise KeyError('oops')\ndef pytest_configure(): html._page = _page\n"
+    )
+    arguments = ("--models", "pocket-clip", "--tasks", "phantom-chest", "--regimes", "zero-shot", "--limit", "12")
+    done = study(*arguments, "-p", "faulty", PYTHONPATH=str(tmp_path))
+    assert done.status == 1
+    assert [case["status"] for case in done.report["cases"]] == ["measured"]
+    assert "1 case measured" in done.output
+    assert "report.json was written, report.html was not (KeyError: 'oops')" in done.output
+
+
 def test_a_report_folder_that_cannot_be_made_is_refused_before_anything_runs(study, tmp_path):
     (tmp_path / "file").write_text("")
     done = study("--models", "pocket-clip", "--report-dir", str(tmp_path / "file" / "report"))
