@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from medrival import catalog
@@ -31,3 +33,13 @@ def test_an_unknown_task_or_sample_has_none(cards, tmp_path):
     pictures = Pictures(cards, None, tmp_path)
     assert pictures("nothing", "a") is None
     assert pictures(TASK, "nothing") is None
+
+
+def broken(_card: object, _assets: object, _scratch: object) -> None:
+    raise KeyError("label")
+
+
+def test_a_loader_that_fails_in_its_own_way_is_asked_once_and_told(cards, tmp_path):
+    pictures = Pictures({TASK: replace(cards[TASK], data=f"{__name__}:broken")}, None, tmp_path)
+    with pytest.raises(BrokenData, match=r"the data of phantom-chest cannot be loaded \(KeyError: 'label'\)"):
+        pictures(TASK, "a")

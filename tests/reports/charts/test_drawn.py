@@ -56,6 +56,14 @@ def test_cells_of_a_heat_map_say_the_records_numbers_or_why_there_are_none(study
         assert expected in texts
 
 
+def test_a_cell_without_a_value_is_not_said_to_be_of_no_run(study):
+    case = next(case for case in study if case.status == "measured")
+    odd = replace(
+        case, model="odd", metrics={case.primary: {"value": None, "low": None, "high": None, "reason": "one class only"}}
+    )
+    assert f"odd · {case.kind}, {case.task}: undefined: one class only" in said(drawn("heat:heat_maps", [case, odd]))
+
+
 def test_a_seed_that_is_lost_is_told_beside_the_others(study):
     case = study[0]
     lost = replace(case, seed=1, status="failed", reason="CUDA out of memory", metrics={}, predictions=())

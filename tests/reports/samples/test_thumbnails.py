@@ -22,3 +22,11 @@ def test_a_small_image_keeps_its_size_and_each_sample_has_its_own() -> None:
     found = thumbnails("task", ["a", "b", "c"], lambda _task, sample: images.get(sample))
     assert [Image.open(BytesIO(b64decode(one["jpeg"]))).size for one in found[:2]] == [(20, 10), (30, 30)]
     assert found[2] == {"absent": "no image at hand"}
+
+
+def test_whatever_is_wrong_with_an_image_it_is_told_in_its_place() -> None:
+    def images(_task: str, sample: str) -> Image.Image:
+        raise {"a": KeyError("pixels"), "b": Image.DecompressionBombError("too large")}[sample]
+
+    found = thumbnails("task", ["a", "b"], images)
+    assert found == [{"absent": "KeyError: 'pixels'"}, {"absent": "DecompressionBombError: too large"}]
