@@ -116,6 +116,7 @@ class PairRecord:
         p_adjusted: the p-value after Holm's correction across the run's measured pairs.
         seeds: how many seeds of training the general and the medical model have.
         margin: differences smaller than this count as equivalent.
+        reason: why it failed or was skipped; of one that was measured, why its difference is undefined, or "".
         caution: why the interval may not cover as often as it says, and in what unlike ways the two were asked, or "".
     """
 

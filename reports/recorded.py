@@ -70,6 +70,6 @@ def pair_record(
         margin=margin,
         seeds=(len(pair.general), len(pair.medical)),
         status=status,
-        reason=reason,
+        reason=reason or difference.get("reason", ""),
         caution=difference.get("caution", ""),
     )

@@ -1,10 +1,11 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medrival.contracts import Prediction
-from medrival.reports.against import against
+from medrival.reports.against import Against, against
 from medrival.reports.html import write_html
 from medrival.reports.json_report import write_json
 from medrival.reports.reading import read_run
@@ -64,3 +65,28 @@ def test_a_baseline_that_cannot_be_compared_says_why(before: Run) -> None:
     assert found.comparison is None
     assert "q0" in found.reason or "59" in found.reason
     assert against(path.parent / "nothing.json", other, margin=0.02).reason
+
+
+@pytest.mark.parametrize("value", ["0.5", None, {"value": []}])
+def test_a_damaged_baseline_costs_the_comparison_and_nothing_else(before: Run, value: object) -> None:
+    path = write_json(before)
+    report = json.loads(path.read_text())
+    row = report["cases"][0]
+    row["metrics"][row["primary"]] = value if value is None or isinstance(value, dict) else {"value": value}
+    path.write_text(json.dumps(report))
+    found = against(path, _after(before, 30), margin=0.02)
+    assert found.comparison is None
+    assert "it is damaged" in found.reason
+
+
+def test_the_page_says_why_a_case_has_no_difference_what_failed_and_that_nothing_changed(before: Run) -> None:
+    found = against(write_json(before), _after(before, 54), margin=0.02).comparison
+    assert found is not None
+    (same,) = found.cases
+    nothing = replace(same.difference, value=None, low=None, high=None, p_value=None, reason="<b>one class only")
+    lost = replace(same, difference=nothing, verdict="inconclusive", identical=False, failed=(1, 2000))
+    run = replace(before, baseline=Against("base.json", "", replace(found, cases=(same, lost))))
+    text = write_html(run, lambda _task, _sample: None).read_text(encoding="utf-8")
+    assert text.count("identical predictions") == 1
+    assert "undefined: &lt;b&gt;one class only" in text
+    assert "failed: 1 before, 2,000 now" in text

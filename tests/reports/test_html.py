@@ -215,10 +215,19 @@ def test_failed_samples_are_listed_and_none_is_dropped_silently(run: Run) -> Non
 def test_an_undefined_metric_and_an_undefined_difference_read_as_such(run: Run) -> None:
     metrics = {"auroc": {"value": None, "low": None, "high": None, "n": 4, "reason": "one class only"}}
     case = replace(run.cases[0], metrics=metrics, cost={"seconds": float("nan")})
-    pair = replace(run.pairs[0], difference=None, low=None, high=None, p_value=None, verdict="inconclusive")
+    pair = replace(
+        run.pairs[0], difference=None, low=None, high=None, p_value=None, verdict="inconclusive", reason="few samples"
+    )
     text = page(replace(run, cases=(case,), pairs=(pair,))).text
     assert "one class only" in text
     assert "n/a [n/a, n/a]" in text
+    assert "undefined: few samples" in text
+
+
+def test_what_was_selected_and_makes_no_case_is_told(run: Run) -> None:
+    seen = page(replace(few(run), not_planned=("ham10000 is not for lora: it has no training split", HOSTILE)))
+    assert "ham10000 is not for lora: it has no training split" in seen.text
+    assert not [name for _, attributes in seen.elements for name in attributes if name.startswith("on")]
 
 
 def test_a_run_in_which_nothing_was_selected_still_has_a_page(run: Run) -> None:
