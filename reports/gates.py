@@ -46,8 +46,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def counted(judgements: Sequence[Judgement]) -> str:
     """What one gate judged, such as "6 cases, 1 inconclusive"; "the run" where that is all."""
-    if not judgements[0].subject:
+    found = [judgement for judgement in judgements if judgement.subject]  # beside them, that a name matched nothing
+    if not found:
         return "the run"
-    noun = "case" if judgements[0].case else "pair" if judgements[0].pair else "data set"
-    undecided = sum(judgement.status == "inconclusive" for judgement in judgements)
-    return f"{count(len(judgements), noun)}{f', {undecided:,} inconclusive' if undecided else ''}"
+    noun = "case" if found[0].case else "pair" if found[0].pair else "data set"
+    undecided = sum(judgement.status == "inconclusive" for judgement in found)
+    return f"{count(len(found), noun)}{f', {undecided:,} inconclusive' if undecided else ''}"

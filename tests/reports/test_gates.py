@@ -14,7 +14,7 @@ from medrival.gates import Baseline, Judgement
 from medrival.reports import baseline
 from medrival.reports.baseline import write_baseline
 from medrival.reports.escaping import LETTERS
-from medrival.reports.gates import gate_lines
+from medrival.reports.gates import by_gate, counted, gate_lines
 from medrival.reports.github import append_summary, markdown
 from medrival.reports.html import write_html
 from medrival.reports.json_report import write_json
@@ -284,3 +284,10 @@ def test_the_head_of_the_page_counts_the_gates_as_the_terminal_does(run: Run) ->
     page = write_html(replace(run, gates=gates), lambda _task, _sample: None).read_text()
     assert gate_lines(gates, 80)[0] == "Gates: 2 of 3 hold"
     assert "gates: 2 of 3 hold ·" in page
+
+
+def test_a_gate_of_which_a_name_matches_nothing_counts_what_it_judged(run: Run) -> None:
+    gates = (judged("fair", "failed", case=None, why="none of the cases matches 'x'"), judged("fair"), judged("fair", case="d"))
+    page = write_html(replace(run, gates=gates), lambda _task, _sample: None).read_text()
+    assert counted(by_gate(gates)["fair"]) == "2 cases"
+    assert "2 cases; 1 of 3 do not hold" in page
