@@ -62,16 +62,24 @@ def _labels(predictions: Sequence[Prediction], samples: Diagnosed) -> list[Mark]
         hits = samples.hits
     except Undefined as error:
         return [Mark("n", "", f"Not scored: {error}.") for _ in predictions]
-    found = []
+    found, sure = [], _probable(samples)
     for p, hit, top in zip(predictions, hits, samples.scores.argmax(axis=1), strict=True):
         if p.error:
             found.append(_failed(p))
             continue
         name = samples.classes[top]
         truth = "it is the truth" if hit else f"the truth is {clip(p.truth, QUOTED)}"
-        why = f"Most probable of {len(samples.classes)} classes; {truth}."
-        found.append(Mark("r" if hit else "w", name, why, p.scores[top]))
+        why = f"{'Most probable' if sure else 'Highest score'} of {len(samples.classes)} classes; {truth}."
+        found.append(Mark("r" if hit else "w", name, why, p.scores[top] if sure else None))
     return found
+
+
+def _probable(samples: Diagnosed) -> bool:
+    """Whether the scores are probabilities; where they are not, classes are ranked by them all the same."""
+    try:
+        return len(samples.probabilities) > 0
+    except Undefined:
+        return False
 
 
 def _findings(predictions: Sequence[Prediction], samples: Diagnosed) -> list[Mark]:

@@ -43,6 +43,12 @@ def test_the_first_of_the_most_probable_classes_is_the_diagnosis(
     assert ("the truth is benign" in mark.why) == (letter == "w")
 
 
+def test_scores_that_are_no_probabilities_are_shown_as_none(run: Run) -> None:
+    mark = marks(case(run, Prediction("a", "g", "benign", (3.2, -1.0, 0.5)), classes=CLASSES))[0]
+    assert (mark.letter, mark.answer, mark.probability) == ("r", "benign", None)
+    assert "Highest score of 3 classes" in mark.why
+
+
 @pytest.mark.parametrize(
     ("said", "letter", "words"),
     [
