@@ -223,9 +223,10 @@ def _fate(record: CaseRecord | PairRecord) -> dict[str, str]:
 
 def _files(folder: Path) -> Iterator[tuple[Path, str | None]]:
     """The report's own files and where they go; nothing else that lies in its folder, no link, and nothing kept local."""
-    yield from ((folder / name, None) for name in FILES if (folder / name).is_file())
-    for name in FOLDERS:
-        for path in sorted((folder / name).rglob("*")):
-            inside = path.relative_to(folder)
-            if path.is_file() and not path.is_symlink() and inside.parts[:2] != LOCAL:
-                yield path, inside.parent.as_posix()
+    folder = folder.resolve()
+    found = [folder / name for name in FILES]
+    found += [path for name in FOLDERS for path in sorted((folder / name).rglob("*"))]
+    for path in found:
+        inside = path.relative_to(folder)
+        if path.is_file() and path.resolve() == path and inside.parts[:2] != LOCAL:
+            yield path, inside.parent.as_posix() if inside.parts[1:] else None

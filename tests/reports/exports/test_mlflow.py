@@ -102,12 +102,25 @@ def test_artifacts_are_the_reports_files_and_nothing_else(few: Run, uri: str) ->
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("content")
     (folder / "samples" / "link.js").symlink_to(folder / "secret.env")
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "secret.js").write_text("content")
+    (folder / "samples" / "linked").symlink_to(folder / "elsewhere")
     parent, _, client = logged(few, uri)
     run = parent.info.run_id
     assert {one.path for one in client.list_artifacts(run)} == {"report.html", "report.json", "predictions", "samples"}
     assert [one.path for one in client.list_artifacts(run, "samples")] == ["samples/part-index.js"]
     written = {f"predictions/{path.name}" for path in (folder / "predictions").iterdir()}
     assert {one.path for one in client.list_artifacts(run, "predictions")} == written
+
+
+def test_no_link_leads_out_of_the_reports_folder(few: Run, uri: str, tmp_path: Path) -> None:
+    folder = write_json(few).parent
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "key").write_text("content")
+    (folder / "report.html").symlink_to(tmp_path / "secrets" / "key")
+    (folder / "samples").symlink_to(tmp_path / "secrets")
+    parent, _, client = logged(few, uri)
+    assert {one.path for one in client.list_artifacts(parent.info.run_id)} == {"report.json", "predictions"}
 
 
 def test_a_run_that_failed_is_one_in_mlflow(few: Run, uri: str) -> None:
