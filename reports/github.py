@@ -8,7 +8,7 @@ from pathlib import Path
 from medrival.reports.escaping import markdown as escaped
 from medrival.reports.figures import count, signed
 from medrival.reports.questions import answers
-from medrival.reports.record import CaseRecord, PairRecord, Run
+from medrival.reports.record import AuditRecord, CaseRecord, PairRecord, Run
 
 ROWS = 200
 NAME = 100  # characters of a name beside figures
@@ -83,11 +83,13 @@ def _gates(run: Run) -> Iterator[str]:
 
 
 def _lost(run: Run) -> Iterator[str]:
-    records: Iterable[CaseRecord | PairRecord] = (*run.cases, *run.pairs)
+    records: Iterable[CaseRecord | PairRecord | AuditRecord] = (*run.cases, *run.pairs, *run.audits)
     lost = [record for record in records if record.status != "measured"]
     if lost:
-        yield from ("", "### Not measured", "", "| | Case or pair | Why |", "|---|---|---|")
-        yield from (f"| {one.status} | {escaped(one.id)} | {escaped(one.reason)} |" for one in lost[:ROWS])
+        yield from ("", "### Not measured", "", "| | Case, pair or data set | Why |", "|---|---|---|")
+        for one in lost[:ROWS]:
+            named = one.task if isinstance(one, AuditRecord) else one.id
+            yield f"| {one.status} | {escaped(named)} | {escaped(one.reason)} |"
         yield from _more(len(lost))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from markdown_it import MarkdownIt
 
 from medrival.reports.github import ROWS, markdown
-from medrival.reports.record import Run
+from medrival.reports.record import AuditRecord, Run
 
 HOSTILE = "<b onclick=x> | `c` [a](http://x) http://evil @who $x$ \u202e\n# head"
 
@@ -53,3 +53,8 @@ def test_names_in_the_table_of_pairs_are_text(run: Run) -> None:
     assert kinds <= {"text", "text_special", "strong_open", "strong_close", "softbreak"}
     blocks = [token.content.strip() for token in parsed if token.type == "html_block"]
     assert blocks == ["<details><summary>Pairs: general minus medical, with 95% intervals</summary>", "</details>"]
+
+
+def test_a_data_set_that_failed_its_audit_is_not_left_out(run: Run) -> None:
+    lost = AuditRecord("phantom-chest", "failed", "12 images | cannot be read")
+    assert "| failed | phantom-chest | 12 images \\| cannot be read |" in list(markdown(replace(run, audits=(lost,))))
