@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from medrival.commands.common import Verbs, verb, write
+from medrival.errors import MedrivalError
 from medrival.sense import names
 
 VIEWS = ("results", "answers", "pairs", "cases", "metrics", "per-class", "subgroups", "gates", "baseline", "published", "data")
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """Print it, or write it and say where it is."""
     from medrival.reports.reading import read_run
 
+    _refuse_idle(options)
     told = read_run(options.run_folder)
     if options.mlflow is not None:
         from medrival.reports.exports.mlflow import log
@@ -75,6 +77,23 @@ def run(options: argparse.Namespace) -> int:
         table = table.only(columns)
     suffix = options.out.suffix.lower() if options.out else ""
     return _hand_over(FORMATS[options.format or SUFFIXES.get(suffix, "markdown")](table), options.out)
+
+
+def _refuse_idle(options: argparse.Namespace) -> None:
+    """Refuse what would do nothing, where a reader would think that it did.
+
+    Raises:
+        MedrivalError: naming the option.
+    """
+    of_tables = ("format", "columns", *(f"{axis}s" for axis in AXES))
+    if options.mlflow is not None:
+        what, idle = "mlflow", (*of_tables, "metrics", "out")
+    elif options.model_index is not None:
+        what, idle = "model-index", of_tables
+    else:
+        return
+    if given := [name for name in idle if getattr(options, name)]:
+        raise MedrivalError(f"--{given[0]} does not go with --{what}: leave it away")
 
 
 def _hand_over(text: str, out: Path | None) -> int:

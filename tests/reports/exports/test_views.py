@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 import pytest
 
-from medrival.commands import export
+from medrival.commands import export, parser
 from medrival.comparing import Compared, Comparison
-from medrival.errors import UnknownName
+from medrival.errors import MedrivalError, UnknownName
 from medrival.gates import Judgement
 from medrival.integrity import audit_from
 from medrival.reports.against import Against
@@ -53,6 +53,16 @@ def whole(run: Run) -> Run:
     cases = [lost(first), told, *cases]
     said = {"gates": (gate,), "published": (figure,), "audits": audits, "baseline": Against("report.json", "", None, WHY)}
     return replace(run, cases=tuple(cases), pairs=(pair, *run.pairs[1:]), **said)
+
+
+@pytest.mark.parametrize(
+    ("given", "idle"),
+    [(("--mlflow", "--metrics", "ece"), "--metrics"), (("--model-index", "my-clip", "--regimes", "lora"), "--regimes")],
+)
+def test_an_option_that_would_do_nothing_is_refused(given: tuple[str, ...], idle: str) -> None:
+    options = parser().parse_args(["export", "report", *given])
+    with pytest.raises(MedrivalError, match=rf"{idle} does not go with {given[0]}"):
+        export.run(options)
 
 
 def test_the_command_offers_every_view_and_format() -> None:
