@@ -112,11 +112,12 @@ function matching(state, task, sheet, answers) {
 function sorted(rows, sort, sheet) {
   const { right, scored } = tallies(sheet);
   const share = (row) => (scored[row] ? right[row] / scored[row] : NaN);
-  const rank = {
+  const ranks = {
     "": (row) => sheet.picture[row] ?? MOST_PICTURES + Math.abs(share(row) - 0.5),
     hardest: share,
     easiest: (row) => -share(row),
-  }[sort ?? ""];
+  };
+  const rank = Object.hasOwn(ranks, sort ?? "") && ranks[sort ?? ""];
   if (!rank) return rows;
   const keys = new Map(rows.map((row) => [row, rank(row)]).map(([row, key]) => [row, Number.isNaN(key) ? Infinity : key]));
   return rows.sort((a, b) => (keys.get(a) === keys.get(b) ? a - b : keys.get(a) - keys.get(b)));

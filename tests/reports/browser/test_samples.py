@@ -122,6 +122,12 @@ def test_text_finds_ids_questions_truths_and_answers(studied: Path, watched: Wat
     settled(page, "0 of 240 samples")
 
 
+def test_an_order_that_an_address_makes_up_leaves_the_order_of_the_data_set(studied: Path, watched: Watched) -> None:
+    page = watched.open(studied, "#task=phantom-chest-vqa&sort=__proto__")
+    settled(page, "240 of 240 samples")
+    assert shown(page)[:2] == ["q000", "q001"]
+
+
 def test_question_types_and_subgroups_narrow_the_list(written: Write, watched: Watched, run: Run) -> None:
     def altered(place: int, p: Prediction) -> Prediction:
         form = "open" if place % 3 == 0 else "closed"
