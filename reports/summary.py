@@ -56,6 +56,9 @@ def summary(run: Run, *, verbose: bool = False, alone: bool = False) -> list[str
     lines += _unscored(run.cases)
     if compared := published.line(run.published):
         lines.append(f"  {compared}")
+    if run.baseline and run.baseline.comparison is None:
+        why = shorten(f"not compared with the baseline: {visible(run.baseline.reason)}", SHOWN, placeholder=" ...")
+        lines += wrap(f"  {why}", WIDTH, subsequent_indent="    ")
     lines += gate_lines(run.gates, WIDTH)
     return [*lines, f"report: {visible(str(run.report_dir / 'report.html'))}"]
 

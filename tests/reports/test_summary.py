@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from medrival.reports.against import Against
 from medrival.reports.github import markdown
 from medrival.reports.html import write_html
 from medrival.reports.questions import answers, questions
@@ -48,6 +49,14 @@ def test_verdicts_in_words(run: Run, verdicts: list[Verdict], said: str) -> None
     spread = " (+0.10 to +0.10)" if len(verdicts) > 1 else ""
     assert f"Off the shelf, in-domain {said}; +0.10{spread} Only general" in " ".join(" ".join(lines).split())
     assert all(len(line) <= 80 for line in lines[:-1])
+
+
+def test_a_baseline_that_was_not_compared_is_not_passed_over(run: Run) -> None:
+    lines = summary(replace(run, baseline=Against("old.json", "", None, "a file is damaged; " * 9 + "name another")))
+    assert "not compared with the baseline: a file is damaged; " in " ".join(lines)
+    assert "name another" in " ".join(lines)
+    assert all(len(line) <= 80 for line in lines[:-1])
+    assert "not compared with the baseline" not in " ".join(summary(run))
 
 
 def test_the_difference_is_the_mean_over_pairs_with_its_range(run: Run) -> None:
