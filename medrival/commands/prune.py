@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import platformdirs
@@ -26,7 +27,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--store", type=Path, metavar="DIR", help="default: the user's cache folder")
     parser.add_argument(
         "--keep-gib",
-        type=float,
+        type=_size,
         default=DEFAULT_LIMIT_BYTES / 2**30,
         metavar="GIB",
         help="how much may stay (default: %(default)s)",
@@ -39,3 +40,10 @@ def run(options: argparse.Namespace) -> int:
     freed = store.prune(int(options.keep_gib * 2**30))
     print(f"{store.folder}: {freed / 2**20:.1f} MiB freed")
     return 0
+
+
+def _size(text: str) -> float:
+    gib = float(text)
+    if not 0 <= gib < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no size; 0 empties the store")
+    return gib

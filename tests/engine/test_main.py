@@ -61,3 +61,12 @@ def test_the_store_is_pruned_to_a_size(capsys, tmp_path):
     assert main(["prune", "--store", str(tmp_path), "--keep-gib", str(1.5 / 1024)]) == 0
     assert "1.0 MiB freed" in capsys.readouterr().out
     assert Store(tmp_path).prune(2**20) == 0
+
+
+@pytest.mark.parametrize("size", ["-1", "nan", "inf", "much"])
+def test_what_is_no_size_of_the_store_deletes_nothing(size, capsys, tmp_path):
+    write_atomically(tmp_path / "outcomes" / "a", lambda stream: stream.write(b"kept"))
+    with pytest.raises(SystemExit):
+        main(["prune", "--store", str(tmp_path), f"--keep-gib={size}"])
+    assert "--keep-gib" in capsys.readouterr().err
+    assert (tmp_path / "outcomes" / "a").read_bytes() == b"kept"
