@@ -76,7 +76,10 @@ def run(options: argparse.Namespace) -> int:
     if columns := names(options.columns):
         table = table.only(columns)
     suffix = options.out.suffix.lower() if options.out else ""
-    return _hand_over(FORMATS[options.format or SUFFIXES.get(suffix, "markdown")](table), options.out)
+    wanted = options.format or SUFFIXES.get(suffix, "" if suffix else "markdown")
+    if not wanted:
+        raise MedrivalError(f"--out {options.out}: {suffix} names no format; {', '.join(SUFFIXES)} do, and so does --format")
+    return _hand_over(FORMATS[wanted](table), options.out)
 
 
 def _refuse_idle(options: argparse.Namespace) -> None:

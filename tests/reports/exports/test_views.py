@@ -283,3 +283,6 @@ def test_the_command_prints_or_writes_in_the_format_of_the_name(whole: Run, tmp_
     assert capsys.readouterr().out.splitlines()[-1] == str(out)
     assert main(["export", folder, "--columns", "nope"]) == 2
     assert "has no column 'nope'; it has regime, model" in capsys.readouterr().err
+    assert main(["export", folder, "--out", str(tmp_path / "a.xlsx")]) == 2
+    assert ".xlsx names no format; .md, .csv, .tex, .json do" in capsys.readouterr().err
+    assert not (tmp_path / "a.xlsx").exists()
