@@ -129,6 +129,17 @@ class Catalog:
             chosen |= found
         return [card for one, card in known.items() if one in chosen]
 
+    def suite(self, name: str) -> SuiteCard:
+        """The one suite that a name or glob means.
+
+        Raises:
+            UnknownName: it means none, or several.
+        """
+        found: list[SuiteCard] = self.select("suites", [name])
+        if len(found) > 1:
+            raise UnknownName(f"--suite {name!r} means {', '.join(suite.name for suite in found)}; name one of them")
+        return found[0]
+
 
 def unknown(axis: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that no catalog has."""

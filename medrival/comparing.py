@@ -20,6 +20,7 @@ Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 Ids = tuple[str, str]
 """Of a case in A and the one that it is compared with in B."""
 Matched = tuple[CaseRecord, CaseRecord]
+Sides = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,15 @@ class Comparison:
 
 
 def compare_runs(
-    a: Run, b: Run, *, metric: str = "", margin: float = 0.05, cases: Sequence[str] = (), drop_leaked: bool = False
+    a: Run,
+    b: Run,
+    *,
+    metric: str = "",
+    margin: float = 0.05,
+    cases: Sequence[str] = (),
+    drop_leaked: bool = False,
+    sides: tuple[str, str] = ("A", "B"),
+    strict: bool = True,
 ) -> Comparison:
     """Compare what two runs measured; differences are B minus A.
 
@@ -81,10 +90,12 @@ def compare_runs(
         cases: which to compare, "ID" of both or "ID=ID" where they are called differently; a * on both sides stands for the
             same. None for all that are in both.
         drop_leaked: leave out the test samples that the audit of either run found to be leaked.
+        sides: what the runs are called where something is said of one of them.
+        strict: raise where cases are not of the same samples, limit or data, or a file is damaged; else they are left out.
 
     Raises:
         UnknownName: there is no such case or metric.
-        MedrivalError: nothing can be compared, or cases are not of the same samples, limit or data.
+        MedrivalError: nothing can be compared, or see `strict`.
     """
     ours, theirs = ({case.id: case for case in run.cases} for run in (a, b))
     wanted = [ids for text in cases for ids in _meant(text, ours, theirs)]
@@ -93,15 +104,18 @@ def compare_runs(
     known = list(dict.fromkeys(name for pair in matched for case in pair for name in case.metrics))
     if metric and known and metric not in known:
         raise UnknownName(f"unknown metric {metric!r}.{hint(metric, known)} There are {', '.join(known)}")
-    why = {(one.id, other.id): _left_out(one, other, metric) for one, other in matched}
+    why = {(one.id, other.id): _left_out(one, other, metric, sides) for one, other in matched}
+    if not strict:
+        why = {(one.id, other.id): why[one.id, other.id] or _unfit(one, other, metric, sides) for one, other in matched}
     groups = _over_seeds(pair for pair, reason in zip(matched, why.values(), strict=True) if not reason)
     if not groups:
-        raise MedrivalError(_nothing(ours, theirs, [reason for reason in why.values() if reason]))
-    if unlike_cases := [reason for group in groups for one, other in group if (reason := _unlike(one, other))]:
+        raise MedrivalError(_nothing(ours, theirs, [reason for reason in why.values() if reason], sides, strict))
+    reasons = ((called((one.id, other.id)), _unlike(one, other, sides)) for group in groups for one, other in group)
+    if unlike_cases := [f"{name}: {reason}" for name, reason in reasons if reason]:
         more = f"; and {count(len(unlike_cases) - 1, 'more case')} likewise" if len(unlike_cases) > 1 else ""
         raise MedrivalError(f"{unlike_cases[0]}{more}; run one of them anew, or choose others with --cases")
     leaked = _leaked(a, b) if drop_leaked else {}
-    found = [_compared(group, metric, margin, frozenset[str]().union(*_audited(leaked, group[0]))) for group in groups]
+    found = [_compared(group, metric, margin, frozenset[str]().union(*_audited(leaked, group[0])), sides) for group in groups]
     adjusted = holm([one.difference.p_value for one in found])
     return Comparison(
         tuple(replace(one, p_adjusted=p) for one, p in zip(found, adjusted, strict=True)),
@@ -138,9 +152,9 @@ def _meant(text: str, ours: Mapping[str, CaseRecord], theirs: Mapping[str, CaseR
     return found
 
 
-def _left_out(one: CaseRecord, other: CaseRecord, metric: str) -> str:
+def _left_out(one: CaseRecord, other: CaseRecord, metric: str, sides: Sides) -> str:
     """Why a case of both runs cannot be compared, or ""."""
-    for side, case in (("A", one), ("B", other)):
+    for side, case in zip(sides, (one, other), strict=True):
         if case.status != "measured":
             return f"{case.status} in {side}: {first_line(MedrivalError(case.reason))}"
         if metric and metric not in case.metrics:
@@ -148,13 +162,31 @@ def _left_out(one: CaseRecord, other: CaseRecord, metric: str) -> str:
     return ""
 
 
-def _nothing(ours: Mapping[str, CaseRecord], theirs: Mapping[str, CaseRecord], reasons: Sequence[str]) -> str:
+def _unfit(one: CaseRecord, other: CaseRecord, metric: str, sides: Sides) -> str:
+    """Why two measured cases must not be compared, or ""."""
+    from medrival.tasks import metrics
+
+    if reason := _unlike(one, other, sides):
+        return reason
+    try:
+        for side, case in zip(sides, (one, other), strict=True):
+            check(case, metric or metrics.primary(one.task_kind, one.predictions), side)
+    except MedrivalError as error:
+        return str(error)
+    return ""
+
+
+def _nothing(
+    ours: Mapping[str, CaseRecord], theirs: Mapping[str, CaseRecord], reasons: Sequence[str], sides: Sides, strict: bool
+) -> str:
     if reasons:
-        return f"none of the {count(len(reasons), 'case')} of both runs can be compared: the first was {reasons[0]}"
+        return f"of {count(len(reasons), 'case')} in both runs none can be compared: {reasons[0]}"
     held = [
-        f"{side} has {f'such as {next(iter(known))!r}' if known else 'none'}" for side, known in (("A", ours), ("B", theirs))
+        f"{side} has {f'such as {next(iter(known))!r}' if known else 'none'}"
+        for side, known in zip(sides, (ours, theirs), strict=True)
     ]
-    return f"no case is in both runs: {'; '.join(held)}; name cases that are called differently with --cases ID=ID"
+    advice = "; name cases that are called differently with --cases ID=ID" if strict else ""
+    return f"no case is in both runs: {'; '.join(held)}{advice}"
 
 
 def _over_seeds(matched: Iterable[Matched]) -> list[list[Matched]]:
@@ -167,7 +199,7 @@ def _over_seeds(matched: Iterable[Matched]) -> list[list[Matched]]:
     return list(groups.values())
 
 
-def _unlike(one: CaseRecord, other: CaseRecord) -> str:
+def _unlike(one: CaseRecord, other: CaseRecord, sides: Sides) -> str:
     """Why two cases are no two answers to the same question, in words; "" where they are."""
     limits = [f"limited to {case.notes['limit']:,} samples" if "limit" in case.notes else "whole" for case in (one, other)]
     apart = {
@@ -175,18 +207,19 @@ def _unlike(one: CaseRecord, other: CaseRecord) -> str:
         "test set": limits,
         "classes": [", ".join(case.classes) for case in (one, other)],
     }
-    differing = [f"the {what} is {ours} in A and {theirs} in B" for what, (ours, theirs) in apart.items() if ours != theirs]
-    differing += filter(None, [unlike(one.predictions, other.predictions, "in A", "in B")])
+    a, b = sides
+    differing = [f"the {what} is {ours} in {a} and {theirs} in {b}" for what, (ours, theirs) in apart.items() if ours != theirs]
+    differing += filter(None, [unlike(one.predictions, other.predictions, f"in {a}", f"in {b}")])
     if not differing and _differ(*(case.notes.get("fingerprint") for case in (one, other))):
-        differing = ["the data has another fingerprint in A than in B: its training samples or images are not the same"]
-    return f"{called((one.id, other.id))}: {differing[0]}" if differing else ""
+        differing = [f"the data has another fingerprint in {a} than in {b}: its training samples or images are not the same"]
+    return differing[0] if differing else ""
 
 
 def _differ(one: object, other: object) -> bool:
     return None not in (one, other) and one != other
 
 
-def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: frozenset[str]) -> Compared:
+def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: frozenset[str], names: Sides) -> Compared:
     """One comparison, over the seeds of a group.
 
     Raises:
@@ -198,8 +231,8 @@ def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: froz
     kind = first.task_kind
     chosen = metric or metrics.primary(kind, first.predictions)
     for pair in group:
-        for side, case in zip("AB", pair, strict=True):
-            _check(case, chosen, side)
+        for side, case in zip(names, pair, strict=True):
+            check(case, chosen, side)
     sides = [[_without(leaked, case) for case in side] for side in zip(*group, strict=True)]
     said, tuned = ([[getattr(case, which) for case in side] for side in sides] for which in ("predictions", "validation"))
     ours, theirs = (tuple(_value(case, chosen) for case in side) for side in sides)
@@ -219,8 +252,13 @@ def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: froz
     )
 
 
-def _check(case: CaseRecord, metric: str, side: str) -> None:
+def check(case: CaseRecord, metric: str, side: str) -> None:
     """See to it that a damaged file, or a metric that is computed in another way since, decides nothing.
+
+    Args:
+        case: a measured one.
+        metric: what is computed again from its predictions.
+        side: what its run is called.
 
     Raises:
         MedrivalError: the metric is not what the report says, or cannot be computed.

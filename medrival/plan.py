@@ -70,7 +70,7 @@ class Plan:
         Raises:
             UnknownName: a name that no catalog has, with the nearest; a budget that no regime has; or nothing is left to plan.
         """
-        (suite,) = catalog.select("suites", [selection.suite])[:1]
+        suite = catalog.suite(selection.suite)
         tasks = catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks)
         asked = catalog.select("regimes", suite.regimes if selection.regimes is None else selection.regimes)
         budgets = {name for regime in catalog.regimes.values() for name in regime.budgets}

@@ -14,6 +14,8 @@ from medrival.statistics import Difference
 if TYPE_CHECKING:
     from medrival.reports.record import Run
 
+SIDES = ("the baseline", "this run")
+
 
 @dataclass(frozen=True)
 class Against:
@@ -39,7 +41,7 @@ def against(path: Path, run: Run, margin: float) -> Against:
     try:
         baseline = read_run(path)
         started = baseline.started
-        return Against(str(path), started, compare_runs(baseline, run, margin=margin))
+        return Against(str(path), started, compare_runs(baseline, run, margin=margin, sides=SIDES, strict=False))
     except MedrivalError as error:
         return Against(str(path), started, None, str(error))
     except Exception as error:  # values that no run writes may fail anywhere; an old file must not cost the new run its report

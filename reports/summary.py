@@ -75,7 +75,9 @@ def _rivalry(pairs: tuple[PairRecord, ...], alone: bool) -> list[str]:
     said = answers(pairs)
     if alone and not pairs:
         return ["  No general and medical model were compared: give the candidate a --rival MODEL"]
-    if not any(answer.measured for answer in said):
+    if pairs and not any(answer.measured for answer in said):  # each has its reason, told below
+        return ["  No general and medical model were compared: no pair was measured"]
+    if not pairs:
         return wrap(
             "  No general and medical model were compared: no pair was measured. A pair needs two partners on one task: "
             "in-domain (the medical model's `saw` has the modality) both off the shelf, or the general one adapted; "

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from medrival.fetch import fetch
 
     known = catalog.load(options.catalog).trusting(options.trust_remote_code)
-    (suite,) = known.select("suites", [options.suite or "pocket"])[:1]
+    suite = known.suite(options.suite or "pocket")
     whole = options.suite or not (options.models or options.tasks)
     models = known.select("models", names(options.models) or (suite.models if whole else ()))
     tasks = known.select("tasks", names(options.tasks) or (suite.tasks if whole else ()))

@@ -33,6 +33,7 @@ def add(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
     from medrival import catalog
+    from medrival.comparing import check
     from medrival.reports.html import write_html
     from medrival.reports.pictures import Pictures
     from medrival.reports.reading import read_run
@@ -40,6 +41,9 @@ def run(options: argparse.Namespace) -> int:
 
     known = catalog.load(options.catalog)
     told = read_run(options.run_folder)
+    for case in told.cases:
+        if case.status == "measured" and case.primary and case.predictions:
+            check(case, case.primary, str(options.run_folder))
     scratch = Store(platformdirs.user_cache_path("medrival")).scratch
     images = Pictures(known.tasks, options.assets, scratch, told.fingerprints)
     shareable = {name for name, card in known.tasks.items() if card.redistribute}

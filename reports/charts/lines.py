@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+from markupsafe import Markup
 
 from medrival.reports.charts.curves import Curve
 from medrival.reports.charts.drawing import SERIES, Figure, figure, inline
@@ -56,6 +57,8 @@ class Frame:
 def plots(title: str, says: str, lines: Sequence[Line], without: Collection[str], frame: Frame) -> list[Figure]:
     """The figures of some curves, as many as it takes; `without` names those of which there is none."""
     missing = f" No curve, as it is undefined: {listed(without)}." if without else ""
+    if without and not lines:
+        return [Figure(title, missing.strip(), Markup())]
     parts = _parted(lines)
     numbers = [f" ({i} of {len(parts)})" if len(parts) > 1 else "" for i in range(1, len(parts) + 1)]
     return [figure(title + number, says + missing, _chart(some, frame)) for number, some in zip(numbers, parts, strict=True)]

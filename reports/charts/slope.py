@@ -11,7 +11,7 @@ from medrival.reports.charts.measured import Measure, in_order, measures
 from medrival.reports.charts.placing import LETTER, LINE, spread
 from medrival.reports.charts.scales import RANK, around, kind_colour, kind_dash, kind_shape, panels, part
 from medrival.reports.charts.shots import shots_of
-from medrival.reports.charts.words import metric_name, name, names
+from medrival.reports.charts.words import listed, metric_name, name, names
 from medrival.reports.figures import signed
 from medrival.reports.record import CaseRecord
 
@@ -28,7 +28,9 @@ def slopes(cases: Sequence[CaseRecord]) -> list[Figure]:
     before = {(one.model, one.task): one for one in known if one.regime == START}
     plots = []
     for regime in dict.fromkeys(one.regime for one in known if one.regime not in OFF_THE_SHELF and not shots_of(one.regime)):
-        ways = [(before[key], one) for one in known if one.regime == regime and (key := (one.model, one.task)) in before]
+        adapted = [one for one in known if one.regime == regime]
+        ways = [(before[key], one) for one in adapted if (key := (one.model, one.task)) in before]
+        without = [f"{one.model} on {one.task}" for one in adapted if (one.model, one.task) not in before]
         for metric in dict.fromkeys(after.metric for _, after in ways):
             alike = [way for way in ways if way[1].metric == metric]
             tasks = in_order((after.task for _, after in alike), cases)
@@ -36,11 +38,12 @@ def slopes(cases: Sequence[CaseRecord]) -> list[Figure]:
                 some = tasks[i : i + TASKS]
                 numbered = f" ({i // TASKS + 1} of {-(-len(tasks) // TASKS)})" if len(tasks) > TASKS else ""
                 title = f"From {START} to {name(regime, 40)}: {metric_name(metric)}{numbered}"
-                plots.append(_slopes(title, metric, regime, [way for task in some for way in alike if way[1].task == task]))
+                chosen = [way for task in some for way in alike if way[1].task == task]
+                plots.append(_slopes(title, metric, regime, chosen, without))
     return plots
 
 
-def _slopes(title: str, metric: str, regime: str, ways: Sequence[tuple[Measure, Measure]]) -> Figure:
+def _slopes(title: str, metric: str, regime: str, ways: Sequence[tuple[Measure, Measure]], without: Sequence[str]) -> Figure:
     most = max(sum(after.task == task for _, after in ways) for task in {after.task for _, after in ways})
     height = max(LEAST, LINE * most)
     low, high = around([one.value for way in ways for one in way], 0.1)
@@ -78,4 +81,5 @@ def _slopes(title: str, metric: str, regime: str, ways: Sequence[tuple[Measure, 
     room = round(LETTER * max(map(len, models.values()))) + 24
     chart = layers.facet(facet=facet, columns=columns, spacing={"column": room, "row": 24}).resolve_axis(x="independent")
     says = "One line a model. Rising: adapted, it is better than as it is. The scale is the same for all tasks."
-    return figure(title, says, chart)
+    missing = f" Not drawn, as there is no {START} of it: {listed(without)}." if without else ""
+    return figure(title, says + missing, chart)

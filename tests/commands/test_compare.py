@@ -219,6 +219,13 @@ def test_an_unknown_metric_and_a_folder_without_a_report_are_errors(folder, caps
     assert "no case is in both runs: A has such as 'one-chest-lora'" in capsys.readouterr().err
 
 
+def test_no_page_is_drawn_from_predictions_of_another_case(folder, tmp_path, capsys):
+    a = folder("a", replace(case("one", predictions(1, 1)), predictions=predictions(0, 7)))
+    assert main(["report", str(a), "--report-dir", str(tmp_path / "out")]) == 2
+    assert f"by its predictions auroc of one-chest-lora in {a} is " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_report_is_written_anew_without_the_data_of_its_tasks(folder, tmp_path, capsys):
     a = folder("a", case("one", predictions(1, 1)))
     assert main(["report", str(a), "--report-dir", str(tmp_path / "out")]) == 0

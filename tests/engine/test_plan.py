@@ -150,6 +150,11 @@ def test_an_unknown_suite_offers_the_known_one():
         Plan.of(catalog.load(), Selection("pockets"))
 
 
+def test_a_glob_that_means_several_suites_is_refused():
+    with pytest.raises(UnknownName, match=r"'\*' means pocket, .*; name one of them"):
+        Plan.of(catalog.load(), Selection("*"))
+
+
 def test_an_id_is_what_stands_in_the_brackets():
     assert identity("benchmarks/test_vqa.py::test_vqa[a-b-lora]") == "a-b-lora"
     assert identity("tests/test_x.py::test_y") == ""

@@ -90,3 +90,22 @@ def test_the_page_says_why_a_case_has_no_difference_what_failed_and_that_nothing
     assert text.count("identical predictions") == 1
     assert "undefined: &lt;b&gt;one class only" in text
     assert "failed: 1 before, 2,000 now" in text
+
+
+def test_a_case_that_changed_leaves_the_others_compared(before: Run) -> None:
+    template = before.cases[0]
+    other = replace(_case(template, 50), id="another", model="another")
+    longer = replace(other, predictions=(*other.predictions, replace(other.predictions[0], id="new")))
+    both = replace(before, cases=(*before.cases, other))
+    found = against(write_json(both), replace(both, cases=(template, longer)), margin=0.02)
+    assert found.comparison is not None
+    assert [one.ids for one in found.comparison.cases] == [((template.id, template.id),)]
+    assert list(found.comparison.left_out) == ["another"]
+
+
+def test_what_cannot_be_compared_is_said_of_the_baseline_and_this_run(before: Run) -> None:
+    gone = replace(before, cases=(replace(before.cases[0], id="elsewhere", model="elsewhere"),))
+    found = against(write_json(before), gone, margin=0.02)
+    assert found.reason == (
+        f"no case is in both runs: the baseline has such as {before.cases[0].id!r}; this run has such as 'elsewhere'"
+    )
