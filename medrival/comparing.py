@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal
 
-from medrival.errors import BrokenData, MedrivalError, UnknownName, first_line
-from medrival.gates.baseline import same
-from medrival.gates.margins import identical, unlike
+from medrival.comparable import Sides, check, differ, unfit, unlike_cases, unmeasured, value
+from medrival.errors import MedrivalError, UnknownName
+from medrival.gates.margins import identical
 from medrival.reports.figures import count
 from medrival.reports.record import CaseRecord, Run
 from medrival.rivalry import ASKED
@@ -20,7 +20,6 @@ Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 Ids = tuple[str, str]
 """Of a case in A and the one that it is compared with in B."""
 Matched = tuple[CaseRecord, CaseRecord]
-Sides = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def compare_runs(
     margin: float = 0.05,
     cases: Sequence[str] = (),
     drop_leaked: bool = False,
-    sides: tuple[str, str] = ("A", "B"),
+    sides: Sides = ("A", "B"),
     strict: bool = True,
 ) -> Comparison:
     """Compare what two runs measured; differences are B minus A.
@@ -104,16 +103,16 @@ def compare_runs(
     known = list(dict.fromkeys(name for pair in matched for case in pair for name in case.metrics))
     if metric and known and metric not in known:
         raise UnknownName(f"unknown metric {metric!r}.{hint(metric, known)} There are {', '.join(known)}")
-    why = {(one.id, other.id): _left_out(one, other, metric, sides) for one, other in matched}
+    why = {(one.id, other.id): unmeasured(one, other, metric, sides) for one, other in matched}
     if not strict:
-        why = {(one.id, other.id): why[one.id, other.id] or _unfit(one, other, metric, sides) for one, other in matched}
+        why = {(one.id, other.id): why[one.id, other.id] or unfit(one, other, metric, sides) for one, other in matched}
     groups = _over_seeds(pair for pair, reason in zip(matched, why.values(), strict=True) if not reason)
     if not groups:
         raise MedrivalError(_nothing(ours, theirs, [reason for reason in why.values() if reason], sides, strict))
-    reasons = ((called((one.id, other.id)), _unlike(one, other, sides)) for group in groups for one, other in group)
-    if unlike_cases := [f"{name}: {reason}" for name, reason in reasons if reason]:
-        more = f"; and {count(len(unlike_cases) - 1, 'more case')} likewise" if len(unlike_cases) > 1 else ""
-        raise MedrivalError(f"{unlike_cases[0]}{more}; run one of them anew, or choose others with --cases")
+    reasons = ((called((one.id, other.id)), unlike_cases(one, other, sides)) for group in groups for one, other in group)
+    if apart := [f"{name}: {reason}" for name, reason in reasons if reason]:
+        more = f"; and {count(len(apart) - 1, 'more case')} likewise" if len(apart) > 1 else ""
+        raise MedrivalError(f"{apart[0]}{more}; run one of them anew, or choose others with --cases")
     leaked = _leaked(a, b) if drop_leaked else {}
     found = [_compared(group, metric, margin, frozenset[str]().union(*_audited(leaked, group[0])), sides) for group in groups]
     adjusted = holm([one.difference.p_value for one in found])
@@ -152,30 +151,6 @@ def _meant(text: str, ours: Mapping[str, CaseRecord], theirs: Mapping[str, CaseR
     return found
 
 
-def _left_out(one: CaseRecord, other: CaseRecord, metric: str, sides: Sides) -> str:
-    """Why a case of both runs cannot be compared, or ""."""
-    for side, case in zip(sides, (one, other), strict=True):
-        if case.status != "measured":
-            return f"{case.status} in {side}: {first_line(MedrivalError(case.reason))}"
-        if metric and metric not in case.metrics:
-            return f"{side} has no metric {metric}"
-    return ""
-
-
-def _unfit(one: CaseRecord, other: CaseRecord, metric: str, sides: Sides) -> str:
-    """Why two measured cases must not be compared, or ""."""
-    from medrival.tasks import metrics
-
-    if reason := _unlike(one, other, sides):
-        return reason
-    try:
-        for side, case in zip(sides, (one, other), strict=True):
-            check(case, metric or metrics.primary(one.task_kind, one.predictions), side)
-    except MedrivalError as error:
-        return str(error)
-    return ""
-
-
 def _nothing(
     ours: Mapping[str, CaseRecord], theirs: Mapping[str, CaseRecord], reasons: Sequence[str], sides: Sides, strict: bool
 ) -> str:
@@ -199,26 +174,6 @@ def _over_seeds(matched: Iterable[Matched]) -> list[list[Matched]]:
     return list(groups.values())
 
 
-def _unlike(one: CaseRecord, other: CaseRecord, sides: Sides) -> str:
-    """Why two cases are no two answers to the same question, in words; "" where they are."""
-    limits = [f"limited to {case.notes['limit']:,} samples" if "limit" in case.notes else "whole" for case in (one, other)]
-    apart = {
-        "kind of task": (one.task_kind, other.task_kind),
-        "test set": limits,
-        "classes": [", ".join(case.classes) for case in (one, other)],
-    }
-    a, b = sides
-    differing = [f"the {what} is {ours} in {a} and {theirs} in {b}" for what, (ours, theirs) in apart.items() if ours != theirs]
-    differing += filter(None, [unlike(one.predictions, other.predictions, f"in {a}", f"in {b}")])
-    if not differing and _differ(*(case.notes.get("fingerprint") for case in (one, other))):
-        differing = [f"the data has another fingerprint in {a} than in {b}: its training samples or images are not the same"]
-    return differing[0] if differing else ""
-
-
-def _differ(one: object, other: object) -> bool:
-    return None not in (one, other) and one != other
-
-
 def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: frozenset[str], names: Sides) -> Compared:
     """One comparison, over the seeds of a group.
 
@@ -235,7 +190,7 @@ def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: froz
             check(case, chosen, side)
     sides = [[_without(leaked, case) for case in side] for side in zip(*group, strict=True)]
     said, tuned = ([[getattr(case, which) for case in side] for side in sides] for which in ("predictions", "validation"))
-    ours, theirs = (tuple(_value(case, chosen) for case in side) for side in sides)
+    ours, theirs = (tuple(value(case, chosen) for case in side) for side in sides)
     gap = metrics.compare(kind, chosen, said[1], said[0], first.classes, validation=(tuned[1], tuned[0]))
     cautions = [gap.caution, *(_asked(note, words, *group[0]) for note, words in ASKED.items())]
     alike = gap.value == 0 and all(identical(one, other) for one, other in zip(*said, strict=True))
@@ -250,36 +205,6 @@ def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: froz
         "equivalent" if alike else _verdict(gap, margin, metrics.METRICS[kind][chosen].lower_is_better),
         alike,
     )
-
-
-def check(case: CaseRecord, metric: str, side: str) -> None:
-    """See to it that a damaged file, or a metric that is computed in another way since, decides nothing.
-
-    Args:
-        case: a measured one.
-        metric: what is computed again from its predictions.
-        side: what its run is called.
-
-    Raises:
-        MedrivalError: the metric is not what the report says, or cannot be computed.
-    """
-    reported = case.metrics.get(metric, {}).get("value")
-    try:
-        found = _value(case, metric)
-    except (BrokenData, UnknownName, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MedrivalError(f"{case.id} of {side} cannot be measured again ({type(error).__name__}: {error})") from error
-    if same(found, reported):
-        return
-    raise MedrivalError(
-        f"by its predictions {metric} of {case.id} in {side} is {found}, by its report {reported}: a file is damaged, or the "
-        "metric is computed in another way since or rests on labels that no predictions keep; run it again, or name another"
-    )
-
-
-def _value(case: CaseRecord, metric: str) -> float | None:
-    from medrival.tasks.metrics import values
-
-    return values(case.task_kind, metric, case.predictions, case.classes, validation=case.validation)[metric]
 
 
 def _without(leaked: frozenset[str], case: CaseRecord) -> CaseRecord:
@@ -302,7 +227,7 @@ def _audited(leaked: Mapping[str, frozenset[str]], pair: Matched) -> list[frozen
 
 def _asked(note: str, words: str, one: CaseRecord, other: CaseRecord) -> str:
     ours, theirs = one.notes.get(note), other.notes.get(note)
-    return f"A {words.format(ours)}, B {words.format(theirs)}" if _differ(ours, theirs) else ""
+    return f"A {words.format(ours)}, B {words.format(theirs)}" if differ(ours, theirs) else ""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

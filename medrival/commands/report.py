@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
     from medrival import catalog
-    from medrival.comparing import check
+    from medrival.comparable import check
     from medrival.reports.html import write_html
     from medrival.reports.pictures import Pictures
     from medrival.reports.reading import read_run
