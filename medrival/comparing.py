@@ -192,7 +192,7 @@ def _compared(group: Sequence[Matched], metric: str, margin: float, leaked: froz
     said, tuned = ([[getattr(case, which) for case in side] for side in sides] for which in ("predictions", "validation"))
     ours, theirs = (tuple(value(case, chosen) for case in side) for side in sides)
     gap = metrics.compare(kind, chosen, said[1], said[0], first.classes, validation=(tuned[1], tuned[0]))
-    cautions = [gap.caution, *(_asked(note, words, *group[0]) for note, words in ASKED.items())]
+    cautions = [gap.caution, *(_asked(note, words, group[0], names) for note, words in ASKED.items())]
     alike = gap.value == 0 and all(identical(one, other) for one, other in zip(*said, strict=True))
     return Compared(
         tuple((one.id, other.id) for one, other in group),
@@ -225,9 +225,9 @@ def _audited(leaked: Mapping[str, frozenset[str]], pair: Matched) -> list[frozen
     return [leaked[name] for name in dict.fromkeys(case.task for case in pair) if name in leaked]
 
 
-def _asked(note: str, words: str, one: CaseRecord, other: CaseRecord) -> str:
-    ours, theirs = one.notes.get(note), other.notes.get(note)
-    return f"A {words.format(ours)}, B {words.format(theirs)}" if differ(ours, theirs) else ""
+def _asked(note: str, words: str, pair: Matched, names: Sides) -> str:
+    ours, theirs = (case.notes.get(note) for case in pair)
+    return f"{names[0]} {words.format(ours)}, {names[1]} {words.format(theirs)}" if differ(ours, theirs) else ""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 
 
 class Stopping:
-    """The pytest plugin of the process that reports; where somebody else handles SIGTERM already, they go on to."""
+    """The pytest plugin of the process that reports; a handler of SIGTERM that is there already stays."""
 
     def __init__(self) -> None:
         self._ours = False

@@ -71,8 +71,8 @@ def _parted(lines: Sequence[Line]) -> list[list[Line]]:
     for i in range(0, len(models), len(SERIES)):
         own = [line for line in lines if line.model in models[i : i + len(SERIES)]]
         regimes = list(dict.fromkeys(line.regime for line in own))
-        parts_of = (regimes[j : j + PANELS] for j in range(0, len(regimes), PANELS))
-        parts += [[line for line in own if line.regime in some] for some in parts_of]
+        blocks = (regimes[j : j + PANELS] for j in range(0, len(regimes), PANELS))
+        parts += [[line for line in own if line.regime in some] for some in blocks]
     return parts
 
 

@@ -109,3 +109,11 @@ def test_what_cannot_be_compared_is_said_of_the_baseline_and_this_run(before: Ru
     assert found.reason == (
         f"no case is in both runs: the baseline has such as {before.cases[0].id!r}; this run has such as 'elsewhere'"
     )
+
+
+def test_unlike_questions_are_told_of_the_baseline_and_this_run(before: Run) -> None:
+    asked = [replace(before.cases[0], notes={"asked_by": how}) for how in ("its chat template", "text alone")]
+    found = against(write_json(replace(before, cases=(asked[0],))), replace(before, cases=(asked[1],)), margin=0.02)
+    assert found.comparison is not None
+    (one,) = found.comparison.cases
+    assert "the baseline was asked by its chat template, this run was asked by text alone" in one.difference.caution
