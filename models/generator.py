@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,12 @@ import torch
 from medrival.batches import at_once
 from medrival.catalog import ModelCard
 from medrival.contracts import NOT_FINITE, Failed, Generator, Images, Turn
-from medrival.errors import BrokenData, BrokenModel
+from medrival.errors import BrokenModel
 from medrival.models.checkpoint import load_module, load_processor
-from medrival.models.conversation import PROBE, Conversation, as_words, asked_by, conversation
+from medrival.models.conversation import asked_by
 from medrival.models.parts import adapted, parts
 from medrival.models.remembered import remember
-
-Tokens = tuple[int, ...]
-THINKS, ANSWERS = "<think>", "</think>"
+from medrival.models.wording import Tokens, wording
 
 
 def transformers(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
@@ -43,37 +41,14 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
     """
     from transformers import GenerationConfig
 
-    tokenizer = getattr(processor, "tokenizer", None)
-    if tokenizer is None:
-        raise BrokenModel(f"{card.name}: it has no tokenizer beside its image processor")
-    tokenizer.padding_side = "left"  # so that every answer starts where its prompt ends
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    end = _end_tokens(module, tokenizer)
+    how = wording(card, processor, module.generation_config.eos_token_id)
+    pad = how.tokenizer.pad_token_id
     # A checkpoint's own sampling, beams or repetition penalty would make decoding unequal in a pair.
-    module.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
-
-    said, words = conversation(card, processor), as_words(processor)
-    closing, tokens_of = _closing_token(said, tokenizer, end), _reply_tokens(said, tokenizer)
-    begun = THINKS if said(PROBE, 0, None).rstrip().endswith(THINKS) else ""  # by the template
-    if (card.thinking or begun) and not _says(tokenizer, ANSWERS):
-        raise BrokenModel(f"{card.name}: its tokenizer leaves {ANSWERS} out of texts: thoughts could not be told from answers")
+    module.generation_config = GenerationConfig(do_sample=False, eos_token_id=how.end, pad_token_id=pad)
 
     def ask(images: Images, prompts: Sequence[str], earlier: Sequence[Sequence[Turn]] = ()) -> dict[str, torch.Tensor]:
-        turns = earlier or [()] * len(prompts)
-        told = [[(words(turn.prompt), len(turn.images), words(turn.answer)) for turn in before] for before in turns]
-        texts = [said(words(prompts[i]), len(images[i]), None, told[i]) for i in range(len(prompts))]
-        images = [[*(image for turn in turns[i] for image in turn.images), *images[i]] for i in range(len(images))]
-        _refuse_unplaced(card, processor, texts, images)
-        # Some templates write the start token themselves; it must not be there twice.
-        started = bool(tokenizer.bos_token) and texts[0].startswith(tokenizer.bos_token)
-        batch = processor(
-            images=[list(shown) for shown in images],
-            text=texts,
-            padding=True,
-            add_special_tokens=not started,
-            return_tensors="pt",
-        )
+        texts, shown = how.put(images, prompts, earlier)
+        batch = processor(images=shown, text=texts, padding=True, add_special_tokens=how.adds_start(texts), return_tensors="pt")
         if not bool(batch["attention_mask"][:, -1].all()):
             raise BrokenModel(f"{card.name}: its processor pads prompts on the right; answers would not start where they end")
         return {name: _on(value, module) for name, value in batch.items()}
@@ -101,24 +76,22 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
             raise BrokenModel(
                 f"{card.name}: {type(module).__name__} does not continue its prompt; it needs an adapter of its own"
             )
-        tokens = output[:, prompt.shape[1] :]
-        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [Failed(NOT_FINITE) if gone else begun + text.strip() for text, gone in zip(texts, lost.tolist(), strict=True)]
+        texts = how.read(output[:, prompt.shape[1] :])
+        return [Failed(NOT_FINITE) if gone else text for text, gone in zip(texts, lost.tolist(), strict=True)]
 
     def teach(images: Images, prompts: Sequence[str], answers: Sequence[str]) -> Mapping[str, torch.Tensor]:
-        inputs = ask(images, prompts)
-        return _followed_by(module, inputs, [(*tokens_of(words(text)), closing) for text in answers], tokenizer.pad_token_id)
+        return _followed_by(module, ask(images, prompts), [(*how.reply(text), how.closing) for text in answers], pad)
 
     @torch.inference_mode()
     def loglikelihood(images: Images, prompts: Sequence[str], replies: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
-        wanted = [[tokens_of(words(reply)) for reply in candidates] for candidates in replies]
+        wanted = [[how.reply(reply) for reply in candidates] for candidates in replies]
         rows = [(i, head) for i, candidates in enumerate(wanted) for head in _heads(candidates)]
         found: list[dict[Tokens, float]] = [{} for _ in images]
         for some in at_once(len(rows), module.device.type, most=len(images)):  # what the caller thought would fit
             chunk = rows[some]
             inputs = ask([images[i] for i, _ in chunk], [prompts[i] for i, _ in chunk])
             heads = [head for _, head in chunk]
-            for (i, head), logits in zip(chunk, _next_tokens(module, inputs, heads, tokenizer.pad_token_id), strict=True):
+            for (i, head), logits in zip(chunk, _next_tokens(module, inputs, heads, pad), strict=True):
                 for reply in wanted[i]:
                     if head[: len(reply) - 1] == reply[:-1]:
                         found[i][reply] = sum(logits[place, token].item() for place, token in enumerate(reply))
@@ -133,55 +106,8 @@ def speaking(card: ModelCard, module: Any, processor: Any) -> Generator:
         asked_by=asked_by(processor),
         answer=answer,
         teach=teach,
-        loglikelihood=None if card.thinking or begun else loglikelihood,  # replies follow a thought that is not there yet
+        loglikelihood=None if how.thinks else loglikelihood,  # replies follow a thought that is not there yet
     )
-
-
-def _refuse_unplaced(card: ModelCard, processor: Any, texts: Sequence[str], images: Images) -> None:
-    """A template that leaves out what stands in earlier turns would show images without their questions."""
-    place = getattr(processor, "image_token", "<image>")
-    for text, shown in zip(texts, images, strict=True):
-        if text.count(place) != len(shown):
-            raise BrokenModel(
-                f"{card.name}: its chat template places {text.count(place)} of {len(shown)} images of a conversation; "
-                "it cannot be shown solved examples"
-            )
-
-
-def _reply_tokens(said: Conversation, tokenizer: Any) -> Callable[[str], Tokens]:
-    """Reply -> its tokens as they follow a prompt, which is how it is taught and scored, without the token that closes it.
-
-    White space that the template writes between its generation prompt and an answer belongs to the reply, and so does the end
-    of a thought that the template has begun. The tokens are read off the whole text, as some tokenizers begin every text with a
-    space of their own. Where the template writes anything else there, or a reply runs into the last token of the prompt, its
-    tokens are those of the reply alone.
-
-    Raises:
-        BrokenData: for a reply without a token; by the function that is returned.
-    """
-
-    def tokens(text: str) -> Tokens:
-        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    asked, answered = said("?", 0, None), said("?", 0, PROBE)
-    prompt, begins = tokens(asked), _white_space(asked, answered)
-    if asked.rstrip().endswith(THINKS):
-        begins = f"{ANSWERS}\n\n"
-
-    def tokens_of(reply: str) -> Tokens:
-        alone = tokens(reply)
-        if not alone:
-            raise BrokenData(f"the reply {reply!r} has no token; it can be neither taught nor scored")
-        whole = () if begins is None else tokens(asked + begins + reply)
-        return whole[len(prompt) :] if whole[: len(prompt)] == prompt else alone
-
-    return tokens_of
-
-
-def _white_space(asked: str, answered: str) -> str | None:
-    """What the template writes between its generation prompt and an answer; None where that is more than white space."""
-    written, found, _ = answered.removeprefix(asked).partition(PROBE)
-    return written if found and answered.startswith(asked) and not written.strip() else None
 
 
 def _heads(replies: Sequence[Tokens]) -> list[Tokens]:
@@ -235,20 +161,3 @@ def _continued(module: Any, inputs: Mapping[str, torch.Tensor], width: int) -> d
 
 def _on(value: torch.Tensor, module: Any) -> torch.Tensor:
     return value.to(module.device, module.dtype if value.is_floating_point() else None)
-
-
-def _end_tokens(module: Any, tokenizer: Any) -> list[int]:
-    end = module.generation_config.eos_token_id
-    known = end if isinstance(end, list) else [end]
-    return [token for token in dict.fromkeys([tokenizer.eos_token_id, *known]) if token is not None]
-
-
-def _says(tokenizer: Any, mark: str) -> bool:
-    """Whether a mark that a model writes is still there when its tokens are read."""
-    return mark in str(tokenizer.decode(tokenizer(mark, add_special_tokens=False)["input_ids"], skip_special_tokens=True))
-
-
-def _closing_token(said: Conversation, tokenizer: Any, end: Sequence[int]) -> int:
-    """What closes an answer: the end token that the chat template writes behind one, else the tokenizer's own."""
-    behind = said("?", 0, PROBE).rpartition(PROBE)[2]
-    return next((token for token in tokenizer(behind, add_special_tokens=False)["input_ids"] if token in end), end[0])
