@@ -109,6 +109,7 @@ def clip(words: PreTrainedTokenizerFast) -> CLIPModel:
 def llava(words: PreTrainedTokenizerFast, tower: Path) -> LlavaForConditionalGeneration:
     """A generator with the trained image tower of a CLIP directory, an untrained projector and language model."""
     eyes = CLIPVisionModel.from_pretrained(tower, dtype=torch.float32)
+    eyes.config.name_or_path = ""  # where the tower lay is of no use to whoever loads the generator
     speech = LlamaConfig(
         vocab_size=len(words),
         hidden_size=128,
