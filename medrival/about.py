@@ -10,7 +10,7 @@ from medrival.answered import CUT_OFF
 from medrival.bench import most_tokens
 from medrival.cards import ModelCard
 from medrival.case import Case
-from medrival.contracts import DualEncoder, Generator, Prediction, Served, Task
+from medrival.contracts import DualEncoder, Engine, Generator, Prediction, Served, Task
 from medrival.errors import MedrivalWarning
 from medrival.keys import adapters
 from medrival.settings import Settings
@@ -31,17 +31,18 @@ def data(task: Task, limit: int | None) -> Mapping[str, int | str]:
     return {"fingerprint": task.fingerprint, **sizes, **overlap, **({"limit": limit} if limit else {})}
 
 
-def run(case: Case, model: DualEncoder | Generator | Served, settings: Settings) -> Mapping[str, object]:
+def run(case: Case, model: DualEncoder | Generator | Engine | Served, settings: Settings) -> Mapping[str, object]:
     """How the model was run: what must be equal in a pair, where a reader can see it."""
     loaded = {"loaded_by": " on ".join(adapters(case.model))}
     if isinstance(model, Served):
         return loaded
-    asked = {"asked_by": model.asked_by} if isinstance(model, Generator) else {}
+    engine = {"engine": model.name} if isinstance(model, Engine) else {}
+    asked = {"asked_by": model.asked_by} if isinstance(model, Generator | Engine) else {}
     spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
     weights = resolved(case.model, settings.assets).known
     placed = {"device": memory.name(settings.device), "dtype": settings.dtype, "weights": weights}
     shown = _shown(case.model, model) if isinstance(model, DualEncoder) else {}
-    return {**loaded, **placed, **shown, **asked, **spent}
+    return {**loaded, **engine, **placed, **shown, **asked, **spent}
 
 
 def _shown(card: ModelCard, model: DualEncoder) -> Mapping[str, int]:

@@ -33,6 +33,8 @@ class AdapterCard:
         folders: globs of the folders inside a model's directory that it reads too.
         parts: "module:function" that tells, without torch, what it reads of other places: `(folder) -> Iterable[Part]`
             (medrival/reads.py); "" where it reads nothing else.
+        backends: "module:function" by what may run a generator in its place under --backend, such as "vllm"; a name begins
+            with that of the package that it needs.
     """
 
     name: str = "*"
@@ -40,6 +42,7 @@ class AdapterCard:
     needed: tuple[tuple[str, ...], ...] = ()
     folders: tuple[str, ...] = ()
     parts: str = ""
+    backends: Mapping[str, str] = field(default_factory=dict, hash=False)
     folder: str = ""
 
 
@@ -65,7 +68,8 @@ class ModelCard:
 
     Attributes:
         kind: "general" or "medical".
-        type: what it can do: "dual-encoder", "generator" or, behind an endpoint that only answers, "served".
+        type: what it can do: "dual-encoder", "generator", "engine" for a generator that only answers, as an inference engine
+            runs it, or, behind an endpoint that does, "served".
         adapter: "module:function" that loads it.
         weights: "package:FOLDER" (shipped), a local directory, or a hub id "org/name"; the endpoint's name of a served model.
         pieces: where its files come from, where that is not the hub model that `weights` names.

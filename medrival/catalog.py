@@ -215,7 +215,7 @@ def comparable(one: ModelCard, other: ModelCard) -> bool:
     """Whether both do the same thing under the same budget; one that is served answers as a generator, and spends none."""
     types = {one.type, other.type}
     if "served" in types:
-        return types <= {"served", "generator"}
+        return types <= {"served", "generator", "engine"}
     return len(types) == 1 and one.budget == other.budget
 
 

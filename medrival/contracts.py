@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TaskKind = Literal["diagnosis", "vqa"]
-ModelType = Literal["dual-encoder", "generator", "served"]
+ModelType = Literal["dual-encoder", "generator", "engine", "served"]
 Form = Literal["label", "findings", "closed", "choice", "open"]
 
 
@@ -229,6 +229,29 @@ class Generator:
     answer: Answering
     teach: Callable[[Images, Sequence[str], Sequence[str]], Mapping[str, torch.Tensor]]
     loglikelihood: Likelihoods | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a generator can do that an inference engine runs: answer. Nothing of it can be trained.
+
+    Attributes:
+        name: of the engine, with its version, for the record.
+        parameters: how many the model has; None where that is unknown.
+        asked_by: as a Generator's, and so are `answer` and `loglikelihood`.
+        close: ends the engine and gives its memory back; there are no answers any more.
+    """
+
+    name: str
+    parameters: int | None
+    asked_by: str
+    answer: Answering
+    loglikelihood: Likelihoods | None
+    close: Callable[[], object]
+
+
+Answerer = Generator | Engine
+"""What answers in words on this machine."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from medrival.bench import Bench
 from medrival.cache import Cache
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
-from medrival.contracts import Adapted, DualEncoder, Features, Generator, Sample, Served, Task
+from medrival.contracts import Adapted, DualEncoder, Engine, Features, Generator, Sample, Served, Task
 from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.extraction import Room, extracted
 from medrival.handover import Handover
@@ -32,7 +32,7 @@ from medrival.workers import repeatable_cuda
 
 __all__ = ["Bench", "Lab", "Settings"]
 
-Model = DualEncoder | Generator | Served
+Model = DualEncoder | Generator | Engine | Served
 
 
 class Lab:
@@ -124,6 +124,10 @@ class Lab:
             self._shared[name] = work(), time.perf_counter() - started
         return self._shared[name]
 
+    def close(self) -> None:
+        """Let go of the model that is in memory, and of the processes that run it, if any."""
+        self._forget_model()
+
     def _settings(self, case: Case) -> Settings:
         """The run's, in the precision that the regime is for."""
         return replace(self.settings, dtype=case.regime.dtype) if case.regime.dtype else self.settings
@@ -187,8 +191,8 @@ class Lab:
             seconds=seconds,
             train_seconds=adapting if case.regime.adapts else 0.0,
             trainable_parameters=adapted.trainable_parameters,
-            total_parameters=None if isinstance(model, Served) else _parameters(model),
-            peak_memory_bytes=None if isinstance(model, Served) else memory.peak(self.settings.device),
+            total_parameters=_parameters(model),
+            peak_memory_bytes=None if isinstance(model, Engine | Served) else memory.peak(self.settings.device),
             samples_per_second=len(predictions) / max(seconds - adapting, 1e-9),
             steps=adapted.steps,
             samples_seen=adapted.samples_seen,
@@ -246,6 +250,8 @@ class Lab:
         return adapter(settled(card, self.settings.assets), folder, self.settings.device, dtype or self.settings.dtype)
 
     def _forget_model(self) -> None:
+        if self._loaded and isinstance(engine := self._loaded[2], Engine):
+            engine.close()
         self._loaded = None
         self._shared.clear()
         memory.release()
@@ -269,5 +275,7 @@ class Lab:
             )
 
 
-def _parameters(model: DualEncoder | Generator) -> int:
+def _parameters(model: Model) -> int | None:
+    if isinstance(model, Engine | Served):
+        return model.parameters if isinstance(model, Engine) else None
     return sum(parameter.numel() for parameter in model.module.parameters())

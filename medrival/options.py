@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from medrival.catalog import ModelCard
+from medrival.efficiency.lane import asked
 from medrival.plan import Selection
 from medrival.sense import names
 from medrival.shards import Shard
@@ -70,6 +71,12 @@ def add(parser: pytest.Parser) -> None:
         help="let transformers run code that lies beside this model's weights (repeatable; default: never)",
     )
     add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    add(
+        "--backend",
+        default="",
+        metavar="NAME",
+        help="what has generators answer in place of transformers: vllm, or vllm-transformers for transformers' code in vLLM",
+    )
     add(
         "--workers-per-gpu",
         type=_positive,
@@ -144,8 +151,20 @@ def check(config: pytest.Config) -> None:
     if not config.option.collectonly and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         why = "cannot be written" if there.is_dir() else "is no folder"
         raise pytest.UsageError(f"--report-dir {config.getoption('--report-dir')}: {there} {why}; name another folder")
+    if backend := config.getoption("--backend"):
+        _refuse_with_backend(config, backend)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device {device}: it must be auto, cpu, cuda, cuda:N or mps")
+
+
+def _refuse_with_backend(config: pytest.Config, backend: str) -> None:
+    """What only transformers does, or what a backend does by itself."""
+    if config.getoption("--dtype") == "4bit":
+        raise pytest.UsageError(f"--backend {backend}: it loads no weights in 4 bits; take another --dtype")
+    if config.getoption("--workers-per-gpu") > 1:
+        raise pytest.UsageError(f"--backend {backend}: it fills a GPU by itself; leave --workers-per-gpu away")
+    if asked(config):
+        raise pytest.UsageError(f"--backend {backend}: --efficiency measures what medrival does itself; ask for one of the two")
 
 
 def selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Selection:
@@ -170,6 +189,7 @@ def selection(config: pytest.Config, candidates: Sequence[ModelCard]) -> Selecti
         tuple(dict.fromkeys(map(int, seeds))),
         config.getoption("--budget"),
         joining=tuple(name for card in candidates for name in (card.name, card.partner) if name),
+        backend=config.getoption("--backend"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+from medrival.backends import run_by
 from medrival.cards import RegimeCard, TaskCard
 from medrival.case import Case, Pair, cases, pairs
 from medrival.catalog import Catalog, SuiteCard
@@ -36,6 +37,7 @@ class Selection:
     Attributes:
         budget: name of the one that all models are given; "" for that of their rows.
         joining: models that are in whatever the suite or `models` names: candidates and their rival.
+        backend: what has the generators answer; "" for transformers.
     """
 
     suite: str
@@ -45,6 +47,7 @@ class Selection:
     seeds: tuple[int, ...] = (0,)
     budget: str = ""
     joining: tuple[str, ...] = ()
+    backend: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Plan:
     Attributes:
         budget: the one that all models were given; "" for that of their rows.
         refused: which regimes were asked for on a task that nothing may be trained on, without a package that they need, or
-            under a budget that only others have.
+            under a budget that only others have; what the backend does not run.
     """
 
     suite: SuiteCard
@@ -69,6 +72,7 @@ class Plan:
 
         Raises:
             UnknownName: a name that no catalog has, with the nearest; a budget that no regime has; or nothing is left to plan.
+            MedrivalError: the backend does not run a candidate or its rival.
         """
         suite = catalog.suite(selection.suite)
         tasks = catalog.select("tasks", suite.tasks if selection.tasks is None else selection.tasks)
@@ -77,14 +81,16 @@ class Plan:
         if selection.budget and selection.budget not in budgets:
             raise UnknownName(f"no regime has a budget {selection.budget!r}; there are {', '.join(sorted(budgets))}")
         regimes = [regime for regime in asked if not _lacking(regime, selection.budget)]
-        selected = cases(
-            catalog.select("models", (*(suite.models if selection.models is None else selection.models), *selection.joining)),
-            tasks,
-            regimes,
-            selection.seeds,
-            selection.budget,
+        models = catalog.select(
+            "models", (*(suite.models if selection.models is None else selection.models), *selection.joining)
         )
-        refused = (*_refused(tasks, regimes), *(why for regime in asked if (why := _lacking(regime, selection.budget))))
+        run = run_by(selection.backend, catalog, models, regimes, selection.joining)
+        selected = cases(run.models, tasks, regimes, selection.seeds, selection.budget)
+        refused = (
+            *run.refused,
+            *_refused(tasks, regimes),
+            *(why for regime in asked if (why := _lacking(regime, selection.budget))),
+        )
         if not selected:
             axes = ("models", "tasks", "regimes")
             named = {axis: getattr(suite if getattr(selection, axis) is None else selection, axis) for axis in axes}

@@ -12,13 +12,14 @@ from typing import Any
 import platformdirs
 import pytest
 
-from medrival import catalog, options
+from medrival import backends, catalog, options
 from medrival.candidate import Claims, entered, introduced
 from medrival.catalog import Catalog, ModelCard
 from medrival.efficiency.lane import asked
 from medrival.errors import MedrivalError
 from medrival.gates import Baseline, Gates
 from medrival.lock import Lock
+from medrival.merge import SHARDS
 from medrival.noise import Quiet
 from medrival.parameters import known_here
 from medrival.plan import Plan, identity, ours
@@ -70,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[LOCK] = _lock(config)
         if not (config.option.collectonly or hasattr(config, "workerinput")):
             refuse_absent(config.getoption("--device"))
+            if SHARDS not in config.stash:  # a merge runs no model
+                backends.check(config.getoption("--backend"))
     except MedrivalError as error:
         raise pytest.UsageError(str(error)) from None
     for marker in plan.markers:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from medrival.cards import ModelCard, Piece
+from medrival.cards import AdapterCard, ModelCard, Piece
 
 NAMED = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 """A plain name or ORG/NAME: put behind a folder, it is of something in it."""
@@ -55,4 +55,14 @@ def _of_piece(piece: Piece) -> Iterator[str]:
         yield f"place is {piece.place!r}; only https addresses are fetched"
 
 
-COMPLAINTS: Mapping[type[Any], Callable[[Any], Iterable[str]]] = {ModelCard: _of_model, Piece: _of_piece}
+def _of_adapter(card: AdapterCard) -> Iterator[str]:
+    for name, place in card.backends.items():
+        if not isinstance(place, str) or not all(place.partition(":")):
+            yield f'backends has {name} = {place!r}; it must be "module:function"'
+
+
+COMPLAINTS: Mapping[type[Any], Callable[[Any], Iterable[str]]] = {
+    ModelCard: _of_model,
+    Piece: _of_piece,
+    AdapterCard: _of_adapter,
+}

@@ -27,7 +27,7 @@ SAMPLES = 1000
 REPLAYED = (
     *("--suite", "--models", "--tasks", "--regimes", "--budget", "--seeds", "--limit", "--catalog", "--strict-assets"),
     *("--candidate", "--candidate-kind", "--candidate-saw", "--candidate-thinking", "--rival", "--trust-remote-code"),
-    *("--drop-leaked", "--gate", "--baseline"),
+    *("--backend", "--drop-leaked", "--gate", "--baseline"),
 )
 """Options that decide what is run and how it is judged: a merge is given them anew."""
 COMPARED = ("--dtype", "--batch-size", "--bertscore", "--judge", "--judge-model", "--skills", "--lock")

@@ -202,7 +202,7 @@ def _lease(index: int, leases: Path, workers: int) -> bool:
     """Whether a GPU, or one of so many parts of it, is this process's, from before or from now on."""
     if index in _held:
         return True
-    name = leases / f"gpu-{_visible(index)}"
+    name = leases / f"gpu-{visible_gpu(index).replace('/', '_')}"
     lock = _whole(name) if workers == 1 else _part(name, workers)
     if lock is None:
         return False
@@ -214,10 +214,10 @@ def _lease(index: int, leases: Path, workers: int) -> bool:
     return True
 
 
-def _visible(index: int) -> str:
+def visible_gpu(index: int) -> str:
     """What the driver calls a GPU: its own number, or what stands in CUDA_VISIBLE_DEVICES, which numbers GPUs anew."""
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return visible[index].replace("/", "_") if index < len(visible) else str(index)
+    return visible[index] if index < len(visible) else str(index)
 
 
 def _whole(name: Path) -> BaseFileLock | None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image as PIL
+
 from medrival.catalog import ModelCard
 from medrival.contracts import Generator, Images
 from medrival.models.checkpoint import load_module, load_processor
@@ -37,6 +39,14 @@ def padded(card: ModelCard, folder: Path, device: str, dtype: str) -> Generator:
     if getattr(processor.image_processor, "do_center_crop", False):
         processor.image_processor = LlavaImageProcessor.from_dict({**processor.image_processor.to_dict(), "do_pad": True})
     return speaking(card, module, processor)
+
+
+def square(image: PIL.Image, mean: Sequence[float]) -> PIL.Image:
+    """The image in the middle of a square of the mean colour, of which each channel is of 0 to 1."""
+    side = max(image.size)
+    padded = PIL.new("RGB", (side, side), tuple(int(255 * one) for one in mean))
+    padded.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return padded
 
 
 class Spliced:

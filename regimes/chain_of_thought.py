@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from medrival.batches import Pictures, in_batches
-from medrival.contracts import Adapted, Answer, Failed, Generator, Said, Sample, Served, Task, Workbench
+from medrival.contracts import Adapted, Answer, Answerer, Failed, Said, Sample, Served, Task, Workbench
 
 
-def answer(model: Generator, _: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+def answer(model: Answerer, _: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
     """Greedy thoughts, each with its answer in a box. Options have no likelihoods: these would be of answers without a thought.
 
     Source: Wei et al. 2022; paper B (arXiv 2507.11200) asks all its models so.

@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 from medrival.batches import Pictures, decode, in_batches
-from medrival.contracts import Adapted, Answer, Failed, Generator, Said, Sample, Task, Turn, Workbench
+from medrival.contracts import Adapted, Answer, Answerer, Failed, Said, Sample, Task, Turn, Workbench
 from medrival.errors import AdaptationFailed
 
 
-def answer(model: Generator, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
+def answer(model: Answerer, task: Task, budget: Mapping[str, Any], bench: Workbench) -> Adapted:
     """Greedy answers behind as many solved examples as the budget has shots.
 
     They are of the question's form, in an order of the seed that no model has a part in, and never of its patient or images.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from medrival.batches import Pictures, in_batches
-from medrival.contracts import Adapted, Answer, DualEncoder, Failed, Generator, Said, Sample, Served, Task, Workbench
+from medrival.contracts import Adapted, Answer, Answerer, DualEncoder, Failed, Said, Sample, Served, Task, Workbench
 from medrival.errors import AdaptationFailed
 from medrival.regimes.comparison import ClassTexts, class_prompts, image_directions, read_texts, text_logits
 
@@ -52,7 +52,7 @@ def _compared(model: DualEncoder, texts: ClassTexts, bench: Workbench) -> Adapte
     return Adapted(predict, notes=texts.notes)
 
 
-def choose(model: Generator, task: Task, _: Mapping[str, Any], bench: Workbench) -> Adapted:
+def choose(model: Answerer, task: Task, _: Mapping[str, Any], bench: Workbench) -> Adapted:
     """A diagnosis as a multiple choice among the class prompts; softmax over the log-likelihoods of their letters.
 
     Letters, not the descriptions themselves: a long description is unlikely for its length alone.
@@ -76,7 +76,7 @@ def choose(model: Generator, task: Task, _: Mapping[str, Any], bench: Workbench)
     return Adapted(predict, notes={"asked": prompt})
 
 
-def answer(model: Generator, _: Task, __: Mapping[str, Any], bench: Workbench) -> Adapted:
+def answer(model: Answerer, _: Task, __: Mapping[str, Any], bench: Workbench) -> Adapted:
     """Greedy answers to the task's prompts."""
     return Adapted(lambda samples: answers(model, samples, bench))
 
@@ -92,7 +92,7 @@ def ask(model: Served, _: Task, __: Mapping[str, Any], bench: Workbench) -> Adap
     return Adapted(predict, notes=notes)
 
 
-def answers(model: Generator, samples: Sequence[Sample], bench: Workbench) -> list[Answer]:
+def answers(model: Answerer, samples: Sequence[Sample], bench: Workbench) -> list[Answer]:
     """What a generator answers to each sample, in batches, and how probable it finds each option of those that have any.
 
     The options of a question cost one more pass over its prompt, where their replies differ in their last token only.
@@ -106,7 +106,7 @@ def answers(model: Generator, samples: Sequence[Sample], bench: Workbench) -> li
     return in_batches(samples, work, bench.batch_size, bench.progress, "answers")
 
 
-def _scores(model: Generator, images: Sequence[Pictures], batch: Sequence[Sample]) -> list[tuple[float, ...]]:
+def _scores(model: Answerer, images: Sequence[Pictures], batch: Sequence[Sample]) -> list[tuple[float, ...]]:
     """The probability of each option of each sample, by softmax over the log-likelihoods of its replies."""
     scores: list[tuple[float, ...]] = [()] * len(batch)
     chosen = [i for i, sample in enumerate(batch) if sample.options and sample.form != "open"]

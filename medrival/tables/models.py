@@ -32,6 +32,7 @@ UNSAID: Mapping[ModelType, Mapping[str, str]] = {
         "lora": "every linear layer of the language model and the projector",
         "padding": "to the longest prompt of a batch, on the left",
     },
+    "engine": {},
     "served": {},
 }
 """What holds for a model of a type where its row says nothing."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from medrival.cards import RegimeCard
-from medrival.contracts import ModelType
 from medrival.tables.layout import claims, columns, text
 
 HEADER = ("name", "diagnosis", "vqa", "adapts", "budgets")
 LEGEND = (
-    "diagnosis, vqa: the types of models that it adapts to this kind of task. adapts: whether it changes anything. budgets: "
+    "diagnosis, vqa: the types of models that it adapts to this kind of task; below, an engine is a generator under --backend. "
+    "adapts: whether it changes anything. budgets: "
     "the names by which a model's row, or --budget, chooses its numbers; none where it has no numbers to choose.",
     "All of a row, with the numbers of each budget: python -m medrival regimes NAME",
 )
@@ -34,19 +34,21 @@ def whole(card: RegimeCard) -> list[str]:
 
 
 def _cells(card: RegimeCard) -> Sequence[str]:
-    kinds = [", ".join(runners) or "-" for runners in (card.diagnosis, card.vqa)]
+    kinds = [", ".join(types[0] for types, _ in _alike(runners)) or "-" for runners in (card.diagnosis, card.vqa)]
     return (card.name, *kinds, "yes" if card.adapts else "no", ", ".join(card.budgets) or "-")
 
 
 def _told(card: RegimeCard) -> list[str]:
     """What it does to models of each type, and where it is from."""
-    does = [f"{model_type}: {said(place)}" for _, model_type, place in _runners(card) if said(place)]
+    runners = [*_alike(card.diagnosis), *_alike(card.vqa)]
+    does = [f"{', '.join(types)}: {said(place)}" for types, place in runners if said(place)]
     return [*does, *([f"source: {card.source}"] if card.source else [])]
 
 
 def _claims(card: RegimeCard) -> Iterator[tuple[str, str]]:
-    for kind, model_type, place in _runners(card):
-        yield kind, f"{model_type}: {said(place)} [{place}]"
+    for kind, runners in (("diagnosis", card.diagnosis), ("vqa", card.vqa)):
+        for alike, place in _alike(runners):
+            yield kind, f"{', '.join(alike)}: {said(place)} [{place}]"
     yield "adapts", "yes" if card.adapts else "no: nothing is trained"
     yield "seeded", "yes" if card.seeded else "no: one seed is as good as another"
     if card.findings:
@@ -62,17 +64,19 @@ def _claims(card: RegimeCard) -> Iterator[tuple[str, str]]:
             yield f"budget {name}", f"{types}: {numbers}"
 
 
-def _runners(card: RegimeCard) -> Iterator[tuple[str, ModelType, str]]:
-    for kind, runners in (("diagnosis", card.diagnosis), ("vqa", card.vqa)):
-        for model_type, place in runners.items():
-            yield kind, model_type, place  # type: ignore[misc]  # the keys of a row that was read are types of models
+def _alike(runners: Mapping[str, str]) -> list[tuple[list[str], str]]:
+    """The types of models that one function adapts, and the function."""
+    types: dict[str, list[str]] = {}
+    for model_type, place in runners.items():
+        types.setdefault(place, []).append(model_type)
+    return [(alike, place) for place, alike in types.items()]
 
 
 def _numbers(card: RegimeCard, budget: str) -> Iterator[tuple[str, str]]:
     """The types of model that are given the same numbers, and these."""
     types: dict[str, list[str]] = {}
-    for model_type in dict.fromkeys(model_type for _, model_type, _ in _runners(card)):
-        given = card.given(budget, model_type)
+    for model_type in dict.fromkeys((*card.diagnosis, *card.vqa)):
+        given = card.given(budget, model_type)  # type: ignore[arg-type]  # the keys of a row that was read are types of models
         seeded = {} if given.seeded == card.seeded else {"seeded": given.seeded}
         types.setdefault(_listed({**given.budget, **seeded}), []).append(model_type)
     return ((", ".join(alike), numbers or "nothing") for numbers, alike in types.items())

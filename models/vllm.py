@@ -1,0 +1,294 @@
+"""Generators that vLLM runs: the prompts and images of every generator, in batches of vLLM's making; nothing is trained."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from medrival.catalog import ModelCard
+from medrival.contracts import NOT_FINITE, Engine, Failed, Images, Turn
+from medrival.errors import BrokenModel, MissingDevice, first_line
+from medrival.models.checkpoint import load_processor
+from medrival.models.conversation import asked_by
+from medrival.models.llava import square
+from medrival.models.placement import free, placed
+from medrival.models.wording import Tokens, Wording, wording
+from medrival.parameters import counted
+from medrival.workers import free_memory, visible_gpu
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+    from vllm import LLM, CompletionOutput, RequestOutput, SamplingParams, TokensPrompt
+
+Code = Literal["vllm", "transformers"]
+"""Whose code for the network runs inside vLLM."""
+SECONDS_TO_END = 30.0
+SHARE = {"cuda": 0.9, "cpu": 0.3}
+"""Of what is free on a device: vLLM takes it at its start, for weights and for what it remembers of prompts."""
+
+
+def own_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
+    """Any model of transformers' layout that vLLM has code for.
+
+    Raises:
+        BrokenModel: vLLM does not start with it.
+        MissingDevice: the vLLM that is installed is for another kind of device.
+        OutOfMemory: the weights do not fit.
+    """
+    return _engine(card, folder, device, dtype, "vllm")
+
+
+def transformers_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
+    """The same by transformers' code, which knows more models, and weights as transformers names them today."""
+    return _engine(card, folder, device, dtype, "transformers")
+
+
+def padded_own_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
+    """LLaVA-1.5 by vLLM's code, with images padded to squares as `medrival.models.llava:padded` pads them."""
+    return _engine(card, folder, device, dtype, "vllm", pads=True)
+
+
+def padded_transformers_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
+    """LLaVA-1.5 by transformers' code, with images padded to squares."""
+    return _engine(card, folder, device, dtype, "transformers", pads=True)
+
+
+def _engine(card: ModelCard, folder: Path, device: str, dtype: str, code: Code, *, pads: bool = False) -> Engine:
+    processor = load_processor(card, folder)
+    how = wording(card, processor, _ends(card, folder))
+    others = multiprocessing.active_children()
+    llm = _started(card, folder, device, dtype, code)
+    processes = [one for one in multiprocessing.active_children() if one not in others]
+    running = _Running(card.name, processor, how, llm, processes, pads)
+    return Engine(
+        name=f"vLLM {_version()}" + (", transformers' code" if code == "transformers" else ""),
+        parameters=counted(folder) or None,
+        asked_by=asked_by(processor),
+        answer=running.answer,
+        loglikelihood=None if how.thinks else running.loglikelihood,  # replies follow a thought that is not there yet
+        close=running.close,
+    )
+
+
+class _Running:
+    """A model in vLLM, which is asked and in the end closed."""
+
+    def __init__(self, name: str, processor: Any, how: Wording, llm: LLM, processes: list[BaseProcess], pads: bool) -> None:
+        self._name = name
+        self._processor = processor
+        self._how = how
+        self._llm = llm
+        self._processes = processes
+        self._mean = processor.image_processor.image_mean if pads and processor.image_processor.do_center_crop else None
+
+    def answer(
+        self, images: Images, prompts: Sequence[str], max_new_tokens: int, earlier: Sequence[Sequence[Turn]] = ()
+    ) -> list[str | Failed]:
+        """Greedy answers; an image that several prompts are about is looked at once."""
+        from vllm import SamplingParams
+
+        # The log-probability of what is said tells where a network overflowed, which vLLM itself would read as some word.
+        wish = SamplingParams(
+            temperature=0,
+            max_tokens=max_new_tokens,
+            stop_token_ids=self._how.end,
+            ignore_eos=True,
+            logprobs=0,
+            detokenize=False,
+        )
+        found = self._run(self._asked(images, prompts, earlier), [wish] * len(prompts))
+        return [one if isinstance(one, Failed) else self._said(one.outputs[0]) for one in found]
+
+    def loglikelihood(
+        self, images: Images, prompts: Sequence[str], replies: Sequence[Sequence[str]]
+    ) -> list[tuple[float, ...]]:
+        """The log-likelihood of each reply; NaN where vLLM refuses the prompt.
+
+        Replies that differ in their last token alone, such as letters, cost one pass over their prompt, which vLLM remembers
+        from its answer.
+        """
+        wanted = [[self._how.reply(reply) for reply in candidates] for candidates in replies]
+        rows = [(i, head) for i, some in enumerate(wanted) for head in dict.fromkeys(reply[:-1] for reply in some)]
+        lasts = [sorted({reply[-1] for reply in wanted[i] if reply[:-1] == head}) for i, head in rows]
+        asked = self._asked([images[i] for i, _ in rows], [prompts[i] for i, _ in rows], heads=[head for _, head in rows])
+        found = self._run(asked, [_likely(head, last) for (_, head), last in zip(rows, lasts, strict=True)])
+        known = dict(zip(rows, found, strict=True))
+        return [tuple(_likelihood(known[i, reply[:-1]], reply) for reply in some) for i, some in enumerate(wanted)]
+
+    def close(self) -> None:
+        """End vLLM's processes, and wait for it; their memory goes with them."""
+        self._llm.llm_engine.engine_core.shutdown()
+        for process in self._processes:
+            process.join(SECONDS_TO_END)
+
+    def _asked(
+        self,
+        images: Images,
+        prompts: Sequence[str],
+        earlier: Sequence[Sequence[Turn]] = (),
+        heads: Sequence[Tokens] = (),
+    ) -> list[_Prompt]:
+        """Prompts as vLLM takes them, with the beginning of a reply behind each where there are `heads`.
+
+        Each image has one token in its place; vLLM puts in as many as the network sees.
+        """
+        texts, shown = self._how.put(images, prompts, earlier)
+        if self._mean:
+            shown = [[square(image, self._mean) for image in some] for some in shown]
+        start = self._how.adds_start(texts)
+        tokens = self._how.tokenizer(texts, add_special_tokens=start)["input_ids"]
+        whole = self._processor(images=shown[:1], text=texts[:1], add_special_tokens=start, return_tensors="pt")["input_ids"]
+        heads = heads or [()] * len(tokens)
+        return [
+            _Prompt([*told, *head], some, [*whole[0].tolist(), *head] if i == 0 else None)
+            for i, (told, head, some) in enumerate(zip(tokens, heads, shown, strict=True))
+        ]
+
+    def _run(self, asked: Sequence[_Prompt], wishes: Sequence[SamplingParams]) -> list[RequestOutput | Failed]:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            found = self._llm.generate([one.told for one in asked], list(wishes), use_tqdm=False)
+        except EngineDeadError as error:
+            raise BrokenModel(
+                f"{self._name}: vLLM stopped while it answered; what it said stands above. Run it without --backend"
+            ) from error
+        except Exception as error:  # one prompt, such as one that is too long, would take all others with it
+            if len(asked) == 1:
+                return [Failed(f"vLLM refuses the prompt: {first_line(error)}")]
+            return [found for one, wish in zip(asked, wishes, strict=True) for found in self._run([one], [wish])]
+        for one, told in zip(found, asked, strict=True):
+            self._refuse_other_words(one.prompt_token_ids, told.whole)
+        return [*found]
+
+    def _refuse_other_words(self, read: Sequence[int] | None, whole: Sequence[int] | None) -> None:
+        """A family that vLLM reads in another way than its processor writes would answer other questions than its partner."""
+        if whole is not None and read != whole:
+            raise BrokenModel(
+                f"{self._name}: vLLM reads its prompts in another way ({len(read or ())} tokens) than the model's own "
+                f"processor writes them ({len(whole)}); run it without --backend"
+            )
+
+    def _said(self, output: CompletionOutput) -> str | Failed:
+        if not all(isfinite(one.logprob) for place in output.logprobs or () for one in place.values()):
+            return Failed(NOT_FINITE)
+        return self._how.read([output.token_ids])[0]
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A prompt with its images; `whole` is how the model's own processor writes it, where that is to be compared."""
+
+    tokens: list[int]
+    images: list[Any]
+    whole: list[int] | None
+
+    @property
+    def told(self) -> TokensPrompt:
+        return {"prompt_token_ids": self.tokens, "multi_modal_data": {"image": self.images}}
+
+
+def _likely(head: Tokens, last: list[int]) -> SamplingParams:
+    """Asks for the log-probabilities of a head's tokens and of those that may follow it."""
+    from vllm import SamplingParams
+
+    wish: dict[str, Any] = {"temperature": 0, "max_tokens": 1, "logprob_token_ids": last, "detokenize": False}
+    return SamplingParams(**wish, prompt_logprobs=0) if head else SamplingParams(**wish)
+
+
+def _likelihood(found: RequestOutput | Failed, reply: Tokens) -> float:
+    if isinstance(found, Failed):
+        return nan
+    *head, last = reply
+    told = (found.prompt_logprobs or [])[-len(head) :] if head else []
+    before = sum(place[token].logprob for place, token in zip(told, head, strict=True) if place)
+    return before + (found.outputs[0].logprobs or [])[0][last].logprob
+
+
+def _started(card: ModelCard, folder: Path, device: str, dtype: str, code: Code) -> LLM:
+    os.environ["VLLM_NO_USAGE_STATS"] = os.environ["DO_NOT_TRACK"] = "1"
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # pytest and torch have threads, which a fork would lose
+    from vllm import LLM
+    from vllm.platforms import current_platform
+
+    kind = device.partition(":")[0]
+    if current_platform.device_type != kind:
+        raise MissingDevice(f"--device {kind}: the vLLM that is installed is for {current_platform.device_type or 'no device'}")
+    gpus = _gpus(card, folder, device, dtype)
+    try:
+        with _visible(gpus):
+            return LLM(
+                model=str(folder),
+                dtype=dtype,
+                model_impl=code,
+                trust_remote_code=card.trusted,
+                enforce_eager=kind == "cpu",  # where compiling takes longer than it saves
+                generation_config="vllm",  # not the checkpoint's sampling
+                max_model_len=-1,  # as long as there is memory for
+                tensor_parallel_size=max(1, len(gpus)),
+                gpu_memory_utilization=SHARE[kind] * _free_part(gpus),  # of a CPU, too
+            )
+    except Exception as error:  # whatever stops it, the case fails and others go on
+        other = " or with --backend vllm-transformers" if code == "vllm" else ""
+        raise BrokenModel(
+            f"{card.name}: vLLM does not start with it ({first_line(error)}); what it said stands above. "
+            f"Run it without --backend{other}"
+        ) from error
+
+
+def _gpus(card: ModelCard, folder: Path, device: str, dtype: str) -> list[int]:
+    """The GPUs that hold the weights: one, or of those that no other worker holds as many as a network can be divided among."""
+    room = placed(card, folder, device, dtype).get("max_memory", {})
+    if not device.startswith("cuda"):
+        return []
+    gpus = [int(gpu) for gpu in room] or [int(device.partition(":")[2] or 0)]
+    return gpus[: 2 ** (len(gpus).bit_length() - 1)]  # heads divide by powers of two
+
+
+def _free_part(gpus: Sequence[int]) -> float:
+    """The part of each GPU's memory that is free, or of the CPU's where there are none."""
+    if gpus:
+        return min(free_memory(gpu) / torch.cuda.mem_get_info(gpu)[1] for gpu in gpus)
+    return free("cpu").get("cpu", 0.0) / (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+@contextmanager
+def _visible(gpus: Sequence[int]) -> Iterator[None]:
+    """Let the processes that are started meanwhile see these GPUs alone."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(visible_gpu, gpus))
+    try:
+        yield
+    finally:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        if before is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _ends(card: ModelCard, folder: Path) -> int | list[int] | None:
+    """The end tokens of the generation config that transformers would load with the model."""
+    from transformers import AutoConfig, GenerationConfig
+
+    if (folder / "generation_config.json").is_file():
+        ends: int | list[int] | None = GenerationConfig.from_pretrained(folder).eos_token_id
+    else:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=card.trusted)
+        ends = GenerationConfig.from_model_config(config).eos_token_id
+    return ends
+
+
+def _version() -> str:
+    import vllm
+
+    return vllm.__version__
