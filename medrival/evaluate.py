@@ -20,7 +20,7 @@ from medrival.cache import Cache
 from medrival.case import Case, Cost, Outcome
 from medrival.catalog import ModelCard, TaskCard, imported
 from medrival.contracts import Adapted, DualEncoder, Engine, Features, Generator, Sample, Served, Task
-from medrival.errors import BrokenData, MedrivalError, MedrivalWarning, OutOfMemory, first_line
+from medrival.errors import BrokenData, BrokenModel, MedrivalError, MedrivalWarning, OutOfMemory, first_line
 from medrival.extraction import Room, extracted
 from medrival.handover import Handover
 from medrival.limit import limited
@@ -50,6 +50,7 @@ class Lab:
         self._answered: dict[str, Outcome | MedrivalError] = {}
         self._loaded: tuple[ModelCard, str, Model] | None = None
         self._shared: dict[tuple[str, ...], tuple[Any, float]] = {}
+        self._broken: dict[tuple[str, str], BrokenModel] = {}  # to find out may take a minute, and each case would
 
     def evaluate(self, case: Case) -> Outcome:
         """The case's outcome, and what the scorers say of its answers where it is one of questions.
@@ -237,7 +238,13 @@ class Lab:
         dtype = dtype or self.settings.dtype
         if self._loaded is None or self._loaded[:2] != (card, dtype):
             self._forget_model()
-            self._loaded = card, dtype, self._load(card, dtype)
+            if broken := self._broken.get((card.name, dtype)):
+                raise broken
+            try:
+                self._loaded = card, dtype, self._load(card, dtype)
+            except BrokenModel as error:
+                self._broken[card.name, dtype] = error
+                raise
         return self._loaded[2]
 
     def _load(self, card: ModelCard, dtype: str = "") -> Model:

@@ -2,92 +2,89 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from medrival import memory
 from medrival.catalog import ModelCard
-from medrival.contracts import NOT_FINITE, Engine, Failed, Images, Turn
-from medrival.errors import BrokenModel, MissingDevice, first_line
+from medrival.contracts import NOT_FINITE, Engine, Failed, Generator, Images, Turn
+from medrival.errors import BrokenModel, first_line
+from medrival.models import generator, llava
 from medrival.models.checkpoint import load_processor
+from medrival.models.compared import likelihoods, probes, refuse_unlike
 from medrival.models.conversation import asked_by
 from medrival.models.llava import square
-from medrival.models.placement import free, placed
+from medrival.models.vllm_processes import Code, installed, refuse_other_device, started
 from medrival.models.wording import Tokens, Wording, wording
 from medrival.parameters import counted
-from medrival.workers import free_memory, visible_gpu
 
 if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
-
     from vllm import LLM, CompletionOutput, RequestOutput, SamplingParams, TokensPrompt
 
-Code = Literal["vllm", "transformers"]
-"""Whose code for the network runs inside vLLM."""
-SECONDS_TO_END = 30.0
-SHARE = {"cuda": 0.9, "cpu": 0.3}
-"""Of what is free on a device: vLLM takes it at its start, for weights and for what it remembers of prompts."""
+Adapter = Callable[[ModelCard, Path, str, str], Generator]
 
 
 def own_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
     """Any model of transformers' layout that vLLM has code for.
 
     Raises:
-        BrokenModel: vLLM does not start with it.
+        BrokenModel: vLLM does not start with it, or does not compute what transformers computes.
         MissingDevice: the vLLM that is installed is for another kind of device.
         OutOfMemory: the weights do not fit.
     """
-    return _engine(card, folder, device, dtype, "vllm")
+    return _engine(generator.transformers, card, folder, device, dtype, "vllm")
 
 
 def transformers_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
     """The same by transformers' code, which knows more models, and weights as transformers names them today."""
-    return _engine(card, folder, device, dtype, "transformers")
+    return _engine(generator.transformers, card, folder, device, dtype, "transformers")
 
 
 def padded_own_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
     """LLaVA-1.5 by vLLM's code, with images padded to squares as `medrival.models.llava:padded` pads them."""
-    return _engine(card, folder, device, dtype, "vllm", pads=True)
+    return _engine(llava.padded, card, folder, device, dtype, "vllm")
 
 
 def padded_transformers_code(card: ModelCard, folder: Path, device: str, dtype: str) -> Engine:
     """LLaVA-1.5 by transformers' code, with images padded to squares."""
-    return _engine(card, folder, device, dtype, "transformers", pads=True)
+    return _engine(llava.padded, card, folder, device, dtype, "transformers")
 
 
-def _engine(card: ModelCard, folder: Path, device: str, dtype: str, code: Code, *, pads: bool = False) -> Engine:
+def _engine(plain: Adapter, card: ModelCard, folder: Path, device: str, dtype: str, code: Code) -> Engine:
+    """The model in vLLM, after the adapter that would load it without has told what it computes of a few answers."""
+    refuse_other_device(device)
+    expected = likelihoods(plain(card, folder, device, dtype))
+    memory.release()
     processor = load_processor(card, folder)
     how = wording(card, processor, _ends(card, folder))
-    others = multiprocessing.active_children()
-    llm = _started(card, folder, device, dtype, code)
-    processes = [one for one in multiprocessing.active_children() if one not in others]
-    running = _Running(card.name, processor, how, llm, processes, pads)
+    name = f"vLLM {installed()}" + (", transformers' code" if code == "transformers" else "")
+    with ExitStack() as ending:
+        llm = ending.enter_context(started(card, folder, device, dtype, code))
+        running = _Running(card.name, processor, how, llm, pads=plain is llava.padded)
+        refuse_unlike(card.name, name, running.likelihoods(), expected, dtype)
+        close = ending.pop_all().close
     return Engine(
-        name=f"vLLM {_version()}" + (", transformers' code" if code == "transformers" else ""),
+        name=name,
         parameters=counted(folder) or None,
         asked_by=asked_by(processor),
         answer=running.answer,
         loglikelihood=None if how.thinks else running.loglikelihood,  # replies follow a thought that is not there yet
-        close=running.close,
+        close=close,
     )
 
 
 class _Running:
-    """A model in vLLM, which is asked and in the end closed."""
+    """A model in vLLM, as it is asked."""
 
-    def __init__(self, name: str, processor: Any, how: Wording, llm: LLM, processes: list[BaseProcess], pads: bool) -> None:
+    def __init__(self, name: str, processor: Any, how: Wording, llm: LLM, pads: bool) -> None:
         self._name = name
         self._processor = processor
         self._how = how
         self._llm = llm
-        self._processes = processes
         self._mean = processor.image_processor.image_mean if pads and processor.image_processor.do_center_crop else None
 
     def answer(
@@ -124,11 +121,13 @@ class _Running:
         known = dict(zip(rows, found, strict=True))
         return [tuple(_likelihood(known[i, reply[:-1]], reply) for reply in some) for i, some in enumerate(wanted)]
 
-    def close(self) -> None:
-        """End vLLM's processes, and wait for it; their memory goes with them."""
-        self._llm.llm_engine.engine_core.shutdown()
-        for process in self._processes:
-            process.join(SECONDS_TO_END)
+    def likelihoods(self) -> list[float]:
+        """What `medrival.models.compared:likelihoods` tells of the network, as vLLM computes it; NaN where it refuses."""
+        images, prompts, answers = zip(*probes(), strict=True)
+        tails = [(*self._how.reply(answer), self._how.closing) for answer in answers]
+        asked = self._asked([(image,) for image in images], prompts, heads=tails)
+        found = self._run(asked, [_likely(tail, [tail[-1]]) for tail in tails])
+        return [_before(one, tail) / len(tail) for one, tail in zip(found, tails, strict=True)]
 
     def _asked(
         self,
@@ -206,74 +205,18 @@ def _likely(head: Tokens, last: list[int]) -> SamplingParams:
 
 
 def _likelihood(found: RequestOutput | Failed, reply: Tokens) -> float:
+    """Of a reply of which all but the last token stood behind the prompt."""
+    *head, last = reply
+    before = _before(found, tuple(head))
+    return nan if isinstance(found, Failed) else before + (found.outputs[0].logprobs or [])[0][last].logprob
+
+
+def _before(found: RequestOutput | Failed, head: Tokens) -> float:
+    """The log-likelihood of what stood behind the prompt; NaN where vLLM refused it."""
     if isinstance(found, Failed):
         return nan
-    *head, last = reply
     told = (found.prompt_logprobs or [])[-len(head) :] if head else []
-    before = sum(place[token].logprob for place, token in zip(told, head, strict=True) if place)
-    return before + (found.outputs[0].logprobs or [])[0][last].logprob
-
-
-def _started(card: ModelCard, folder: Path, device: str, dtype: str, code: Code) -> LLM:
-    os.environ["VLLM_NO_USAGE_STATS"] = os.environ["DO_NOT_TRACK"] = "1"
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # pytest and torch have threads, which a fork would lose
-    from vllm import LLM
-    from vllm.platforms import current_platform
-
-    kind = device.partition(":")[0]
-    if current_platform.device_type != kind:
-        raise MissingDevice(f"--device {kind}: the vLLM that is installed is for {current_platform.device_type or 'no device'}")
-    gpus = _gpus(card, folder, device, dtype)
-    try:
-        with _visible(gpus):
-            return LLM(
-                model=str(folder),
-                dtype=dtype,
-                model_impl=code,
-                trust_remote_code=card.trusted,
-                enforce_eager=kind == "cpu",  # where compiling takes longer than it saves
-                generation_config="vllm",  # not the checkpoint's sampling
-                max_model_len=-1,  # as long as there is memory for
-                tensor_parallel_size=max(1, len(gpus)),
-                gpu_memory_utilization=SHARE[kind] * _free_part(gpus),  # of a CPU, too
-            )
-    except Exception as error:  # whatever stops it, the case fails and others go on
-        other = " or with --backend vllm-transformers" if code == "vllm" else ""
-        raise BrokenModel(
-            f"{card.name}: vLLM does not start with it ({first_line(error)}); what it said stands above. "
-            f"Run it without --backend{other}"
-        ) from error
-
-
-def _gpus(card: ModelCard, folder: Path, device: str, dtype: str) -> list[int]:
-    """The GPUs that hold the weights: one, or of those that no other worker holds as many as a network can be divided among."""
-    room = placed(card, folder, device, dtype).get("max_memory", {})
-    if not device.startswith("cuda"):
-        return []
-    gpus = [int(gpu) for gpu in room] or [int(device.partition(":")[2] or 0)]
-    return gpus[: 2 ** (len(gpus).bit_length() - 1)]  # heads divide by powers of two
-
-
-def _free_part(gpus: Sequence[int]) -> float:
-    """The part of each GPU's memory that is free, or of the CPU's where there are none."""
-    if gpus:
-        return min(free_memory(gpu) / torch.cuda.mem_get_info(gpu)[1] for gpu in gpus)
-    return free("cpu").get("cpu", 0.0) / (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-
-
-@contextmanager
-def _visible(gpus: Sequence[int]) -> Iterator[None]:
-    """Let the processes that are started meanwhile see these GPUs alone."""
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(visible_gpu, gpus))
-    try:
-        yield
-    finally:
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        if before is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
+    return sum(place[token].logprob for place, token in zip(told, head, strict=True) if place)
 
 
 def _ends(card: ModelCard, folder: Path) -> int | list[int] | None:
@@ -286,9 +229,3 @@ def _ends(card: ModelCard, folder: Path) -> int | list[int] | None:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=card.trusted)
         ends = GenerationConfig.from_model_config(config).eos_token_id
     return ends
-
-
-def _version() -> str:
-    import vllm
-
-    return vllm.__version__

@@ -361,3 +361,17 @@ def test_a_failed_answer_is_not_an_answer():
 
     (prediction,) = predicted([Sample("a", Unreadable(), "g", "yes")], [Failed("broken")])
     assert (prediction.error, prediction.answer, prediction.scores) == ("broken", "", ())
+
+
+def test_a_model_that_does_not_load_is_tried_once_and_fails_each_of_its_cases(case, new_lab, monkeypatch):
+    lab, tried, plainly = new_lab(), [], evaluate.imported
+
+    def adapter(*_):
+        tried.append(1)
+        raise BrokenModel("pocket-clip: no weights")
+
+    monkeypatch.setattr(evaluate, "imported", lambda place: adapter if "dual_encoder" in place else plainly(place))
+    for task in ("phantom-chest", "phantom-fundus"):
+        with pytest.raises(BrokenModel, match="pocket-clip: no weights"):
+            lab.evaluate(case(task=task))
+    assert len(tried) == 1

@@ -29,7 +29,7 @@ def test_all_weights_are_safetensors_and_fit_in_16_mb():
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".jinja"}
 
 
-@pytest.mark.parametrize("name", (*CLIPS, *LLAVAS))
+@pytest.mark.parametrize("name", [*CLIPS, *LLAVAS])
 def test_no_file_says_where_it_was_made(name):
     for path in (FOLDER / name).glob("*.json"):
         assert "_name_or_path" not in path.read_text(encoding="utf-8")
