@@ -41,6 +41,17 @@ def test_it_runs_alone_when_asked_for_and_leaves_the_last_report(study):
     assert not (done.folder / "report").exists()
 
 
+def test_a_second_run_is_compared_with_the_one_that_was_saved(study, tmp_path):
+    saved = ("--benchmark-storage", str(tmp_path / "saved"))
+    first = study(*SMALL, "-k", "stored", *saved, "--benchmark-autosave", PYTEST_XDIST_WORKER="")
+    second = study(*SMALL, "-k", "stored", *saved, "--benchmark-compare", PYTEST_XDIST_WORKER="")
+    for done in (first, second):
+        assert "features from the store, pocket-clip on phantom-chest" in done.output
+    if (first.status, second.status) == (0, 0):  # as above
+        assert "benchmark: 2 tests" in second.output
+        assert "(NOW)" in second.output
+
+
 def test_without_being_asked_for_it_is_left_out(study):
     done = study(*SMALL[:-1], "--regimes", "zero-shot", "--collect-only", "-q")
     assert "test_efficiency.py" not in done.output
