@@ -36,13 +36,14 @@ def run(case: Case, model: DualEncoder | Generator | Engine | Served, settings: 
     loaded = {"loaded_by": " on ".join(adapters(case.model))}
     if isinstance(model, Served):
         return loaded
-    engine = {"engine": model.name} if isinstance(model, Engine) else {}
-    asked = {"asked_by": model.asked_by} if isinstance(model, Generator | Engine) else {}
+    asked = {}
+    if isinstance(model, Generator | Engine):
+        asked = {"asked_by": model.asked_by, "engine": model.name if isinstance(model, Engine) else "transformers"}
     spent = {"budget": dict(case.regime.budget)} if case.regime.budget else {}
     weights = resolved(case.model, settings.assets).known
     placed = {"device": memory.name(settings.device), "dtype": settings.dtype, "weights": weights}
     shown = _shown(case.model, model) if isinstance(model, DualEncoder) else {}
-    return {**loaded, **engine, **placed, **shown, **asked, **spent}
+    return {**loaded, **placed, **shown, **asked, **spent}
 
 
 def _shown(card: ModelCard, model: DualEncoder) -> Mapping[str, int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from medrival.workers import repeatable_cuda
 
 __all__ = ["Bench", "Lab", "Settings"]
 
+E = TypeVar("E", bound=BaseException)
 Model = DualEncoder | Generator | Engine | Served
 
 
@@ -75,7 +77,7 @@ class Lab:
             self._adapters.hand_over(case, outcome)
             return outcome
         except MedrivalError as error:
-            self._answered[case.id] = error
+            self._answered[case.id] = _light(error)
             raise
 
     def _known_or_measured(self, case: Case) -> Outcome:
@@ -243,7 +245,7 @@ class Lab:
             try:
                 self._loaded = card, dtype, self._load(card, dtype)
             except BrokenModel as error:
-                self._broken[card.name, dtype] = error
+                self._broken[card.name, dtype] = _light(error)
                 raise
         return self._loaded[2]
 
@@ -286,3 +288,12 @@ def _parameters(model: Model) -> int | None:
     if isinstance(model, Engine | Served):
         return model.parameters if isinstance(model, Engine) else None
     return sum(parameter.numel() for parameter in model.module.parameters())
+
+
+def _light(error: E) -> E:
+    """The same error without what the functions held that it passed: of a model that did not load, its weights."""
+    passed: BaseException | None = error
+    while passed is not None:
+        traceback.clear_frames(passed.__traceback__)
+        passed = passed.__cause__ or passed.__context__
+    return error

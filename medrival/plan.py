@@ -56,6 +56,7 @@ class Plan:
 
     Attributes:
         budget: the one that all models were given; "" for that of their rows.
+        backend: what has the generators answer; "" for transformers.
         refused: which regimes were asked for on a task that nothing may be trained on, without a package that they need, or
             under a budget that only others have; what the backend does not run.
     """
@@ -65,6 +66,7 @@ class Plan:
     pairs: Mapping[str, Pair]
     budget: str = ""
     refused: tuple[str, ...] = ()
+    backend: str = ""
 
     @classmethod
     def of(cls, catalog: Catalog, selection: Selection) -> Plan:
@@ -97,7 +99,7 @@ class Plan:
             chosen = "; ".join(f"{axis}: {', '.join(names) or 'none'}" for axis, names in named.items())
             why = f"no regime of it adapts a model of it to a task of it ({'; '.join([chosen, *refused])})"
             raise UnknownName(f"the selection holds no case: {why}")
-        return cls(suite, _by_id(selected), _by_id(pairs(selected)), selection.budget, refused)
+        return cls(suite, _by_id(selected), _by_id(pairs(selected)), selection.budget, refused, selection.backend)
 
     @cached_property
     def tasks(self) -> Mapping[str, TaskCard]:

@@ -9,7 +9,11 @@ from medrival.case import Comparison, Outcome
 from medrival.contracts import TaskKind
 from medrival.statistics import verdict
 
-ASKED = {"asked_by": "was asked by {}", "max_new_tokens": "could answer in {:,} tokens"}
+ASKED = {
+    "asked_by": "was asked by {}",
+    "max_new_tokens": "could answer in {:,} tokens",
+    "engine": "was run by {}",
+}
 """What decides how a model could show what it knows, by its note in an outcome."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -20,7 +20,10 @@ SECONDS_BETWEEN_LOOKS = 2.0
 def none_left(pid: int) -> Iterator[None]:
     """Have another process end the descendants of this one, should it be killed before the context ends."""
     command = [sys.executable, "-m", __name__, str(pid)]
-    watching = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - this interpreter, this module and a number
+    # In a session of its own, or Ctrl-C would end it before it is needed.
+    watching = subprocess.Popen(  # noqa: S603 - this interpreter, this module and a number
+        command, stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield
     finally:
@@ -28,15 +31,31 @@ def none_left(pid: int) -> Iterator[None]:
         watching.communicate()
 
 
+def descendants(process: psutil.Process) -> set[psutil.Process]:
+    """What a process has started, but for what multiprocessing keeps to clean up after all of it, which ends by itself."""
+    return {one for one in process.children(recursive=True) if not _cleans_up(one)}
+
+
+def end(processes: Iterable[psutil.Process]) -> None:
+    """Kill those that are still there; a process that has the number of one by now is safe."""
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
 def watch(pid: int) -> None:
     """Note the descendants of a process until standard input ends, and kill those that are still there."""
     watched, known, own = psutil.Process(pid), set[psutil.Process](), psutil.Process()
     while not select.select([sys.stdin], [], [], SECONDS_BETWEEN_LOOKS)[0]:
         with suppress(psutil.NoSuchProcess):
-            known |= {one for one in watched.children(recursive=True) if one != own}
-    for one in known:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()  # which a process that has its number by now is safe from
+            known |= descendants(watched) - {own}
+    end(known)
+
+
+def _cleans_up(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return any("resource_tracker" in word for word in process.cmdline())
+    return False
 
 
 if __name__ == "__main__":

@@ -16,11 +16,9 @@ from medrival.errors import BrokenModel, first_line
 from medrival.models import generator, llava
 from medrival.models.checkpoint import load_processor
 from medrival.models.compared import likelihoods, probes, refuse_unlike
-from medrival.models.conversation import asked_by
 from medrival.models.llava import square
-from medrival.models.vllm_processes import Code, installed, refuse_other_device, started
+from medrival.models.vllm_processes import Code, Shape, refuse_other_device, started
 from medrival.models.wording import Tokens, Wording, wording
-from medrival.parameters import counted
 
 if TYPE_CHECKING:
     from vllm import LLM, CompletionOutput, RequestOutput, SamplingParams, TokensPrompt
@@ -57,20 +55,25 @@ def padded_transformers_code(card: ModelCard, folder: Path, device: str, dtype: 
 def _engine(plain: Adapter, card: ModelCard, folder: Path, device: str, dtype: str, code: Code) -> Engine:
     """The model in vLLM, after the adapter that would load it without has told what it computes of a few answers."""
     refuse_other_device(device)
-    expected = likelihoods(plain(card, folder, device, dtype))
+    reference = plain(card, folder, device, dtype)
+    network: Any = reference.module
+    expected, asked_by = likelihoods(reference), reference.asked_by
+    parameters, shape = sum(one.numel() for one in network.parameters()), Shape.of(network)
+    ends = network.generation_config.eos_token_id
+    del reference, network
     memory.release()
+
     processor = load_processor(card, folder)
-    how = wording(card, processor, _ends(card, folder))
-    name = f"vLLM {installed()}" + (", transformers' code" if code == "transformers" else "")
+    how = wording(card, processor, ends)
     with ExitStack() as ending:
-        llm = ending.enter_context(started(card, folder, device, dtype, code))
+        llm, name = ending.enter_context(started(card, folder, device, dtype, code, shape))
         running = _Running(card.name, processor, how, llm, pads=plain is llava.padded)
         refuse_unlike(card.name, name, running.likelihoods(), expected, dtype)
         close = ending.pop_all().close
     return Engine(
         name=name,
-        parameters=counted(folder) or None,
-        asked_by=asked_by(processor),
+        parameters=parameters,
+        asked_by=asked_by,
         answer=running.answer,
         loglikelihood=None if how.thinks else running.loglikelihood,  # replies follow a thought that is not there yet
         close=close,
@@ -85,7 +88,8 @@ class _Running:
         self._processor = processor
         self._how = how
         self._llm = llm
-        self._mean = processor.image_processor.image_mean if pads and processor.image_processor.do_center_crop else None
+        cuts = pads and getattr(processor.image_processor, "do_center_crop", False)
+        self._mean = processor.image_processor.image_mean if cuts else None
 
     def answer(
         self, images: Images, prompts: Sequence[str], max_new_tokens: int, earlier: Sequence[Sequence[Turn]] = ()
@@ -103,15 +107,15 @@ class _Running:
             detokenize=False,
         )
         found = self._run(self._asked(images, prompts, earlier), [wish] * len(prompts))
-        return [one if isinstance(one, Failed) else self._said(one.outputs[0]) for one in found]
+        return [one if isinstance(one, Failed) else self._said(one.outputs[0], max_new_tokens) for one in found]
 
     def loglikelihood(
         self, images: Images, prompts: Sequence[str], replies: Sequence[Sequence[str]]
     ) -> list[tuple[float, ...]]:
         """The log-likelihood of each reply; NaN where vLLM refuses the prompt.
 
-        Replies that differ in their last token alone, such as letters, cost one pass over their prompt, which vLLM remembers
-        from its answer.
+        Replies that differ in their last token alone, such as letters, cost one pass over their prompt; of those of one token
+        vLLM remembers it from its answer.
         """
         wanted = [[self._how.reply(reply) for reply in candidates] for candidates in replies]
         rows = [(i, head) for i, some in enumerate(wanted) for head in dict.fromkeys(reply[:-1] for reply in some)]
@@ -121,13 +125,13 @@ class _Running:
         known = dict(zip(rows, found, strict=True))
         return [tuple(_likelihood(known[i, reply[:-1]], reply) for reply in some) for i, some in enumerate(wanted)]
 
-    def likelihoods(self) -> list[float]:
+    def likelihoods(self) -> list[list[float]]:
         """What `medrival.models.compared:likelihoods` tells of the network, as vLLM computes it; NaN where it refuses."""
         images, prompts, answers = zip(*probes(), strict=True)
         tails = [(*self._how.reply(answer), self._how.closing) for answer in answers]
-        asked = self._asked([(image,) for image in images], prompts, heads=tails)
+        asked = self._asked(images, prompts, heads=tails)
         found = self._run(asked, [_likely(tail, [tail[-1]]) for tail in tails])
-        return [_before(one, tail) / len(tail) for one, tail in zip(found, tails, strict=True)]
+        return [_before(one, tail) for one, tail in zip(found, tails, strict=True)]
 
     def _asked(
         self,
@@ -153,18 +157,19 @@ class _Running:
         ]
 
     def _run(self, asked: Sequence[_Prompt], wishes: Sequence[SamplingParams]) -> list[RequestOutput | Failed]:
-        from vllm.v1.engine.exceptions import EngineDeadError
+        from vllm.exceptions import VLLMClientError
 
         try:
             found = self._llm.generate([one.told for one in asked], list(wishes), use_tqdm=False)
-        except EngineDeadError as error:
-            raise BrokenModel(
-                f"{self._name}: vLLM stopped while it answered; what it said stands above. Run it without --backend"
-            ) from error
-        except Exception as error:  # one prompt, such as one that is too long, would take all others with it
+        except (VLLMClientError, ValueError) as error:  # a prompt that is too long would take all others with it
             if len(asked) == 1:
                 return [Failed(f"vLLM refuses the prompt: {first_line(error)}")]
             return [found for one, wish in zip(asked, wishes, strict=True) for found in self._run([one], [wish])]
+        except Exception as error:  # whatever stops it, the case fails and others go on
+            raise BrokenModel(
+                f"{self._name}: vLLM stopped while it answered ({first_line(error)}); what it said stands above. "
+                "Run it without --backend"
+            ) from error
         for one, told in zip(found, asked, strict=True):
             self._refuse_other_words(one.prompt_token_ids, told.whole)
         return [*found]
@@ -177,9 +182,12 @@ class _Running:
                 f"processor writes them ({len(whole)}); run it without --backend"
             )
 
-    def _said(self, output: CompletionOutput) -> str | Failed:
+    def _said(self, output: CompletionOutput, most: int) -> str | Failed:
         if not all(isfinite(one.logprob) for place in output.logprobs or () for one in place.values()):
             return Failed(NOT_FINITE)
+        if output.finish_reason == "length" and len(output.token_ids) < most:
+            room = self._llm.llm_engine.model_config.max_model_len
+            return Failed(f"prompt and answer together are longer than the {room:,} tokens that vLLM has room for")
         return self._how.read([output.token_ids])[0]
 
 
@@ -206,26 +214,14 @@ def _likely(head: Tokens, last: list[int]) -> SamplingParams:
 
 def _likelihood(found: RequestOutput | Failed, reply: Tokens) -> float:
     """Of a reply of which all but the last token stood behind the prompt."""
-    *head, last = reply
-    before = _before(found, tuple(head))
-    return nan if isinstance(found, Failed) else before + (found.outputs[0].logprobs or [])[0][last].logprob
-
-
-def _before(found: RequestOutput | Failed, head: Tokens) -> float:
-    """The log-likelihood of what stood behind the prompt; NaN where vLLM refused it."""
     if isinstance(found, Failed):
         return nan
+    return sum(_before(found, reply[:-1])) + (found.outputs[0].logprobs or [])[0][reply[-1]].logprob
+
+
+def _before(found: RequestOutput | Failed, head: Tokens) -> list[float]:
+    """The log-likelihood of each token that stood behind the prompt; NaN where vLLM refused it."""
+    if isinstance(found, Failed):
+        return [nan] * len(head)
     told = (found.prompt_logprobs or [])[-len(head) :] if head else []
-    return sum(place[token].logprob for place, token in zip(told, head, strict=True) if place)
-
-
-def _ends(card: ModelCard, folder: Path) -> int | list[int] | None:
-    """The end tokens of the generation config that transformers would load with the model."""
-    from transformers import AutoConfig, GenerationConfig
-
-    if (folder / "generation_config.json").is_file():
-        ends: int | list[int] | None = GenerationConfig.from_pretrained(folder).eos_token_id
-    else:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=card.trusted)
-        ends = GenerationConfig.from_model_config(config).eos_token_id
-    return ends
+    return [place[token].logprob if place else nan for place, token in zip(told, head, strict=True)]

@@ -4,28 +4,56 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import psutil
 import torch
 
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingDevice, first_line
-from medrival.models.orphans import none_left
+from medrival.models.orphans import descendants, end, none_left
 from medrival.models.placement import free, placed
 from medrival.workers import free_memory, visible_gpu
 
 if TYPE_CHECKING:
     from vllm import LLM
 
+T = TypeVar("T")
 Code = Literal["vllm", "transformers"]
 """Whose code for the network runs inside vLLM."""
 SECONDS_TO_END = 30.0
 """Until a process that was told to end is left to whatever ends it."""
+CONTEXT = 32_768
+"""Tokens that prompt and answer may have together, or as many as the model has positions for: memory is not to decide it."""
 SHARE = {"cuda": 0.9, "cpu": 0.3}
 """Of what is free on a device: vLLM takes it at its start, for weights and for what it remembers of prompts."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a network decides how vLLM runs it.
+
+    Attributes:
+        context: tokens that prompt and answer may have together; None for as many as vLLM thinks right.
+        heads: of attention, in the language model.
+    """
+
+    context: int | None
+    heads: int
+
+    @classmethod
+    def of(cls, module: Any) -> Shape:
+        """That of a network of transformers."""
+        config = module.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None)
+        return cls(min(positions, CONTEXT) if positions else None, config.num_attention_heads)
 
 
 def refuse_other_device(device: str) -> None:
@@ -50,8 +78,8 @@ def _quiet() -> None:
 
 
 @contextmanager
-def started(card: ModelCard, folder: Path, device: str, dtype: str, code: Code) -> Iterator[LLM]:
-    """The model in vLLM's processes, which end with the context, or with this process, however that ends.
+def started(card: ModelCard, folder: Path, device: str, dtype: str, code: Code, shape: Shape) -> Iterator[tuple[LLM, str]]:
+    """The model in vLLM's processes, which end with the context, or with this process, however that ends; and who runs it.
 
     Raises:
         BrokenModel: vLLM does not start with it.
@@ -60,44 +88,66 @@ def started(card: ModelCard, folder: Path, device: str, dtype: str, code: Code) 
     from vllm import LLM
 
     kind = device.partition(":")[0]
-    gpus = _gpus(card, folder, device, dtype)
-    others = multiprocessing.active_children()
+    gpus = _gpus(card, folder, device, dtype, shape.heads)
     with none_left(os.getpid()):
+        others = descendants(psutil.Process())
         try:
-            with _visible(gpus):
-                llm = LLM(
+            with _environment(gpus, dtype):
+                start = partial(
+                    LLM,
                     model=str(folder),
                     dtype=dtype,
                     model_impl=code,
                     trust_remote_code=card.trusted,
                     enforce_eager=kind == "cpu",  # where compiling takes longer than it saves
                     generation_config="vllm",  # not the checkpoint's sampling
-                    max_model_len=-1,  # as long as there is memory for
+                    max_model_len=shape.context,
                     tensor_parallel_size=max(1, len(gpus)),
                     gpu_memory_utilization=SHARE[kind] * _free_part(gpus),  # of a CPU, too
                 )
+                llm = _awaited(start)
         except Exception as error:  # whatever stops it, the case fails and others go on
             other = " or with --backend vllm-transformers" if code == "vllm" else ""
             raise BrokenModel(
                 f"{card.name}: vLLM does not start with it ({first_line(error)}); what it said stands above. "
                 f"Run it without --backend{other}"
             ) from error
-        processes = [one for one in multiprocessing.active_children() if one not in others]
+        except BaseException:  # the run is told to stop
+            end(descendants(psutil.Process()) - others)
+            raise
+        processes = descendants(psutil.Process()) - others
         try:
-            yield llm
+            yield llm, _name(code, len(gpus))
         finally:
             llm.llm_engine.engine_core.shutdown()
-            for process in processes:
-                process.join(SECONDS_TO_END)
+            for child in multiprocessing.active_children():  # which nobody but multiprocessing may wait for
+                if any(child.pid == one.pid for one in processes):
+                    child.join(SECONDS_TO_END)
+            _, alive = psutil.wait_procs(processes, SECONDS_TO_END)
+            end(alive)
 
 
-def _gpus(card: ModelCard, folder: Path, device: str, dtype: str) -> list[int]:
-    """The GPUs that hold the weights: one, or of those that no other worker holds as many as a network can be divided among."""
+def _awaited(start: Callable[[], T]) -> T:
+    """What `start` gives, in a thread that nobody waits for once the run is told to stop: vLLM keeps that to itself."""
+    started: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            started.set_result(start())
+        except BaseException as error:  # it is raised where it is waited for
+            started.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return started.result()
+
+
+def _gpus(card: ModelCard, folder: Path, device: str, dtype: str, heads: int) -> list[int]:
+    """The GPUs that hold the weights: one, or of those that no other worker holds as many as its heads can be divided among."""
     room = placed(card, folder, device, dtype).get("max_memory", {})
     if not device.startswith("cuda"):
         return []
     gpus = [int(gpu) for gpu in room] or [int(device.partition(":")[2] or 0)]
-    return gpus[: 2 ** (len(gpus).bit_length() - 1)]  # heads divide by powers of two
+    return gpus[: max(count for count in (1, 2, 4, 8, 16) if count <= len(gpus) and heads % count == 0)]
 
 
 def _free_part(gpus: Sequence[int]) -> float:
@@ -108,21 +158,26 @@ def _free_part(gpus: Sequence[int]) -> float:
 
 
 @contextmanager
-def _visible(gpus: Sequence[int]) -> Iterator[None]:
-    """Let the processes that are started meanwhile see these GPUs alone."""
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(visible_gpu, gpus))
+def _environment(gpus: Sequence[int], dtype: str) -> Iterator[None]:
+    """What the processes that are started meanwhile find: these GPUs alone, and float32 that is float32."""
+    wanted = {"CUDA_VISIBLE_DEVICES": ",".join(map(visible_gpu, gpus))} if gpus else {}
+    if dtype == "float32":
+        wanted |= {"NVIDIA_TF32_OVERRIDE": "0", "TRITON_F32_DEFAULT": "ieee"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        if before is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def installed() -> str:
-    """The version of vLLM."""
+def _name(code: Code, gpus: int) -> str:
+    """Which vLLM it is, and what of its ways of running a model could change the last digits."""
     import vllm
 
-    return vllm.__version__
+    of = ", transformers' code" if code == "transformers" else ""
+    return f"vLLM {vllm.__version__}{of}" + (f", on {gpus} GPUs" if gpus > 1 else "")

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from medrival.backends import run_by
 from medrival.case import Case, Comparison, Outcome, planned
 from medrival.catalog import Catalog, imported, unknown
 from medrival.errors import BrokenGates, MedrivalError
@@ -64,7 +65,7 @@ class Gates:
             _check_metric(gate, chosen[gate.name])
         _check_company(gates, chosen)
         rivals = {
-            (gate.name, case.id): _rival(gate.where, case, gate.rule, rows, plan.budget)
+            (gate.name, case.id): _rival(gate.where, case, gate.rule, rows, plan)
             for gate in gates
             if isinstance(gate.rule, NotWorseThan)
             for case in chosen[gate.name]
@@ -259,15 +260,16 @@ def _vouches(gate: Gate, case: Case) -> bool:
     return rule.side == "least" and rule.bound > 0
 
 
-def _rival(where: str, case: Case, rule: NotWorseThan, rows: Catalog, budget: str) -> Case:
-    """The case that another one must not be worse than: the same task and seed."""
+def _rival(where: str, case: Case, rule: NotWorseThan, rows: Catalog, plan: Plan) -> Case:
+    """The case that another one must not be worse than: the same task and seed, run by the same backend."""
     for axis, name in (("models", rule.model), ("regimes", rule.regime or case.regime.name)):
         if name not in rows.axes[axis]:
             raise BrokenGates(f"{where}: {unknown(axis, name, rows.axes[axis])}")
-    model, regime = rows.models[rule.model], rows.regimes[rule.regime or case.regime.name]
-    rival = planned(model, case.task, regime, case.seed, budget)
-    if rival.id == case.id:
-        raise BrokenGates(f"{where}: it would compare {case.id} with itself; narrow `cases`")
+    (model,) = run_by(plan.backend, rows, [rows.models[rule.model]], [], named=[rule.model]).models
+    regime = rows.regimes[rule.regime or case.regime.name]
     if regime.runner(case.task, model) is None:
         raise BrokenGates(f"{where}: {regime.name} adapts no {model.type} such as {model.name} to {case.task.name}")
+    rival = planned(model, case.task, regime, case.seed, plan.budget)
+    if rival.id == case.id:
+        raise BrokenGates(f"{where}: it would compare {case.id} with itself; narrow `cases`")
     return rival

@@ -7,6 +7,7 @@ import pytest
 from medrival import backends, catalog
 from medrival.catalog import Catalog
 from medrival.errors import BrokenCatalog, MedrivalError, UnknownName
+from medrival.gates import Gates
 from medrival.plan import Plan, Selection
 
 ASKED = {"models": ("pocket-*",), "tasks": ("phantom-chest*",)}
@@ -64,6 +65,16 @@ def test_an_adapter_directory_is_not_taken_for_a_model_of_its_own(rows):
 def test_a_candidate_that_the_backend_does_not_run_ends_the_run(rows):
     with pytest.raises(MedrivalError, match=r"--backend vllm: llava-med-7b: vllm does not run .*; run it without --backend"):
         planned(rows, models=("pocket-llava",), joining=("llava-med-7b",), tasks=("vqa-rad",), backend="vllm")
+
+
+def test_what_a_gate_compares_with_is_run_by_the_backend_too(rows, tmp_path):
+    (tmp_path / "gates.toml").write_text(
+        '[[gate]]\nname = "keeps up"\ncases = "pocket-llava-*"\nmetric = "accuracy"\n'
+        'not-worse-than = { model = "pocket-medllava", margin = 0.02 }\n'
+    )
+    plan = planned(rows, models=("pocket-llava",), tasks=("phantom-chest-vqa",), regimes=("zero-shot",), backend="vllm")
+    gates = Gates.of([tmp_path / "gates.toml"], plan, rows, None, None)
+    assert {case.model.type for case in gates.rivals.values()} == {"engine"}
 
 
 def test_an_unknown_backend_is_named_with_the_nearest(rows):

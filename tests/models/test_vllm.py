@@ -4,20 +4,25 @@ They run where vLLM is installed, which pins its own torch (CONTRIBUTING.md), an
 """
 
 import os
-import subprocess
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from math import isnan
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, LlavaImageProcessor
 
+from medrival.catalog import ModelCard
 from medrival.contracts import NOT_FINITE, Engine, Failed, Generator, Turn
 from medrival.errors import BrokenModel, MissingDevice
-from medrival.models import generator
+from medrival.models import generator, llava
+from medrival.models.compared import likelihoods
 from medrival.models.llava import square
+from medrival.models.orphans import descendants
 from medrival.weights import locate
 
 QUESTIONS = ["What is it?", "Is there a lesion? Answer yes or no.", "Which? A. left B. right", "Name the organ.", "Where?"]
@@ -39,20 +44,27 @@ def test_an_image_is_padded_as_transformers_pads_it():
 
 
 @pytest.fixture(scope="module")
-def engine(rows) -> Iterator[Engine]:
-    pytest.importorskip("vllm")
+def device() -> str:
+    return str(pytest.importorskip("vllm.platforms").current_platform.device_type)
+
+
+@pytest.fixture(scope="module")
+def card(rows) -> ModelCard:
+    return rows.models["pocket-llava"]
+
+
+@pytest.fixture(scope="module")
+def engine(card, device) -> Iterator[Engine]:
     from medrival.models import vllm
 
-    card = rows.models["pocket-llava"]
-    running = vllm.transformers_code(card, locate(card, None), "cpu", "float32")
+    running = vllm.transformers_code(card, locate(card, None), device, "float32")
     yield running
     running.close()
 
 
 @pytest.fixture(scope="module")
-def plain(rows) -> Generator:
-    card = rows.models["pocket-llava"]
-    return generator.transformers(card, locate(card, None), "cpu", "float32")
+def plain(card, device) -> Generator:
+    return generator.transformers(card, locate(card, None), device, "float32")
 
 
 def test_answers_are_those_of_transformers(engine, plain):
@@ -122,37 +134,84 @@ def test_scores_that_are_not_finite_fail_the_answer(engine, monkeypatch):
     assert isinstance(whole, str)
 
 
-def test_a_device_that_this_vllm_is_not_for_is_refused(rows):
-    platforms = pytest.importorskip("vllm.platforms")
+def test_an_answer_for_which_there_is_no_room_fails(engine, plain):
+    image = (pictures(1)[0],)
+
+    def tokens(prompt):
+        return plain.teach([image], [prompt], ["x"])["input_ids"].shape[1]
+
+    fillers = ("what ", "left ", "organ ", "? ", "lung and ", "describe ")
+    prompts = [next(p for words in range(50, 500) if tokens(p := filler * words) > 500) for filler in fillers]
+    ours, theirs = (one.answer([image] * len(prompts), prompts, 64) for one in (engine, plain))
+    cut = Failed("prompt and answer together are longer than the 512 tokens that vLLM has room for")
+    assert cut in ours
+    assert all(mine in (their, cut) for mine, their in zip(ours, theirs, strict=True))
+
+
+def test_padded_images_have_the_answers_of_transformers(card, device):
     from medrival.models import vllm
 
-    card = rows.models["pocket-llava"]
-    other = "cuda" if platforms.current_platform.device_type == "cpu" else "cpu"
-    with pytest.raises(MissingDevice, match=f"--device {other}: the vLLM that is installed is for"):
+    folder = locate(card, None)
+    running = vllm.padded_transformers_code(card, folder, device, "float32")
+    try:
+        images = [(image.resize((90, 30 + 20 * i)),) for i, image in enumerate(pictures(5))]
+        padded = llava.padded(card, folder, device, "float32").answer(images, QUESTIONS, 24)
+        assert running.answer(images, QUESTIONS, 24) == padded
+    finally:
+        running.close()
+
+
+def test_vllms_own_code_has_the_answers_of_transformers(card, device, plain, tmp_path):
+    """vLLM 0.32 knows the image tower's weights by the names that the hub's checkpoints have."""
+    from medrival.models import vllm
+
+    folder = tmp_path / "llava"
+    shutil.copytree(locate(card, None), folder)
+    weights = load_file(folder / "model.safetensors")
+    named = {name.replace("vision_tower.", "vision_tower.vision_model."): weight for name, weight in weights.items()}
+    save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
+    running = vllm.own_code(card, folder, device, "float32")
+    try:
+        images = [(one,) for one in pictures(5)]
+        assert running.answer(images, QUESTIONS, 24) == plain.answer(images, QUESTIONS, 24)
+        assert "transformers" not in running.name
+    finally:
+        running.close()
+
+
+def test_another_network_than_transformers_is_refused_and_nothing_of_it_is_left(card, device, monkeypatch):
+    from medrival.models import vllm
+
+    monkeypatch.setattr(vllm, "likelihoods", lambda model: [[one - 0.1 for one in told] for told in likelihoods(model)])
+    before = descendants(psutil.Process())
+    with pytest.raises(BrokenModel, match=r"pocket-llava: vLLM .* does not compute what transformers computes: .* 0.1000 off"):
+        vllm.transformers_code(card, locate(card, None), device, "float32")
+    assert descendants(psutil.Process()) == before
+
+
+def test_a_device_that_this_vllm_is_not_for_is_refused(card, device):
+    from medrival.models import vllm
+
+    other = "cuda" if device == "cpu" else "cpu"
+    with pytest.raises(MissingDevice, match=f"--device {other}: the vLLM that is installed is for {device}"):
         vllm.transformers_code(card, locate(card, None), other, "float32")
 
 
-def test_no_process_is_left_and_nothing_is_reported_home(rows):
-    pytest.importorskip("vllm")
+def test_no_process_is_left_and_nothing_is_reported_home(card, device):
     from medrival.models import vllm
 
-    def children() -> list[str]:
-        listed = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True)
-        return [line for line in listed.stdout.splitlines() if "VLLM" in line or "multiprocessing.spawn" in line]
-
-    before, card = children(), rows.models["pocket-llava"]
-    running = vllm.transformers_code(card, locate(card, None), "cpu", "float32")
-    assert len(children()) > len(before)
+    before = descendants(psutil.Process())
+    running = vllm.transformers_code(card, locate(card, None), device, "float32")
+    assert descendants(psutil.Process()) > before
     assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
     running.close()
-    assert children() == before
+    assert descendants(psutil.Process()) == before
 
 
-def test_a_study_has_the_same_answers_by_either_backend(study, tmp_path):
-    pytest.importorskip("vllm")
+def test_a_study_has_the_same_answers_by_either_backend(study, device, tmp_path):
     asked = ("--models", "pocket-llava", "--tasks", "phantom-chest-vqa", "--regimes", "zero-shot", "--limit", "12")
     plain, engine = (
-        study(*asked, "--device", "cpu", *more, folder=folder)
+        study(*asked, "--device", device, "--dtype", "float32", *more, folder=folder)
         for folder, *more in ((_folder(tmp_path, "a"),), (_folder(tmp_path, "b"), "--backend", "vllm-transformers"))
     )
     assert (plain.status, engine.status) == (0, 0), engine.output
@@ -160,6 +219,7 @@ def test_a_study_has_the_same_answers_by_either_backend(study, tmp_path):
     assert one["metrics"]["accuracy"] == other["metrics"]["accuracy"]
     assert other["notes"]["loaded_by"] == "medrival.models.vllm:transformers_code"
     assert other["notes"]["engine"].startswith("vLLM ")
+    assert one["notes"]["engine"] == "transformers"
     assert other["cost"]["peak_memory_bytes"] is None
     assert other["cost"]["total_parameters"] == one["cost"]["total_parameters"]
 
