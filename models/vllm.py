@@ -126,11 +126,18 @@ class _Running:
         return [tuple(_likelihood(known[i, reply[:-1]], reply) for reply in some) for i, some in enumerate(wanted)]
 
     def likelihoods(self) -> list[list[float]]:
-        """What `medrival.models.compared:likelihoods` tells of the network, as vLLM computes it; NaN where it refuses."""
+        """What `medrival.models.compared:likelihoods` tells of the network, as vLLM computes it.
+
+        Raises:
+            BrokenModel: vLLM refuses a question, such as one about two images.
+        """
         images, prompts, answers = zip(*probes(), strict=True)
         tails = [(*self._how.reply(answer), self._how.closing) for answer in answers]
         asked = self._asked(images, prompts, heads=tails)
         found = self._run(asked, [_likely(tail, [tail[-1]]) for tail in tails])
+        for one, prompt in zip(found, prompts, strict=True):
+            if isinstance(one, Failed):
+                raise BrokenModel(f"{self._name}: asked {prompt!r} as a trial, {one.reason}; run it without --backend")
         return [_before(one, tail) for one, tail in zip(found, tails, strict=True)]
 
     def _asked(

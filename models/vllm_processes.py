@@ -53,7 +53,7 @@ class Shape:
         """That of a network of transformers."""
         config = module.config.get_text_config()
         positions = getattr(config, "max_position_embeddings", None)
-        return cls(min(positions, CONTEXT) if positions else None, config.num_attention_heads)
+        return cls(min(positions, CONTEXT) if positions else None, getattr(config, "num_attention_heads", 1))
 
 
 def refuse_other_device(device: str) -> None:
