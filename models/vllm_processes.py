@@ -19,7 +19,7 @@ import torch
 from medrival.catalog import ModelCard
 from medrival.errors import BrokenModel, MissingDevice, first_line
 from medrival.models.orphans import descendants, end, none_left
-from medrival.models.placement import free, placed
+from medrival.models.placement import placed
 from medrival.workers import free_memory, visible_gpu
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def _free_part(gpus: Sequence[int]) -> float:
     """The part of each GPU's memory that is free, or of the CPU's where there are none."""
     if gpus:
         return min(free_memory(gpu) / torch.cuda.mem_get_info(gpu)[1] for gpu in gpus)
-    return free("cpu").get("cpu", 0.0) / (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    memory = psutil.virtual_memory()
+    return float(memory.available / memory.total)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from time import sleep
 import psutil
 import pytest
 
+# The prints below are how the processes tell this test, through pipes, who they are.
 KILLED = """
 import os, subprocess, sys, time
 from medrival.models.orphans import none_left
